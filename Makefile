@@ -1,0 +1,66 @@
+# Each target does its own set-up. Needs make (3.81 or later), git, and a Python 3.11-3.13 that can make virtual
+# environments. Runs on Linux and macOS.
+
+VENV := $(CURDIR)/.venv
+BIN := $(VENV)/bin
+
+# A caller's AIRFLOW_* variables win over these.
+export AIRFLOW_HOME ?= $(CURDIR)/.airflow
+export AIRFLOW__CORE__DAGS_FOLDER ?= $(CURDIR)/dags
+export AIRFLOW__CORE__PLUGINS_FOLDER ?= $(CURDIR)/plugins
+export AIRFLOW__CORE__LOAD_EXAMPLES ?= False
+export AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT ?= $(if $(filter demo up,$(MAKECMDGOALS)),$(CURDIR)/data/demo,$(CURDIR)/data)
+export PYTHONPATH := $(CURDIR)/include
+
+.PHONY: demo test up airflow bench lint lock clean
+
+demo: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the whole product against the sandbox, in one command
+	@$(BIN)/python -m sandbox.demo
+
+up: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the demo with the Airflow UI
+	@$(BIN)/python -m sandbox.up
+
+airflow: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the Airflow CLI: make airflow ARGS="dags list"
+	@PATH="$(BIN):$$PATH" $(BIN)/airflow $(ARGS)
+
+test: $(VENV)/.installed ## the whole test suite
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed ## ruff, mypy, sqlfluff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/sqlfluff lint --disable-progress-bar include/sql
+
+bench: $(VENV)/.installed ## speed and memory, as ratios
+	@$(BIN)/python -m benchmarks.land_events
+
+lock: $(VENV)/.installed ## make constraints.txt anew
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --strip-extras --all-extras --upgrade \
+		--no-header --no-annotate --no-emit-index-url pyproject.toml --output-file constraints.txt
+
+clean: ## everything that the targets made, but for landed data
+	rm -rf $(VENV) $(CURDIR)/.airflow $(CURDIR)/data/demo
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@python=$$(for candidate in python3.13 python3.12 python3.11 python3; do \
+		if $$candidate -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+			>/dev/null 2>&1; then echo $$candidate; break; fi; done); \
+	if [ -z "$$python" ]; then \
+		echo "No Python 3.11, 3.12 or 3.13 that can make virtual environments was found." >&2; \
+		echo "Debian and Ubuntu: apt install python3 python3-venv. macOS: brew install python@3.13." >&2; \
+		exit 1; \
+	fi; \
+	echo "Setting up .venv with $$($$python --version): once, a minute or two"; \
+	$$python -m venv --clear "$(VENV)" && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt hatchling editables && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--no-build-isolation --editable '.[test,lint]'
+	@touch $@
+
+$(AIRFLOW_HOME)/.migrated: $(VENV)/.installed
+	@mkdir -p "$(AIRFLOW_HOME)"
+	@echo "Setting up Airflow's metadata database"
+	@$(BIN)/airflow db migrate >"$(AIRFLOW_HOME)/migrate.log" 2>&1 || { cat "$(AIRFLOW_HOME)/migrate.log"; exit 1; }
+	@touch $@

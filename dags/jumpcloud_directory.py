@@ -1,0 +1,70 @@
+"""
+### JumpCloud directory
+
+One snapshot of every organization that the configured connections see: users, administrators, applications.
+Each organization is one mapped task, shown by its name; one that fails does not hold up the others, and ends the
+run failed, by name, after they have landed.
+
+Started by hand it takes `organization_ids`: only these.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
+
+from jumpcloud_elt import tasks
+from jumpcloud_elt.intervals import timetable
+from jumpcloud_elt.organizations import Organization
+from jumpcloud_elt.settings import read_settings
+
+ORGANIZATION_NAME = "{{ task.op_kwargs['organization']['organization_name'] }}"
+RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
+
+
+@dag(
+    schedule=timetable(read_settings().directory_schedule, "directory_schedule"),
+    catchup=False,
+    max_active_runs=1,
+    doc_md=__doc__,
+    tags=["jumpcloud"],
+    default_args={"owner": "jumpcloud_elt", "retries": 1, "retry_delay": timedelta(seconds=30)},
+    params={
+        "organization_ids": Param(
+            [],
+            type=["array", "null"],
+            items={"type": "string", "pattern": "^[0-9a-fA-F]{24}$"},
+            description="Only these organizations (ids of 24 hexadecimal digits). Empty: all.",
+        ),
+    },
+)
+def jumpcloud_directory() -> None:
+    @task
+    def list_organizations() -> list[Organization]:
+        """Which organizations there are to sync."""
+        return tasks.list_organizations(get_current_context()["params"]["organization_ids"] or [])
+
+    @task(map_index_template=ORGANIZATION_NAME)
+    def extract_directory(organization: Organization, run_of: dict[str, str]) -> int:
+        """Land one snapshot of one organization."""
+        return tasks.extract_directory(organization, run_of)
+
+    @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_directory_landing")])
+    def record_run(listed: list[Organization] | None, run_of: dict[str, str]) -> list[tasks.Failure]:
+        """Write what happened, and tell the warehouse."""
+        is_restricted = bool(get_current_context()["params"]["organization_ids"])
+        return tasks.record_run(listed, run_of, tasks.DIRECTORY, is_restricted=is_restricted)
+
+    @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
+    def report_failures(failures: list[tasks.Failure] | None) -> None:
+        """Fail if any organization did."""
+        tasks.report_failures(failures)
+
+    listed = list_organizations()
+    extracted = extract_directory.partial(run_of=RUN).expand(organization=listed)
+    recorded = record_run(listed, RUN)
+    extracted >> recorded >> report_failures(recorded)
+
+
+jumpcloud_directory()

@@ -1,0 +1,98 @@
+"""
+### JumpCloud usage
+
+Directory Insights events of one data interval (a day, by default), for every organization that has them. This is
+the Dag to backfill. An organization without Directory Insights shows as *skipped* under its name; when none has
+them, the branch leaves the whole extraction out. Either way the reason is recorded and the run is green.
+
+Started by hand it takes `start` and `end` (UTC, both or neither): the whole range in one run. Without them it
+reads the last complete interval.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
+
+from jumpcloud_elt import tasks
+from jumpcloud_elt.intervals import timetable
+from jumpcloud_elt.landing import EVENTS
+from jumpcloud_elt.organizations import Organization
+from jumpcloud_elt.settings import read_settings
+
+ORGANIZATION_NAME = "{{ task.op_kwargs['organization']['organization_name'] }}"
+RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
+
+
+@dag(
+    schedule=timetable(read_settings().usage_schedule, "usage_schedule"),
+    catchup=False,
+    doc_md=__doc__,
+    tags=["jumpcloud"],
+    default_args={"owner": "jumpcloud_elt", "retries": 1, "retry_delay": timedelta(seconds=30)},
+    params={
+        "start": Param(
+            None, type=["null", "string"], format="date-time", description="From this time (UTC), with end."
+        ),
+        "end": Param(
+            None, type=["null", "string"], format="date-time", description="Up to, not including, this time."
+        ),
+    },
+)
+def jumpcloud_usage() -> None:
+    @task
+    def plan_units() -> list[tuple[str, str]]:
+        """Which intervals to land."""
+        context = get_current_context()
+        return tasks.plan_units(context["dag_run"], context["params"])
+
+    @task
+    def list_organizations() -> list[Organization]:
+        """Which organizations there are to sync."""
+        return tasks.list_organizations([])
+
+    @task
+    def probe_directory_insights(listed: list[Organization]) -> list[tasks.ProbedOrganization]:
+        """Which of them have Directory Insights."""
+        return tasks.probe_directory_insights(listed)
+
+    @task.branch
+    def choose_usage_branch(probed: list[tasks.ProbedOrganization]) -> str:
+        """Follow the extraction unless nobody has Directory Insights."""
+        return tasks.choose_usage_branch(probed, "extract_events", "usage_unavailable")
+
+    @task
+    def usage_unavailable(probed: list[tasks.ProbedOrganization], run_of: dict[str, str]) -> None:
+        """No organization has Directory Insights: say so."""
+        tasks.record_unavailable(probed, run_of)
+
+    @task(map_index_template=ORGANIZATION_NAME)
+    def extract_events(
+        organization: tasks.ProbedOrganization, run_of: dict[str, str], units: list[tuple[str, str]]
+    ) -> int:
+        """Land one organization's events."""
+        return tasks.extract_events(organization, run_of, units)
+
+    @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_usage_landing")])
+    def record_run(
+        listed: list[Organization] | None, units: list[tuple[str, str]] | None, run_of: dict[str, str]
+    ) -> list[tasks.Failure]:
+        """Write what happened, and tell the warehouse."""
+        return tasks.record_run(listed if units else None, run_of, EVENTS, is_restricted=False)
+
+    @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
+    def report_failures(failures: list[tasks.Failure] | None) -> None:
+        """Fail if any organization did."""
+        tasks.report_failures(failures)
+
+    units = plan_units()
+    listed = list_organizations()
+    probed = probe_directory_insights(listed)
+    branch = choose_usage_branch(probed)
+    extracted = extract_events.partial(run_of=RUN, units=units).expand(organization=probed)
+    recorded = record_run(listed, units, RUN)
+    branch >> [extracted, usage_unavailable(probed, RUN)] >> recorded >> report_failures(recorded)
+
+
+jumpcloud_usage()

@@ -1,0 +1,45 @@
+"""
+### JumpCloud warehouse
+
+Runs when the directory or the usage Dag has landed something: builds the DuckDB warehouse aside, checks it, and
+swaps it in by rename. One run at a time; landings that arrive meanwhile share the next one. A build or a check
+that fails leaves the last good warehouse where it is.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import Asset, dag, get_current_context, task
+
+from jumpcloud_elt import tasks
+
+
+@dag(
+    schedule=(Asset("jumpcloud_directory_landing") | Asset("jumpcloud_usage_landing")),
+    catchup=False,
+    max_active_runs=1,
+    doc_md=__doc__,
+    tags=["jumpcloud"],
+    default_args={"owner": "jumpcloud_elt", "retries": 1, "retry_delay": timedelta(seconds=30)},
+)
+def jumpcloud_warehouse() -> None:
+    @task
+    def build() -> str:
+        """Compute every table into a file beside the published one."""
+        return tasks.build_warehouse(get_current_context()["run_id"])
+
+    @task
+    def check(built: str) -> str:
+        """Hold the built tables against what must be true of them."""
+        return tasks.check_warehouse(built)
+
+    @task(outlets=[Asset("jumpcloud_warehouse")])
+    def publish(checked: str) -> str:
+        """Swap the built warehouse in."""
+        return tasks.publish_warehouse(checked)
+
+    publish(check(build()))
+
+
+jumpcloud_warehouse()

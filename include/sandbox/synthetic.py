@@ -1,0 +1,144 @@
+"""Millions of events that are held nowhere: event number i is a function of i.
+
+For benchmarks. They pass for `user_login_attempt` and `sso_auth` events spread evenly over a range.
+Searching inside them is not offered: it would have to render them all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+from sandbox.errors import not_offered
+from sandbox.events import Position, Selection
+from sandbox.timestamps import MILLISECOND, SECOND, format_ns, parse_ns
+from sandbox.world import Json, Organization
+
+# What event number i is, by i modulo the length of this: service, event type, success.
+PATTERN = (
+    ("directory", "user_login_attempt", True),
+    ("sso", "sso_auth", True),
+    ("sso", "sso_auth", True),
+    ("sso", "sso_auth", False),
+    ("directory", "user_login_attempt", False),
+    ("sso", "sso_auth", True),
+    ("sso", "sso_auth", True),
+    ("directory", "user_login_attempt", True),
+    ("sso", "sso_auth", True),
+    ("sso", "sso_auth", True),
+)
+_SPREAD = 2_654_435_761  # Knuth's multiplicative hash: neighbours get different users
+
+
+class SyntheticEvents:
+    """The events of one organization whose world entry has `synthetic_events`."""
+
+    def __init__(self, organization: Organization) -> None:
+        plan = organization["synthetic_events"]
+        assert plan is not None
+        self.count = int(plan["count"])
+        self._start = parse_ns(plan["start"])
+        self._span = parse_ns(plan["end"]) - self._start
+        self._users = _ids(plan.get("users"), [row["id"] for row in organization["users"]], "a")
+        self._applications = _ids(
+            plan.get("applications"), [row["id"] for row in organization["applications"]], "b"
+        )
+        size = int(plan.get("bytes_per_event", 1000))
+        self._templates = [_template(organization["id"], size, *kind) for kind in PATTERN]
+        self._days: dict[int, bytes] = {}
+
+    def select(self, services: frozenset[str]) -> Selection:
+        """The events of these services."""
+        return SyntheticSelection(self, [i for i, kind in enumerate(PATTERN) if kind[0] in services])
+
+    def at(self, number: int) -> int:
+        """When event `number` happened, in nanoseconds since the epoch."""
+        return self._start + self._span * number // self.count
+
+    def render(self, number: int) -> bytes:
+        """Event `number` as JSON."""
+        seconds, rest = divmod(self.at(number), SECOND)
+        days, second = divmod(seconds, 86400)
+        day = self._days.get(days)
+        if day is None:
+            day = self._days[days] = format_ns(seconds * SECOND)[:11].encode()
+        spread = number * _SPREAD >> 7
+        user = self._users[spread % len(self._users)]
+        minute = second // 60
+        moment = b"%b%02d:%02d:%02d.%03dZ" % (
+            day,
+            minute // 60,
+            minute % 60,
+            second % 60,
+            rest // MILLISECOND,
+        )
+        template = self._templates[number % len(PATTERN)]
+        application = self._applications[(spread >> 9) % len(self._applications)]
+        return template % (user, user, application, b"%08x%016x" % (seconds, number), moment)
+
+
+class SyntheticSelection:
+    """The events whose number has one of some remainders; the n-th of them is found by arithmetic."""
+
+    def __init__(self, events: SyntheticEvents, remainders: list[int]) -> None:
+        self._events = events
+        self._remainders = remainders
+        whole, part = divmod(events.count, len(PATTERN))
+        self._length = whole * len(remainders) + sum(1 for remainder in remainders if remainder < part)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def _number(self, index: int) -> int:
+        whole, part = divmod(index, len(self._remainders))
+        return whole * len(PATTERN) + self._remainders[part]
+
+    def key(self, index: int) -> Position:
+        number = self._number(index)
+        return self._events.at(number) // MILLISECOND, f"{number:020d}"
+
+    def rows(self, first: int, last: int) -> Sequence[bytes]:
+        return [self._events.render(self._number(index)) for index in range(first, last)]
+
+    def count(self, first: int, last: int) -> int:
+        """How many events a slice holds; none is there twice."""
+        return last - first
+
+    def where(self, test: Callable[[Json], bool], first: int, last: int) -> Selection:
+        raise not_offered("searching in synthetic events")
+
+
+def _ids(wanted: list[str] | int | None, present: list[str], prefix: str) -> list[bytes]:
+    """The ids to draw from: those given, or the organization's own, made up to a number asked for."""
+    if isinstance(wanted, int):
+        invented = [f"{prefix * 8}{number:016x}" for number in range(wanted - len(present))]
+        ids = [*present, *invented][:wanted]
+    else:
+        ids = wanted if wanted is not None else present
+    return [identifier.encode() for identifier in ids or [prefix * 24]]
+
+
+def _template(organization_id: str, size: int, service: str, event_type: str, success: bool) -> bytes:
+    """JSON with five places for bytes: user id, username, application id, event id, timestamp."""
+    event: Json = {
+        "initiated_by": {"id": "%b", "type": "user", "username": "u-%b"},
+        "error_message": "" if success else "not authorized",
+        "geoip": {"country_code": "US", "timezone": "America/Denver", "region_name": "Colorado"},
+        "useragent": {"name": "Chrome", "os_name": "Mac OS X", "version": "143.0.0.0", "device": "Mac"},
+        "mfa": False,
+        "event_type": event_type,
+        "service": service,
+        "organization": organization_id,
+        "@version": "1",
+        "client_ip": "203.0.113.7",
+    }
+    application = {"id": "%b", "name": "synthetic", "display_label": "Synthetic", "sso_type": "saml"}
+    if event_type == "sso_auth":
+        event |= {"application": application, "sso_token_success": success, "idp_initiated": False}
+    else:
+        event |= {"success": success, "target_resource": {"type": "USER_PORTAL", "id": "%b"}}
+    event |= {"message_chain": {"padding": ""}, "id": "%b", "timestamp": "%b"}
+    # Two ids of 24 hex stand for the users, one for the application, one for the event; the time has 24.
+    length = len(json.dumps(event, separators=(",", ":"))) + 5 * (24 - 2)
+    event["message_chain"]["padding"] = "x" * max(0, size - length)
+    return json.dumps(event, separators=(",", ":")).encode()

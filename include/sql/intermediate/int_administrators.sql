@@ -1,0 +1,48 @@
+-- grain:  one row per organization of this round and administrator ever seen in it
+-- inputs: stg_administrators, stg_organizations, state.administrators
+-- why:    folds one snapshot into the state: who is there is as the snapshot says, who is gone is as last known
+
+with
+
+seen as (
+    select * from stg_administrators
+),
+
+rounds as (
+    select organization_id, snapshot_at from stg_organizations
+),
+
+known as (
+    select known.*
+    from state.administrators as known
+    inner join rounds using (organization_id)
+),
+
+present as (
+    select
+        seen.organization_id,
+        seen.administrator_id,
+        seen.email,
+        seen.first_name,
+        seen.last_name,
+        seen.created_at,
+        if(seen.is_suspended, 'suspended', 'active') as present_status,
+        seen.role_names,
+        seen.is_mfa_enabled,
+        coalesce(known.first_seen_at, seen.snapshot_at) as first_seen_at,
+        seen.snapshot_at as last_seen_at,
+        cast(null as timestamp) as deleted_at,
+    from seen
+    left join known using (organization_id, administrator_id)
+),
+
+gone as (
+    select known.* replace (coalesce(known.deleted_at, rounds.snapshot_at) as deleted_at)
+    from known
+    inner join rounds using (organization_id)
+    anti join seen using (organization_id, administrator_id)
+)
+
+select * from present
+union all by name
+select * from gone

@@ -1,0 +1,47 @@
+-- grain:  one row per organization that a directory run ever tried
+-- inputs: stg_runs
+-- why:    how the latest run that tried an organization ended, and whether the latest unrestricted run tried it
+
+with
+
+tried as (
+    select
+        organization_id,
+        run_id,
+        max(recorded_at) as tried_at,
+        arg_max(connection_id, recorded_at) as connection_id,
+        count_if(outcome = 'failed') > 0 as has_failed,
+        min(reason) filter (where outcome = 'failed') as failure,
+    from stg_runs
+    where dag_id = 'jumpcloud_directory' and organization_id is not null
+    group by organization_id, run_id
+),
+
+latest as (
+    select *
+    from tried
+    qualify row_number() over (partition by organization_id order by tried_at desc, run_id desc) = 1
+),
+
+unrestricted as (
+    select run_id, max(recorded_at) as ran_at
+    from stg_runs
+    where dag_id = 'jumpcloud_directory' and not is_restricted
+    group by run_id
+    qualify row_number() over (order by max(recorded_at) desc, run_id desc) = 1
+)
+
+select
+    latest.organization_id,
+    case
+        when unrestricted.ran_at > latest.tried_at then 'stale'
+        when latest.has_failed then 'failed'
+        else 'ok'
+    end as sync_status,
+    case
+        when unrestricted.ran_at > latest.tried_at
+            then 'No configured connection saw this organization in the latest directory run; its last good data stays.'
+        when latest.has_failed then latest.failure
+    end as sync_message,
+from latest
+left join unrestricted on true

@@ -1,0 +1,36 @@
+-- grain:  one row per organization, date and event, the latest extraction
+-- inputs: landing/directory_insights_events, by absolute path
+-- why:    every number of usage can be followed to its events; the partition columns are in the window, so that a
+--         query of one organization and one week opens nothing else
+
+select
+    cast(date as date) as date,
+    event_id,
+    organization_id,
+    event_type,
+    service,
+    event_at,
+    nullif(
+        if(
+            coalesce(initiated_by_id, '') <> ''
+            or coalesce(initiated_by_username, '') <> ''
+            or coalesce(initiated_by_email, '') <> '',
+            initiated_by_id,
+            resource_id
+        ),
+        ''
+    ) as user_id,
+    nullif(application_id, '') as application_id,
+    case when event_type = 'sso_auth' then sso_token_success else success end as is_success,
+    payload,
+    _connection_id,
+    _extracted_at,
+    _interval_start,
+    _interval_end,
+from state.landed_events
+where event_at >= _interval_start and event_at < _interval_end
+qualify
+    row_number() over (
+        partition by organization_id, date, event_id
+        order by _extracted_at desc, _interval_start desc, _interval_end desc, payload desc
+    ) = 1

@@ -1,0 +1,24 @@
+-- grain:  one row per organization, stream and run; of events one per unit
+-- inputs: stg_runs
+-- why:    what was synced, how much of it, how long it took, and how it ended
+
+select
+    organization_id,
+    stream,
+    dag_id,
+    run_id,
+    connection_id,
+    snapshot_at,
+    interval_start,
+    interval_end,
+    path,
+    rows,
+    received,
+    api_total,
+    strays,
+    requests,
+    seconds,
+    outcome,
+    reason,
+    recorded_at,
+from stg_runs

@@ -1,0 +1,37 @@
+-- grain:  one row per organization and administrator of this round of snapshots
+-- inputs: landing/administrators
+-- why:    JumpCloud's names become plain ones, once; empty text becomes null
+
+with
+
+source as (
+    select
+        organization_id,
+        administrator_id,
+        strptime(snapshot_at, '%Y%m%dT%H%M%SZ') as snapshot_at,
+        from_json(
+            payload,
+            '{
+                "email": "VARCHAR", "firstname": "VARCHAR", "lastname": "VARCHAR", "created": "VARCHAR",
+                "suspended": "JSON", "totpEnrolled": "JSON", "roleName": "VARCHAR", "roleNames": ["VARCHAR"]
+            }'
+        ) as j,
+    from read_parquet(getvariable('administrators_files'), hive_partitioning = true, hive_types_autocast = false)
+),
+
+renamed as (
+    select
+        organization_id,
+        administrator_id,
+        snapshot_at,
+        nullif(j.email, '') as email,
+        nullif(j.firstname, '') as first_name,
+        nullif(j.lastname, '') as last_name,
+        try_cast(j.created as timestamptz) at time zone 'UTC' as created_at,
+        coalesce(j.suspended = 'true', false) as is_suspended,
+        coalesce(j.totpenrolled = 'true', false) as is_mfa_enabled,
+        list_filter(list_prepend(j.rolename, coalesce(j.rolenames, [])), lambda role: role <> '') as role_names,
+    from source
+)
+
+select * from renamed

@@ -1,0 +1,49 @@
+-- grain:  one row per organization and event: those of the units that the manifests know
+-- inputs: landing/directory_insights_events
+-- why:    each event once, as extracted last; events dated outside of their unit are left in landing
+
+with
+
+source as (
+    select * from landed_units
+),
+
+inside as (
+    select *
+    from source
+    where event_at >= _interval_start and event_at < _interval_end
+),
+
+latest as (
+    select *
+    from inside
+    qualify
+        row_number() over (
+            partition by organization_id, event_id
+            order by _extracted_at desc, _interval_start desc, _interval_end desc, payload desc
+        ) = 1
+),
+
+renamed as (
+    select
+        organization_id,
+        cast(date as date) as date,
+        event_id,
+        event_type,
+        event_at,
+        case when event_type = 'sso_auth' then sso_token_success else success end as is_success,
+        coalesce(initiated_by_id, '') <> ''
+        or coalesce(initiated_by_username, '') <> ''
+        or coalesce(initiated_by_email, '') <> '' as has_initiator,
+        nullif(if(has_initiator, initiated_by_id, resource_id), '') as actor_id,
+        nullif(if(has_initiator, initiated_by_username, resource_username), '') as actor_username,
+        nullif(if(has_initiator, initiated_by_email, resource_email), '') as actor_email,
+        nullif(application_id, '') as application_id,
+        coalesce(nullif(application_display_label, ''), nullif(application_name, '')) as application_label,
+        nullif(application_name, '') as application_name,
+        nullif(application_sso_type, '') as application_sso_type,
+    from latest
+)
+
+select * exclude (has_initiator)
+from renamed

@@ -1,0 +1,27 @@
+-- grain:  one row per Dag run, organization, and unit or stream
+-- inputs: landing/_runs
+-- why:    what happened, as the runs wrote it down last of all
+
+select
+    dag_id,
+    run_id,
+    is_restricted,
+    connection_id,
+    organization_id,
+    organization_name,
+    stream,
+    snapshot_at,
+    interval_start,
+    interval_end,
+    path,
+    rows,
+    received,
+    api_total,
+    inside,
+    strays,
+    requests,
+    seconds,
+    outcome,
+    reason,
+    recorded_at,
+from read_parquet(getvariable('runs_files'), union_by_name = true)

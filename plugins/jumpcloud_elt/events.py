@@ -1,0 +1,338 @@
+"""Directory Insights events of one organization and interval, landed as one Parquet file: the hot path.
+
+A page is decoded once for its key columns and once for the raw text of each event, both in C; its bytes become the
+payload column without passing through Python objects. Memory holds one page, whatever the interval.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from jumpcloud_elt.errors import IncompleteListingError, PageShapeError
+from jumpcloud_elt.hook import JumpCloudHook, events_body
+from jumpcloud_elt.intervals import Interval
+from jumpcloud_elt.landing import (
+    COMPRESSION_LEVEL,
+    EVENTS,
+    encode_metadata,
+    publish,
+    read_metadata,
+    temporary_beside,
+    unit_path,
+    utc_now,
+)
+from jumpcloud_elt.organizations import Organization
+from jumpcloud_elt.pagination import iter_insights_pages
+from jumpcloud_elt.redaction import remove_event_secrets
+from jumpcloud_elt.runs import KEPT, OK, Outcome
+from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.streams import LINEAGE_FIELDS
+
+READ_ATTEMPTS = 3
+_TIME = pa.timestamp("us")
+_ACTOR_FIELDS = ("id", "type", "username", "email")
+_APPLICATION_FIELDS = ("id", "name", "display_label", "sso_type")
+SCHEMA = pa.schema(
+    [
+        ("event_id", pa.string()),
+        ("event_type", pa.string()),
+        ("service", pa.string()),
+        ("event_at", _TIME),
+        ("success", pa.bool_()),
+        ("sso_token_success", pa.bool_()),
+        *((f"initiated_by_{name}", pa.string()) for name in _ACTOR_FIELDS),
+        *((f"resource_{name}", pa.string()) for name in _ACTOR_FIELDS),
+        *((f"application_{name}", pa.string()) for name in _APPLICATION_FIELDS),
+        ("payload", pa.string()),
+        *((field.name, field.type) for field in LINEAGE_FIELDS),
+    ]
+)
+# Everything repeats within a page but ids, times and payloads.
+_DICTIONARY_COLUMNS = [name for name in SCHEMA.names if name not in ("event_id", "event_at", "payload")]
+
+
+class Actor(msgspec.Struct, gc=False):
+    id: str | None = None
+    type: str | None = None
+    username: str | None = None
+    email: str | None = None
+
+
+class EventApplication(msgspec.Struct, gc=False):
+    id: str | None = None
+    name: str | None = None
+    display_label: str | None = None
+    sso_type: str | None = None
+
+
+class Event(msgspec.Struct, gc=False):
+    """The fields of an event that get a column; all others stay in its payload."""
+
+    id: str
+    event_type: str | None = None
+    service: str | None = None
+    timestamp: str | None = None
+    success: bool | None = None
+    sso_token_success: bool | None = None
+    initiated_by: Actor | None = None
+    resource: Actor | None = None
+    application: EventApplication | None = None
+
+
+_decode_typed = msgspec.json.Decoder(list[Event]).decode
+_decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_NO_ACTOR, _NO_APPLICATION = Actor(), EventApplication()
+
+
+@dataclass(frozen=True)
+class UnitCounts:
+    """What was received of a unit, in distinct event ids.
+
+    `received` is everything, before anything is cut; `inside` is dated in the interval; `strays` is dated
+    elsewhere, but for the interval's very end: those belong to the next unit and are cut.
+    """
+
+    received: int
+    inside: int
+    strays: int
+    rows: int
+    api_total: int
+
+
+def land_unit(hook: JumpCloudHook, organization: Organization, interval: Interval, settings: Settings) -> Outcome:
+    """Land the events of one organization in one interval, which lies within one UTC day.
+
+    The distinct ids received agree with `/events/count` for the same bounds, or the interval is read again, up to
+    READ_ATTEMPTS times, before IncompleteListingError is raised with both numbers. A unit that has landed with
+    more events than JumpCloud still has stays as it is.
+
+    Raises NotEnabledError or PermissionDeniedError where there is no Directory Insights.
+    """
+    organization_id = str(organization["organization_id"])
+    path = unit_path(settings.landing, organization_id, *interval)
+    began, requests = time.monotonic(), hook.request_count
+    with temporary_beside(path) as temporary:
+        counts = _read_complete_unit(temporary, hook, organization_id, interval, settings.usage_services)
+        landed = read_metadata(path).get("received", 0) if path.exists() else 0
+        outcome = Outcome(
+            connection_id=organization["connection_id"],
+            organization_id=organization_id,
+            organization_name=organization["organization_name"],
+            stream=EVENTS,
+            outcome=OK,
+            interval_start=interval[0],
+            interval_end=interval[1],
+            path=str(path.relative_to(settings.landing)),
+            rows=counts.rows,
+            received=counts.received,
+            api_total=counts.api_total,
+            inside=counts.inside,
+            strays=counts.strays,
+            requests=hook.request_count - requests,
+            seconds=round(time.monotonic() - began, 3),
+        )
+        if isinstance(landed, int) and counts.received < landed:
+            outcome.outcome = KEPT
+            outcome.reason = (
+                f"JumpCloud has {counts.received} events left of the {landed} that have landed; these stay"
+            )
+        else:
+            publish(temporary, path)
+    return outcome
+
+
+def _read_complete_unit(
+    temporary: Path, hook: JumpCloudHook, organization_id: str, interval: Interval, services: Sequence[str]
+) -> UnitCounts:
+    counts: UnitCounts | None = None
+    for _ in range(READ_ATTEMPTS):
+        counts = _read_unit(temporary, hook, organization_id, interval, services)
+        if counts.received == counts.api_total:
+            return counts
+        hook.log.warning(
+            "Events of organization %s from %s to %s: %d distinct ids received, %d counted by the API; once more",
+            organization_id,
+            *interval,
+            counts.received,
+            counts.api_total,
+        )
+    assert counts is not None
+    raise IncompleteListingError(
+        f"Events of organization {organization_id} from {interval[0]} to {interval[1]}: {counts.received} "
+        f"distinct ids received, {counts.api_total} counted by the API; tried {READ_ATTEMPTS} times"
+    )
+
+
+def _read_unit(
+    temporary: Path, hook: JumpCloudHook, organization_id: str, interval: Interval, services: Sequence[str]
+) -> UnitCounts:
+    """One walk over the interval, written to `temporary` page by page."""
+    start, end = (moment.replace(tzinfo=UTC) for moment in interval)
+    lineage = (hook.jumpcloud_conn_id, utc_now(), *interval)
+    api_total = hook.count_events(organization_id, services, start, end)
+    pages = iter_insights_pages(
+        lambda body: hook.insights("events", body, organization_id=organization_id),
+        events_body(services, start, end),
+        api_total,
+    )
+    ids: list[pa.Array] = []
+    times: list[pa.Array] = []
+    rows = 0
+    with pq.ParquetWriter(
+        temporary,
+        SCHEMA,
+        compression="zstd",
+        compression_level=COMPRESSION_LEVEL,
+        use_dictionary=_DICTIONARY_COLUMNS,
+    ) as writer:
+        for page in pages:
+            batch = decode_page(page.body, lineage)
+            ids.append(batch["event_id"])
+            times.append(batch["event_at"])
+            batch = batch.filter(pc.fill_null(pc.not_equal(batch["event_at"], _scalar(interval[1])), True))
+            rows += batch.num_rows
+            writer.write_batch(batch)
+        counts = _count_distinct(ids, times, interval, rows, api_total)
+        if counts.received != api_total:
+            # The count was taken first: events may have arrived since. It is the later count that must agree.
+            api_total = hook.count_events(organization_id, services, start, end)
+            counts = _count_distinct(ids, times, interval, rows, api_total)
+        writer.add_key_value_metadata(encode_metadata(asdict(counts)))
+    return counts
+
+
+def _count_distinct(
+    ids: list[pa.Array], times: list[pa.Array], interval: Interval, rows: int, api_total: int
+) -> UnitCounts:
+    all_ids = pa.chunked_array(ids, pa.string())
+    all_times = pa.chunked_array(times, _TIME)
+    start, end = map(_scalar, interval)
+    is_inside = pc.fill_null(pc.and_(pc.greater_equal(all_times, start), pc.less(all_times, end)), False)
+    is_at_end = pc.fill_null(pc.equal(all_times, end), False)
+    is_stray = pc.and_not(pc.invert(is_inside), is_at_end)
+    return UnitCounts(
+        received=pc.count_distinct(all_ids).as_py(),
+        inside=pc.count_distinct(all_ids.filter(is_inside)).as_py(),
+        strays=pc.count_distinct(all_ids.filter(is_stray)).as_py(),
+        rows=rows,
+        api_total=api_total,
+    )
+
+
+def decode_page(body: bytes, lineage: tuple[str, datetime, datetime, datetime]) -> pa.RecordBatch:
+    """One page of events as received, as a batch of SCHEMA: key columns, and the payload without secrets.
+
+    `lineage` is connection id, extraction time, interval start and end. Raises PageShapeError when the page is
+    not an array of events with ids.
+    """
+    try:
+        raw = [one for one in _decode_raw(body) if bytes(memoryview(one)[:4]) != b"null"]
+        events = _decode_events(body, raw)
+    except msgspec.MsgspecError as error:
+        raise PageShapeError("Events: expected an array of objects, each with an `id`") from error
+    size = len(events)
+    initiators = [event.initiated_by or _NO_ACTOR for event in events]
+    resources = [event.resource or _NO_ACTOR for event in events]
+    applications = [event.application or _NO_APPLICATION for event in events]
+    columns: list[pa.Array] = [
+        pa.array([event.id for event in events], pa.string()),
+        pa.array([event.event_type for event in events], pa.string()),
+        pa.array([event.service for event in events], pa.string()),
+        parse_timestamps([event.timestamp for event in events]),
+        pa.array([event.success for event in events], pa.bool_()),
+        pa.array([event.sso_token_success for event in events], pa.bool_()),
+        *(pa.array([getattr(actor, name) for actor in initiators], pa.string()) for name in _ACTOR_FIELDS),
+        *(pa.array([getattr(actor, name) for actor in resources], pa.string()) for name in _ACTOR_FIELDS),
+        *(pa.array([getattr(one, name) for one in applications], pa.string()) for name in _APPLICATION_FIELDS),
+        remove_event_secrets(_payloads(raw)),
+        *(
+            pa.repeat(pa.scalar(value, field.type), size)
+            for value, field in zip(lineage, LINEAGE_FIELDS, strict=True)
+        ),
+    ]
+    return pa.record_batch(columns, schema=SCHEMA)
+
+
+def _payloads(raw: list[msgspec.Raw]) -> pa.StringArray:
+    """The events' own bytes as one string column, without a Python string for each."""
+    lengths = np.fromiter((memoryview(one).nbytes for one in raw), np.int32, len(raw))
+    offsets = np.zeros(len(raw) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return pa.StringArray.from_buffers(len(raw), pa.py_buffer(offsets), pa.py_buffer(b"".join(raw)))
+
+
+def _decode_events(body: bytes, raw: list[msgspec.Raw]) -> list[Event]:
+    try:
+        events = _decode_typed(body)
+    except msgspec.ValidationError:
+        # Some field is of another type than ever seen, or the page holds nulls. Read it event by event.
+        return [_read_event(msgspec.json.decode(one)) for one in raw]
+    return events
+
+
+def _read_event(event: Any) -> Event:
+    """An event whose fields have unexpected types: what can be read is, the payload keeps the rest."""
+    if not isinstance(event, dict) or not isinstance(event.get("id"), str) or not event["id"]:
+        raise PageShapeError("Events: expected every event to be an object with an `id`")
+    return Event(
+        id=event["id"],
+        event_type=_text(event.get("event_type")),
+        service=_text(event.get("service")),
+        timestamp=_text(event.get("timestamp")),
+        success=_flag(event.get("success")),
+        sso_token_success=_flag(event.get("sso_token_success")),
+        initiated_by=Actor(**_texts(event.get("initiated_by"), _ACTOR_FIELDS)),
+        resource=Actor(**_texts(event.get("resource"), _ACTOR_FIELDS)),
+        application=EventApplication(**_texts(event.get("application"), _APPLICATION_FIELDS)),
+    )
+
+
+def _texts(value: Any, names: tuple[str, ...]) -> dict[str, str | None]:
+    return {name: _text(value.get(name)) for name in names} if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else None
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def parse_timestamps(texts: list[str | None]) -> pa.Array:
+    """ISO 8601 times with 0 to 9 digits of a second, as naive UTC in microseconds; finer digits are cut off.
+
+    A text that is no time becomes null: its event is a stray.
+    """
+    try:
+        exact = pa.array(texts, pa.string()).cast(pa.timestamp("ns", "UTC"))
+    except pa.ArrowInvalid:
+        return pa.array([_parse_timestamp(text) for text in texts], _TIME)
+    # A cast to microseconds would cut towards zero; times are after 1970, where that is the floor.
+    return exact.cast(pa.timestamp("us", "UTC"), safe=False).cast(_TIME)
+
+
+def _parse_timestamp(text: str | None) -> datetime | None:
+    try:
+        # fromisoformat cuts digits beyond microseconds off.
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def _scalar(moment: datetime) -> pa.Scalar:
+    return pa.scalar(moment, _TIME)

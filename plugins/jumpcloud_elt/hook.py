@@ -1,0 +1,393 @@
+"""`JumpCloudHook`: one pooled, retrying, masked session to one JumpCloud account.
+
+Knows transport and routes. Does not know what a row means, where it lands, or which Dag is running.
+"""
+
+from __future__ import annotations
+
+import base64
+import email.utils
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+from urllib.parse import urljoin, urlsplit
+
+import msgspec
+import requests
+import tenacity
+from airflow.providers.http.hooks.http import HttpHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.log import mask_secret
+from requests.adapters import HTTPAdapter
+
+from jumpcloud_elt.connection import Account, read_account
+from jumpcloud_elt.errors import (
+    ConfigurationError,
+    CredentialError,
+    JumpCloudError,
+    NotEnabledError,
+    NotFoundError,
+    OrganizationHeaderError,
+    PageShapeError,
+    PermissionDeniedError,
+    RedirectRefusedError,
+    RequestError,
+    TransientError,
+)
+from jumpcloud_elt.pagination import Answer
+from jumpcloud_elt.settings import Settings, read_settings
+
+RETRIED_STATUS = frozenset({429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+POOL_SIZE = 16
+TOKEN_RENEWAL_SECONDS = 60
+# What JumpCloud says with a 401 or 403 that is not about the key but about `x-org-id`.
+ORGANIZATION_HEADER_MESSAGES = ("no organization selected", "organization selection not allowed")
+INSIGHTS_PATH = "/insights/directory/v1"
+# JumpCloud answers 403 when these are asked with `x-org-id`.
+ROUTES_WITHOUT_ORGANIZATION = (
+    "/api/organizations",
+    "/api/search/organizations",
+    "/api/v2/organizations",
+    "/api/v2/providers",
+    "/api/v2/administrators",
+    "/api/v2/integrations",
+)
+
+
+class SameOriginSession(requests.Session):
+    """A session whose redirects stay at home: requests would carry `x-api-key` to any other host."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        target = super().get_redirect_target(resp)
+        if target is not None and _origin(urljoin(resp.url, target)) != _origin(resp.url):
+            raise RedirectRefusedError(
+                f"{_origin(resp.url)} redirected to {_origin(urljoin(resp.url, target))}; the key is sent "
+                "nowhere else. Check the connection's Region and Base URL.",
+                status=resp.status_code,
+            )
+        return target
+
+
+class JumpCloudHook(HttpHook):
+    """Interact with one JumpCloud account.
+
+    :param jumpcloud_conn_id: id of an Airflow connection of type ``jumpcloud``.
+    :param settings: time limits and retry bounds; the ``[jumpcloud_elt]`` section where None.
+
+    Every method raises the errors of :mod:`jumpcloud_elt.errors`. One hook is safe to share between threads.
+    """
+
+    conn_name_attr = "jumpcloud_conn_id"
+    default_conn_name = "jumpcloud_default"
+    conn_type = "jumpcloud"
+    hook_name = "JumpCloud"
+
+    def __init__(self, jumpcloud_conn_id: str = default_conn_name, settings: Settings | None = None) -> None:
+        super().__init__(method="GET", http_conn_id=jumpcloud_conn_id)
+        self.jumpcloud_conn_id = jumpcloud_conn_id
+        self.settings = settings or read_settings()
+        self.request_count = 0
+        self._session: requests.Session | None = None
+        self._account: Account | None = None
+        self._token: tuple[str, float] | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def account(self) -> Account:
+        """The connection, read and checked. Raises ConfigurationError naming every wrong field."""
+        with self._lock:
+            if self._account is None:
+                try:
+                    connection = self.get_connection(self.jumpcloud_conn_id)
+                except AirflowNotFoundException as error:
+                    raise ConfigurationError(
+                        f"There is no connection {self.jumpcloud_conn_id!r}. Create it under Admin > Connections "
+                        "(type JumpCloud, with an API key), or name another in [jumpcloud_elt] connections."
+                    ) from error
+                account = read_account(connection)
+                mask_secret(account.secret)
+                if account.client_id is not None:
+                    mask_secret(_basic(account.client_id, account.secret))
+                self._account = account
+            return self._account
+
+    def get_conn(
+        self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
+    ) -> requests.Session:
+        """Return the hook's one session, pooled and authenticated for this account.
+
+        `headers` are added to this session for good; `extra_options` has no use here.
+        """
+        with self._lock:
+            if self._session is None:
+                self.base_url = self.account.console_url
+                self._base_url_initialized = True
+                session = SameOriginSession()
+                # Retries are ours: urllib3's know nothing of a body that ends early or is not JSON.
+                adapter = HTTPAdapter(pool_connections=4, pool_maxsize=POOL_SIZE, max_retries=0)
+                session.mount("https://", adapter)
+                session.mount("http://", adapter)
+                session.headers.update({"Accept": "application/json", "User-Agent": "jumpcloud-elt"})
+                session.auth = self._authenticate
+                self._session = session
+            if headers:
+                self._session.headers.update(headers)
+            return self._session
+
+    def close(self) -> None:
+        """Close the pooled connections. The hook opens new ones when it is used again."""
+        with self._lock:
+            if self._session is not None:
+                self._session.close()
+                self._session = None
+
+    def __enter__(self) -> JumpCloudHook:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- one request -------------------------------------------------------------------------------------
+
+    def get(
+        self, path: str, params: Mapping[str, Any] | None = None, *, organization_id: str | None = None
+    ) -> Answer:
+        """GET a console route such as ``/api/systemusers``; `path` begins with ``/api``.
+
+        `organization_id` becomes `x-org-id`, except on the routes that refuse it.
+        """
+        return self._request("GET", self.account.console_url + path, path, organization_id, params=params)
+
+    def insights(self, route: str, body: Mapping[str, Any], *, organization_id: str) -> Answer:
+        """POST `body` to a Directory Insights route: ``events``, ``events/count``, ``events/interval``."""
+        url = f"{self.account.insights_url}{INSIGHTS_PATH}/{route}"
+        return self._request("POST", url, f"{INSIGHTS_PATH}/{route}", organization_id, json=dict(body))
+
+    def count_events(self, organization_id: str, services: Sequence[str], start: datetime, end: datetime) -> int:
+        """The API's own number of events from `start` to `end` (aware, UTC; both are taken as inclusive).
+
+        Raises NotEnabledError (402) or PermissionDeniedError (403) where there is no Directory Insights.
+        """
+        body = events_body(services, start, end)
+        answer = self.insights("events/count", body, organization_id=organization_id).decode()
+        count = answer.get("count") if isinstance(answer, dict) else None
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise PageShapeError(f"events/count: expected {{'count': N}}, got {str(answer)[:80]}")
+        return count
+
+    def _request(self, method: str, url: str, path: str, organization_id: str | None, **arguments: Any) -> Answer:
+        headers = {}
+        if organization_id and not path.startswith(ROUTES_WITHOUT_ORGANIZATION):
+            headers["x-org-id"] = organization_id
+        what = f"{method} {path}" + (f" of organization {organization_id}" if organization_id else "")
+
+        def once() -> Answer:
+            self.request_count += 1
+            return self._send(method, url, what, headers, arguments)
+
+        return self._retrying(once)
+
+    def _send(
+        self, method: str, url: str, what: str, headers: Mapping[str, str], arguments: Mapping[str, Any]
+    ) -> Answer:
+        timeout = (self.settings.connect_timeout_seconds, self.settings.read_timeout_seconds)
+        try:
+            response = self.get_conn().request(method, url, headers=headers, timeout=timeout, **arguments)
+        except (
+            requests.ConnectionError,
+            requests.Timeout,
+            requests.exceptions.ChunkedEncodingError,
+        ) as error:
+            raise TransientError(f"{what}: {_transport_message(error)}") from error
+        except requests.exceptions.ContentDecodingError as error:
+            raise TransientError(f"{what}: the body cannot be decompressed") from error
+        except requests.RequestException as error:
+            raise RequestError(f"{what}: {type(error).__name__}") from error
+        if not response.ok or response.is_redirect:
+            _raise_for_status(response, what, self.jumpcloud_conn_id)
+        try:
+            # The raw type checks the syntax of the whole body without building anything.
+            msgspec.json.decode(response.content, type=msgspec.Raw)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise TransientError(
+                f"{what}: status {response.status_code} with a body that is not JSON",
+                status=response.status_code,
+            ) from error
+        return Answer(response.content, response.headers)
+
+    def _retrying(self, once: Callable[[], Answer]) -> Answer:
+        settings = self.settings
+        jittered = tenacity.wait_exponential(
+            multiplier=settings.retry_wait_seconds, max=settings.retry_wait_max_seconds
+        ) + tenacity.wait_random(0, settings.retry_wait_seconds)
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            asked = error.retry_after if isinstance(error, TransientError) else None
+            return max(asked, 0.0) if asked is not None else jittered(state)
+
+        def is_worth_it(error: BaseException) -> bool:
+            return (
+                isinstance(error, TransientError) and (error.retry_after or 0) <= settings.retry_wait_max_seconds
+            )
+
+        def note(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            self.log.warning("%s; attempt %d, next in %.1f s", error, state.attempt_number, state.upcoming_sleep)
+
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(is_worth_it),
+            stop=tenacity.stop_after_attempt(settings.request_attempts),
+            wait=wait,
+            before_sleep=note,
+            reraise=True,
+        )(once)
+
+    # ---- credentials -------------------------------------------------------------------------------------
+
+    def _authenticate(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self.account.is_service_account:
+            request.headers["Authorization"] = f"Bearer {self._access_token()}"
+        else:
+            request.headers["x-api-key"] = self.account.secret
+        return request
+
+    def _access_token(self) -> str:
+        """The OAuth token of the service account, asked for once and renewed before it ends."""
+        with self._lock:
+            if self._token is None or time.monotonic() >= self._token[1]:
+                self._token = self._fetch_token()
+            return self._token[0]
+
+    def _fetch_token(self) -> tuple[str, float]:
+        account = self.account
+        # A bare call, outside the session: its `auth` would ask for a token to fetch the token.
+        what = "POST token for the service account"
+        try:
+            response = requests.post(
+                account.token_url,
+                data={"grant_type": "client_credentials", "scope": "api"},
+                headers={"Authorization": f"Basic {_basic(str(account.client_id), account.secret)}"},
+                timeout=(self.settings.connect_timeout_seconds, self.settings.read_timeout_seconds),
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise TransientError(f"{what}: {_transport_message(error)}") from error
+        if response.status_code != 200:
+            _raise_for_status(response, what, self.jumpcloud_conn_id)
+        try:
+            token = msgspec.json.decode(response.content)
+            access_token, seconds = str(token["access_token"]), float(token.get("expires_in") or 3600)
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise TransientError(f"{what}: the answer holds no access token") from error
+        mask_secret(access_token)
+        return access_token, time.monotonic() + max(seconds - TOKEN_RENEWAL_SECONDS, seconds / 2)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Airflow's Test button: whether the account answers, and which organizations it sees."""
+        try:
+            answer = self.get("/api/organizations", {"limit": 1}).decode()
+            return True, f"JumpCloud answers; the key sees {answer['totalCount']} organization(s)."
+        except (JumpCloudError, KeyError, TypeError) as error:
+            return False, str(error)
+
+
+def events_body(services: Sequence[str], start: datetime, end: datetime) -> dict[str, Any]:
+    """The body of a Directory Insights query over [start, end], ascending. `start` and `end` are aware."""
+    return {
+        "service": list(services),
+        "start_time": _rfc3339(start),
+        "end_time": _rfc3339(end),
+        "sort": "ASC",
+    }
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _raise_for_status(response: requests.Response, what: str, connection_id: str) -> NoReturn:
+    status, detail = response.status_code, _detail(response)
+    told = f"{what}: {status} {detail}".rstrip()
+    if status in RETRIED_STATUS:
+        raise TransientError(told, status=status, detail=detail, retry_after=_retry_after(response))
+    if status in (401, 403) and any(words in detail.lower() for words in ORGANIZATION_HEADER_MESSAGES):
+        raise OrganizationHeaderError(
+            f"{told}. This route wants {'one organization' if status == 401 else 'no organization'} named: "
+            f"set Organization ids in connection {connection_id!r}.",
+            status=status,
+            detail=detail,
+        )
+    if status == 401:
+        raise CredentialError(
+            f"{told}. Connection {connection_id!r}: check that the key is complete and current, that its "
+            "administrator still exists and has API access, and that Region is where the account lives.",
+            status=status,
+            detail=detail,
+        )
+    if status == 402:
+        raise NotEnabledError(
+            f"{told}. The organization's plan does not include it.", status=status, detail=detail
+        )
+    if status == 403:
+        if "blocked" in detail.lower() or "abuse" in detail.lower():
+            # JumpCloud has answered heavy traffic this way; it says nothing about what the key may do.
+            raise TransientError(told, status=status, detail=detail, retry_after=_retry_after(response))
+        raise PermissionDeniedError(
+            f"{told}. Connection {connection_id!r}: the role of the key's administrator does not allow it, or "
+            "Region is not where the account lives.",
+            status=status,
+            detail=detail,
+        )
+    if status == 404:
+        raise NotFoundError(told, status=status, detail=detail)
+    raise RequestError(told, status=status, detail=detail)
+
+
+def _detail(response: requests.Response) -> str:
+    """The API's own words, from any of the shapes in which it says them; never more than a line."""
+    try:
+        body = msgspec.json.decode(response.content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return response.reason or ""
+    message = (body.get("message") or body.get("error")) if isinstance(body, dict) else None
+    return " ".join(str(message or response.reason or "").split())[:300]
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Seconds to wait, from either form of the header: a number, or a date."""
+    text = (response.headers.get("Retry-After") or "").strip()
+    if not text:
+        return None
+    try:
+        return max(float(text), 0.0)
+    except ValueError:
+        pass
+    try:
+        return max((email.utils.parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds(), 0.0)
+    except (ValueError, TypeError):
+        return None
+
+
+def _transport_message(error: requests.RequestException) -> str:
+    """What broke, in a few words: the exception's text holds whole URLs and object addresses."""
+    if isinstance(error, requests.ConnectTimeout):
+        return "no connection in time"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke before the body was complete"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the TLS connection failed"
+    return "no connection"
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def _basic(client_id: str, client_secret: str) -> str:
+    return base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()

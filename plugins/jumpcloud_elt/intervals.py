@@ -1,0 +1,74 @@
+"""Time cut to measure: schedules, data intervals, and the units in which events are landed.
+
+All times are naive UTC; all intervals are half-open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import CronDataIntervalTimetable
+from croniter import CroniterBadCronError, croniter
+
+from jumpcloud_elt.errors import ConfigurationError
+
+Interval = tuple[datetime, datetime]
+PRESETS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+}
+
+
+def read_cron(schedule: str, option: str) -> str | None:
+    """Return `schedule` as a cron expression, None for `none`; raise ConfigurationError naming `option`."""
+    if schedule.strip().lower() in ("", "none"):
+        return None
+    cron = PRESETS.get(schedule.strip().lower(), schedule.strip())
+    try:
+        croniter(cron)
+    except (CroniterBadCronError, ValueError) as error:
+        raise ConfigurationError(
+            f"[jumpcloud_elt] {option}: {schedule!r} given; allowed: a cron expression, "
+            f"{', '.join(PRESETS)}, or none"
+        ) from error
+    return cron
+
+
+def timetable(schedule: str, option: str) -> CronDataIntervalTimetable | None:
+    """The timetable of `schedule`: its runs have data intervals, which Airflow 3's plain cron strings lack."""
+    cron = read_cron(schedule, option)
+    return CronDataIntervalTimetable(cron, timezone="UTC") if cron else None
+
+
+def last_complete_interval(cron: str, now: datetime) -> Interval:
+    """The latest interval of `cron` that has ended by `now`."""
+    ticks = croniter(cron, now + timedelta(microseconds=1))
+    end = ticks.get_prev(datetime)
+    return ticks.get_prev(datetime), end
+
+
+def split_into_units(start: datetime, end: datetime, cron: str) -> Iterator[Interval]:
+    """Cut [start, end) at every tick of `cron` and at every UTC midnight: no unit spans a day."""
+    ticks = croniter(cron, start)
+    tick = ticks.get_next(datetime)
+    while start < end:
+        midnight = datetime(start.year, start.month, start.day) + timedelta(days=1)
+        while tick <= start:
+            tick = ticks.get_next(datetime)
+        until = min(end, midnight, tick)
+        yield start, until
+        start = until
+
+
+def parse_moment(text: str, field: str) -> datetime:
+    """An ISO 8601 time given by a person, as naive UTC; a time without offset is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"{field}: {text!r} given; allowed: an ISO 8601 time such as 2026-09-01T00:00:00Z"
+        ) from error
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment

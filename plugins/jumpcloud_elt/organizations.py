@@ -1,0 +1,126 @@
+"""Which organizations there are to sync: those that the configured connections see, each once.
+
+Does not sync anything.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TypedDict
+
+from jumpcloud_elt.errors import ConfigurationError, JumpCloudError, PermissionDeniedError
+from jumpcloud_elt.hook import JumpCloudHook
+from jumpcloud_elt.pagination import Row, iter_v1_pages
+from jumpcloud_elt.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Organization(TypedDict):
+    """One organization to sync, small enough for XCom.
+
+    `error` says why it cannot be synced, where that is known before anything is asked of it: an id that the
+    connection names and the key does not see, or (then without `organization_id`) a connection that fails.
+    """
+
+    connection_id: str
+    organization_id: str | None
+    organization_name: str
+    payload: Row
+    error: str | None
+
+
+def list_organizations(settings: Settings, only: Sequence[str] = ()) -> list[Organization]:
+    """Return the organizations of every configured connection, sorted by connection, then by name.
+
+    `only` restricts to these ids. An organization that several connections reach belongs to the first. A
+    connection that fails is returned as an entry with `error`, so that the others go on.
+
+    Raises ConfigurationError where there is no connection, or no organization at all.
+    """
+    found: dict[str, Organization] = {}
+    failed: list[Organization] = []
+    for connection_id in settings.connections:
+        try:
+            seen = _list_of_connection(connection_id, settings)
+        except JumpCloudError as error:
+            log.error("Connection %s: %s", connection_id, error)
+            failed.append(_failure(connection_id, None, f"connection {connection_id}", str(error)))
+            continue
+        for organization in seen:
+            found.setdefault(str(organization["organization_id"]), organization)
+    organizations = [one for one in found.values() if not only or one["organization_id"] in only]
+    failed += [
+        _failure("", one, one, f"Organization {one} was asked for, but no configured connection sees it.")
+        for one in only
+        if one not in found
+    ]
+    if not organizations and failed and not only:
+        raise ConfigurationError(
+            "No organization can be synced.\n" + "\n".join(str(one["error"]) for one in failed)
+        )
+    if not organizations and not failed:
+        raise ConfigurationError(
+            f"The connections {', '.join(settings.connections)} see no organization. Check the connection's "
+            "Organization ids and that the key's administrator belongs to an organization."
+        )
+    return sorted(organizations, key=_order) + failed
+
+
+def _list_of_connection(connection_id: str, settings: Settings) -> list[Organization]:
+    with JumpCloudHook(connection_id, settings) as hook:
+        account = hook.account
+        try:
+            rows = _read_rows(hook)
+        except PermissionDeniedError:
+            if not account.organization_ids:
+                raise
+            # A role that may not list organizations can still read those that the connection names.
+            rows = {one: {"id": one} for one in account.organization_ids}
+    wanted = account.organization_ids or tuple(rows)
+    organizations = []
+    for organization_id in wanted:
+        if organization_id in account.exclude_organization_ids:
+            continue
+        row = rows.get(organization_id)
+        if row is None:
+            error = (
+                f"Organization {organization_id} is named in connection {connection_id!r}, but its key does not "
+                "see it. Correct Organization ids, or give the key's administrator access to it."
+            )
+            organizations.append(_failure(connection_id, organization_id, organization_id, error))
+            continue
+        organizations.append(
+            Organization(
+                connection_id=connection_id,
+                organization_id=organization_id,
+                organization_name=str(row.get("displayName") or organization_id),
+                payload=row,
+                error=None,
+            )
+        )
+    return organizations
+
+
+def _read_rows(hook: JumpCloudHook) -> dict[str, Row]:
+    pages = iter_v1_pages(lambda params: hook.get("/api/organizations", params))
+    return {str(row.get("_id") or row.get("id")): row for page in pages for row in page.rows}
+
+
+def _failure(connection_id: str, organization_id: str | None, name: str, error: str) -> Organization:
+    return Organization(
+        connection_id=connection_id,
+        organization_id=organization_id,
+        organization_name=name,
+        payload={},
+        error=error,
+    )
+
+
+def _order(organization: Organization) -> tuple[str, str, str]:
+    return (
+        organization["connection_id"],
+        organization["organization_name"].casefold(),
+        str(organization["organization_id"]),
+    )

@@ -1,0 +1,138 @@
+"""What Airflow learns of this package through its `apache_airflow_provider` entry point.
+
+The connection form and the configuration section are declared here and nowhere else. Airflow imports this
+module in every process it starts, so it imports nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _option(description: str, default: str, example: str | None = None) -> dict[str, Any]:
+    return {
+        "description": description,
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": example,
+        "default": default,
+    }
+
+
+CONFIG = {
+    "jumpcloud_elt": {
+        "description": "Settings of the JumpCloud ELT package.",
+        "options": {
+            "connections": _option(
+                "Comma-separated ids of the Airflow connections (type JumpCloud) to sync. An organization that "
+                "two of them reach is synced once, by the first.",
+                "jumpcloud_default",
+                "jumpcloud_us,jumpcloud_eu",
+            ),
+            "data_root": _option(
+                "Folder of the landing and the warehouse. A relative path is relative to AIRFLOW_HOME.",
+                "data",
+                "/srv/jumpcloud",
+            ),
+            "directory_schedule": _option(
+                "When jumpcloud_directory takes a snapshot: a cron expression or preset, or `none`.", "@daily"
+            ),
+            "usage_schedule": _option(
+                "The data interval of jumpcloud_usage: a cron expression or preset, or `none`.",
+                "@daily",
+                "@hourly",
+            ),
+            "usage_services": _option(
+                "Comma-separated Directory Insights services to land. Usage needs directory and sso.",
+                "directory,sso",
+                "directory,sso,radius",
+            ),
+            "connect_timeout_seconds": _option("Longest wait for a connection to JumpCloud.", "10"),
+            "read_timeout_seconds": _option("Longest wait between two bytes of an answer.", "120"),
+            "request_attempts": _option("How often one request is tried before its organization fails.", "6"),
+            "retry_wait_seconds": _option(
+                "First wait before a request is tried again; doubles each time, with jitter.", "1"
+            ),
+            "retry_wait_max_seconds": _option(
+                "Longest wait before a request is tried again. A longer Retry-After fails the organization.",
+                "120",
+            ),
+            "duckdb_memory_limit": _option("DuckDB's memory_limit while it builds the warehouse.", "2GB"),
+            "duckdb_threads": _option(
+                "DuckDB's threads while it builds the warehouse; 0 means one per core.", "0"
+            ),
+        },
+    }
+}
+
+CONNECTION_TYPE = {
+    "connection-type": "jumpcloud",
+    "hook-class-name": "jumpcloud_elt.hook.JumpCloudHook",
+    "hook-name": "JumpCloud",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "port"],
+        "relabeling": {
+            "password": "API key",
+            "login": "Service account client id",
+            "host": "Base URL",
+        },
+        "placeholders": {
+            "password": "API key, or the client secret of a service account",
+            "login": "leave empty for an API key",
+            "host": "leave empty: the region decides",
+        },
+    },
+    "conn-fields": {
+        "region": {
+            "label": "Region",
+            "description": "Where the account lives: us (the default), eu or in.",
+            "schema": {"type": ["string", "null"], "enum": ["us", "eu", "in"], "default": "us"},
+        },
+        "organization_ids": {
+            "label": "Organization ids",
+            "description": "Comma-separated ids (24 hexadecimal digits each) to sync. Empty: every organization "
+            "that the key sees.",
+            "schema": {"type": ["string", "null"]},
+        },
+        "exclude_organization_ids": {
+            "label": "Excluded organization ids",
+            "description": "Comma-separated ids of organizations to leave out. Their landing stays.",
+            "schema": {"type": ["string", "null"]},
+        },
+        "permission": {
+            "label": "Permission",
+            "description": "read: sync only (the default). read_and_act: jumpcloud_user_action may change users.",
+            "schema": {"type": ["string", "null"], "enum": ["read", "read_and_act"], "default": "read"},
+        },
+        "usage_retention_days": {
+            "label": "Usage retention in days",
+            "description": "How long JumpCloud keeps this account's events (15 to 90 days, by plan; 90 where "
+            "empty). Older intervals are not asked for, and never taken for no usage.",
+            "schema": {"type": ["integer", "null"], "minimum": 1},
+        },
+        "token_url": {
+            "label": "Token URL",
+            "description": "Where a service account's token is asked for. Empty: JumpCloud's.",
+            "schema": {"type": ["string", "null"]},
+        },
+    },
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's declaration, as Airflow's provider schema defines it."""
+    return {
+        "package-name": "jumpcloud-elt",
+        "name": "JumpCloud ELT",
+        "description": "JumpCloud organizations into Parquet and a DuckDB warehouse.",
+        "hooks": [{"integration-name": "JumpCloud", "python-modules": ["jumpcloud_elt.hook"]}],
+        "integrations": [
+            {
+                "integration-name": "JumpCloud",
+                "external-doc-url": "https://docs.jumpcloud.com",
+                "tags": ["service"],
+            }
+        ],
+        "connection-types": [CONNECTION_TYPE],
+        "config": CONFIG,
+    }

@@ -1,0 +1,156 @@
+"""What happened in a Dag run: one manifest per run, written last.
+
+A manifest is a Parquet file of `Outcome` rows: which unit or snapshot, how many rows, what the API counted, how it
+ended and why. Warehouse, `sync_log` and coverage stand on manifests. Tasks that run beside each other leave their
+outcomes as parts; the run's last task gathers them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jumpcloud_elt.landing import RUNS, publish, run_file_name, temporary_beside, utc_now, write_table
+from jumpcloud_elt.organizations import Organization
+
+OK = "ok"
+KEPT = "kept"  # read again, came back with fewer events than have landed: the landed unit stays
+SKIPPED = "skipped"  # Directory Insights is not available
+NOT_ASKED = "not_asked"  # older than JumpCloud keeps events
+FAILED = "failed"
+
+_TIME = pa.timestamp("us")
+SCHEMA = pa.schema(
+    [
+        ("dag_id", pa.string()),
+        ("run_id", pa.string()),
+        ("is_restricted", pa.bool_()),
+        ("connection_id", pa.string()),
+        ("organization_id", pa.string()),
+        ("organization_name", pa.string()),
+        ("stream", pa.string()),
+        ("snapshot_at", _TIME),
+        ("interval_start", _TIME),
+        ("interval_end", _TIME),
+        ("path", pa.string()),
+        ("rows", pa.int64()),
+        ("received", pa.int64()),
+        ("api_total", pa.int64()),
+        ("inside", pa.int64()),
+        ("strays", pa.int64()),
+        ("requests", pa.int64()),
+        ("seconds", pa.float64()),
+        ("outcome", pa.string()),
+        ("reason", pa.string()),
+        ("recorded_at", _TIME),
+    ]
+)
+
+
+class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How one stream of one organization ended in one run.
+
+    `rows` landed; `received` distinct ids; `api_total` the API's own count for the same; `inside` events dated
+    in the interval; `strays` events dated outside of it; `path` relative to the landing folder.
+    """
+
+    connection_id: str
+    organization_id: str | None
+    organization_name: str
+    stream: str
+    outcome: str
+    reason: str | None = None
+    snapshot_at: datetime | None = None
+    interval_start: datetime | None = None
+    interval_end: datetime | None = None
+    path: str | None = None
+    rows: int | None = None
+    received: int | None = None
+    api_total: int | None = None
+    inside: int | None = None
+    strays: int | None = None
+    requests: int | None = None
+    seconds: float | None = None
+
+
+class Run:
+    """One Dag run's place in landing."""
+
+    def __init__(self, landing: Path, dag_id: str, run_id: str) -> None:
+        self.dag_id = dag_id
+        self.run_id = run_id
+        folder = landing / RUNS / dag_id
+        self.manifest = folder / f"{run_file_name(run_id)}.parquet"
+        self._parts = folder / f".{run_file_name(run_id)}.parts"
+
+    def add(self, organization: Organization, outcomes: Sequence[Outcome]) -> None:
+        """Leave one organization's outcomes for `write_manifest`, replacing those of an earlier try."""
+        part = self._part(organization)
+        with temporary_beside(part) as temporary:
+            temporary.write_bytes(msgspec.json.encode(outcomes))
+            publish(temporary, part)
+
+    def write_manifest(
+        self, organizations: Iterable[Organization], stream: str, *, is_restricted: bool
+    ) -> list[Outcome]:
+        """Gather the parts into the manifest and return its outcomes.
+
+        An organization without a part is one whose task was killed: it failed. When some organizations of a run
+        are run again, the others keep what the manifest has of them.
+        """
+        before = self._rows_of_manifest()
+        outcomes: list[Outcome] = []
+        for organization in organizations:
+            part = self._part(organization)
+            if part.exists():
+                outcomes += msgspec.json.decode(part.read_bytes(), type=list[Outcome])
+            elif (organization["connection_id"], organization["organization_id"]) in before:
+                outcomes += before[organization["connection_id"], organization["organization_id"]]
+            else:
+                outcomes.append(
+                    failure(
+                        organization,
+                        stream,
+                        "the task ended without an outcome: it was killed, or its worker was lost",
+                    )
+                )
+        recorded = {
+            "dag_id": self.dag_id,
+            "run_id": self.run_id,
+            "is_restricted": is_restricted,
+            "recorded_at": utc_now(),
+        }
+        rows = [{**msgspec.structs.asdict(outcome), **recorded} for outcome in outcomes]
+        write_table(self.manifest, pa.Table.from_pylist(rows, schema=SCHEMA))
+        shutil.rmtree(self._parts, ignore_errors=True)
+        return outcomes
+
+    def _part(self, organization: Organization) -> Path:
+        key = f"{organization['connection_id']}/{organization['organization_id']}"
+        return self._parts / f"{run_file_name(key)}.json"
+
+    def _rows_of_manifest(self) -> dict[tuple[str, str | None], list[Outcome]]:
+        before: dict[tuple[str, str | None], list[Outcome]] = {}
+        if self.manifest.exists():
+            for row in pq.read_table(self.manifest).to_pylist():
+                outcome = Outcome(**{name: row[name] for name in Outcome.__struct_fields__})
+                before.setdefault((outcome.connection_id, outcome.organization_id), []).append(outcome)
+        return before
+
+
+def failure(organization: Organization, stream: str, reason: str) -> Outcome:
+    """The outcome of an organization that failed before anything landed."""
+    return Outcome(
+        connection_id=organization["connection_id"],
+        organization_id=organization["organization_id"],
+        organization_name=organization["organization_name"],
+        stream=stream,
+        outcome=FAILED,
+        reason=reason,
+    )

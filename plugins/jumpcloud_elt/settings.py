@@ -1,0 +1,104 @@
+"""The `[jumpcloud_elt]` section of Airflow's configuration, as one frozen value.
+
+Defaults and descriptions of the options are declared once, in `provider_info`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow.sdk.configuration import conf
+
+from jumpcloud_elt.errors import ConfigurationError
+
+SECTION = "jumpcloud_elt"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the Dags and the package need to know beside the connections."""
+
+    connections: tuple[str, ...]
+    data_root: Path
+    directory_schedule: str
+    usage_schedule: str
+    usage_services: tuple[str, ...]
+    connect_timeout_seconds: float
+    read_timeout_seconds: float
+    request_attempts: int
+    retry_wait_seconds: float
+    retry_wait_max_seconds: float
+    duckdb_memory_limit: str
+    duckdb_threads: int
+
+    @property
+    def landing(self) -> Path:
+        """The root of everything received."""
+        return self.data_root / "landing"
+
+    @property
+    def warehouse(self) -> Path:
+        """The published DuckDB file."""
+        return self.data_root / "warehouse" / "jumpcloud.duckdb"
+
+
+def read_settings() -> Settings:
+    """Read Airflow's configuration; raise one ConfigurationError that names every wrong option."""
+    problems: list[str] = []
+    settings = Settings(
+        connections=_names("connections", problems),
+        data_root=_data_root(problems),
+        directory_schedule=_text("directory_schedule"),
+        usage_schedule=_text("usage_schedule"),
+        usage_services=_names("usage_services", problems),
+        connect_timeout_seconds=_number("connect_timeout_seconds", problems, lowest=0.1, highest=600),
+        read_timeout_seconds=_number("read_timeout_seconds", problems, lowest=0.1, highest=3600),
+        request_attempts=int(_number("request_attempts", problems, lowest=1, highest=50)),
+        retry_wait_seconds=_number("retry_wait_seconds", problems, lowest=0, highest=600),
+        retry_wait_max_seconds=_number("retry_wait_max_seconds", problems, lowest=0, highest=3600),
+        duckdb_memory_limit=_text("duckdb_memory_limit"),
+        duckdb_threads=int(_number("duckdb_threads", problems, lowest=0, highest=1024)),
+    )
+    if problems:
+        raise ConfigurationError(f"Section [{SECTION}] of the Airflow configuration:\n- " + "\n- ".join(problems))
+    return settings
+
+
+def _text(option: str) -> str:
+    return str(conf.get(SECTION, option)).strip()
+
+
+def _names(option: str, problems: list[str]) -> tuple[str, ...]:
+    given = _text(option)
+    names = tuple(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
+    if not names:
+        problems.append(f"{option}: {given!r} given; allowed: at least one name, comma-separated")
+    return names
+
+
+def _number(option: str, problems: list[str], *, lowest: float, highest: float) -> float:
+    given = _text(option)
+    allowed = f"a number from {lowest:g} to {highest:g}"
+    try:
+        number = float(given)
+    except ValueError:
+        problems.append(f"{option}: {given!r} given; allowed: {allowed}")
+        return lowest
+    if not lowest <= number <= highest:
+        problems.append(f"{option}: {given!r} given; allowed: {allowed}")
+    return number
+
+
+def _data_root(problems: list[str]) -> Path:
+    given = _text("data_root")
+    if "://" in given and not given.startswith("file://"):
+        problems.append(f"data_root: {given!r} given; allowed: a path on a local disk")
+    path = Path(given.removeprefix("file://")).expanduser()
+    # A worker's working directory is anybody's guess, AIRFLOW_HOME is not.
+    return path if path.is_absolute() else (Path(_airflow_home()) / path).resolve()
+
+
+def _airflow_home() -> str:
+    return os.environ.get("AIRFLOW_HOME") or str(Path.home() / "airflow")

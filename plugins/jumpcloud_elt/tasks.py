@@ -1,0 +1,275 @@
+"""What the Dags' tasks do: call the package, leave an outcome in landing, speak Airflow's states.
+
+An error that the package raises on purpose has been retried as often as it deserves, so it fails the task at
+once; Airflow's own retries are for workers that are lost. Wiring is in `dags/`, work in the modules called here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar
+
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from jumpcloud_elt import directory, events, organizations, warehouse
+from jumpcloud_elt.errors import ConfigurationError, JumpCloudError, NotEnabledError, PermissionDeniedError
+from jumpcloud_elt.hook import JumpCloudHook
+from jumpcloud_elt.intervals import (
+    Interval,
+    last_complete_interval,
+    parse_moment,
+    read_cron,
+    split_into_units,
+)
+from jumpcloud_elt.landing import EVENTS, utc_now
+from jumpcloud_elt.organizations import Organization
+from jumpcloud_elt.runs import FAILED, NOT_ASKED, SKIPPED, Outcome, Run, failure
+from jumpcloud_elt.settings import Settings, read_settings
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+DIRECTORY = "directory"
+PROBE_THREADS = 8
+PROBED_RANGE = timedelta(hours=1)
+
+
+class ProbedOrganization(Organization):
+    """An organization, and why its Directory Insights cannot be read (None: they can)."""
+
+    unavailable: str | None
+
+
+class Failure(TypedDict):
+    """An organization that failed in this run."""
+
+    organization_name: str
+    reason: str
+
+
+def list_organizations(only: Sequence[str]) -> list[Organization]:
+    """The organizations to sync in this run; raises AirflowFailException with what to do where there is none."""
+    return _or_fail(lambda: organizations.list_organizations(read_settings(), [one.lower() for one in only]))
+
+
+def extract_directory(organization: Organization, run_of: dict[str, str]) -> int:
+    """Land one snapshot of an organization; return the number of rows."""
+    settings = read_settings()
+
+    def extract(hook: JumpCloudHook) -> list[Outcome]:
+        return directory.land_directory(hook, organization, settings)
+
+    outcomes = _leaving_outcomes(organization, run_of, DIRECTORY, settings, extract)
+    return sum(outcome.rows or 0 for outcome in outcomes)
+
+
+def probe_directory_insights(listed: Sequence[Organization]) -> list[ProbedOrganization]:
+    """Ask each organization whether its events can be read, without reading any."""
+    settings = read_settings()
+    with ThreadPoolExecutor(PROBE_THREADS) as pool:
+        return list(pool.map(lambda one: _probe(one, settings), listed))
+
+
+def choose_usage_branch(probed: Sequence[ProbedOrganization], extract: str, unavailable: str) -> str:
+    """The task to follow: `unavailable` when no organization has Directory Insights, else `extract`."""
+    return unavailable if all(one["unavailable"] for one in probed) else extract
+
+
+def record_unavailable(probed: Sequence[ProbedOrganization], run_of: dict[str, str]) -> None:
+    """Leave the reason why no organization's events are read."""
+    settings = read_settings()
+    for organization in probed:
+        log.info("%s: %s", organization["organization_name"], organization["unavailable"])
+        _run(settings, run_of).add(organization, [_skipped(organization, str(organization["unavailable"]))])
+
+
+def extract_events(
+    organization: ProbedOrganization, run_of: dict[str, str], intervals: Sequence[tuple[str, str]]
+) -> int:
+    """Land an organization's events unit by unit; return the number of rows. Skipped where it has none to give."""
+    settings = read_settings()
+    if organization["unavailable"]:
+        _run(settings, run_of).add(organization, [_skipped(organization, organization["unavailable"])])
+        raise AirflowSkipException(f"{organization['organization_name']}: {organization['unavailable']}")
+    landed: list[Outcome] = []
+
+    def extract(hook: JumpCloudHook) -> list[Outcome]:
+        oldest = utc_now().timestamp() - hook.account.usage_retention_days * 86_400
+        for start, end in _from_xcom(intervals):
+            if end.replace(tzinfo=UTC).timestamp() <= oldest:
+                landed.append(_not_asked(organization, (start, end), hook.account.usage_retention_days))
+            else:
+                landed.append(events.land_unit(hook, organization, (start, end), settings))
+        return landed
+
+    outcomes = _leaving_outcomes(organization, run_of, EVENTS, settings, extract, so_far=landed)
+    return sum(outcome.rows or 0 for outcome in outcomes)
+
+
+def plan_units(dag_run: Any, params: dict[str, Any]) -> list[tuple[str, str]]:
+    """The units of this run, as ISO times: of the params `start` and `end`, else of the run's data interval, else
+    of the last complete interval of the schedule (a run started by hand has no data interval)."""
+    settings = read_settings()
+
+    def plan() -> list[tuple[str, str]]:
+        cron = read_cron(settings.usage_schedule, "usage_schedule") or "0 0 * * *"
+        start, end = _asked_for(params) or _data_interval(dag_run) or last_complete_interval(cron, utc_now())
+        return [(a.isoformat(), b.isoformat()) for a, b in split_into_units(start, end, cron)]
+
+    return _or_fail(plan)
+
+
+def record_run(
+    listed: Iterable[Organization] | None, run_of: dict[str, str], stream: str, *, is_restricted: bool
+) -> list[Failure]:
+    """Write the run's manifest and return the organizations that failed."""
+    if listed is None:
+        raise AirflowSkipException("Nothing was tried; there is nothing to record.")
+    outcomes = _run(read_settings(), run_of).write_manifest(listed, stream, is_restricted=is_restricted)
+    return [
+        Failure(organization_name=outcome.organization_name, reason=outcome.reason or "")
+        for outcome in outcomes
+        if outcome.outcome == FAILED
+    ]
+
+
+def report_failures(failures: Sequence[Failure] | None) -> None:
+    """Fail, naming every organization that failed: everything else has landed by now."""
+    if failures is None:
+        raise AirflowFailException("Nothing was synced: see the tasks before this one.")
+    if failures:
+        told = "\n".join(f"- {one['organization_name']}: {one['reason']}" for one in failures)
+        raise AirflowFailException(f"{len(failures)} failed; all others have landed:\n{told}")
+
+
+def build_warehouse(run_id: str) -> str:
+    """Build the warehouse aside; return the path of the file."""
+    settings = read_settings()
+    target = warehouse.building_path(settings, run_id)
+    _or_fail(lambda: warehouse.build(settings, target, run_id))
+    return str(target)
+
+
+def check_warehouse(built: str) -> str:
+    """Check a built warehouse; return its path."""
+    _or_fail(lambda: warehouse.check(Path(built)))
+    return built
+
+
+def publish_warehouse(checked: str) -> str:
+    """Publish a checked warehouse; return the path of the published file."""
+    settings = read_settings()
+    warehouse.publish(Path(checked), settings.warehouse)
+    return str(settings.warehouse)
+
+
+def _probe(organization: Organization, settings: Settings) -> ProbedOrganization:
+    probed = ProbedOrganization(**organization, unavailable=None)
+    if organization["error"] is not None:
+        return probed
+    end = datetime.now(UTC)
+    with JumpCloudHook(organization["connection_id"], settings) as hook:
+        try:
+            hook.count_events(
+                str(organization["organization_id"]), settings.usage_services, end - PROBED_RANGE, end
+            )
+        except (NotEnabledError, PermissionDeniedError) as error:
+            probed["unavailable"], probed["error"] = _why_unavailable(hook, organization, error)
+        except JumpCloudError as error:
+            probed["error"] = str(error)
+    return probed
+
+
+def _why_unavailable(
+    hook: JumpCloudHook, organization: Organization, error: NotEnabledError | PermissionDeniedError
+) -> tuple[str | None, str | None]:
+    """Whether the answer is about Directory Insights (reason, None) or about the key itself (None, error)."""
+    try:
+        hook.get("/api/systemusers", {"limit": 1}, organization_id=organization["organization_id"])
+    except JumpCloudError as users_error:
+        return None, f"{users_error} (Directory Insights refused too: {error.status} {error.detail})"
+    if isinstance(error, NotEnabledError):
+        return f"Directory Insights is not enabled for this organization (402 {error.detail})", None
+    return f"The key may not read Directory Insights of this organization (403 {error.detail})", None
+
+
+def _leaving_outcomes(
+    organization: Organization,
+    run_of: dict[str, str],
+    stream: str,
+    settings: Settings,
+    extract: Callable[[JumpCloudHook], list[Outcome]],
+    *,
+    so_far: Sequence[Outcome] = (),
+) -> list[Outcome]:
+    """Run `extract` with a hook and leave its outcomes, or those `so_far` and the failure, for the manifest."""
+    run = _run(settings, run_of)
+    try:
+        if organization["error"] is not None:
+            raise ConfigurationError(organization["error"])
+        with JumpCloudHook(organization["connection_id"], settings) as hook:
+            outcomes = extract(hook)
+    except Exception as error:
+        run.add(organization, [*so_far, failure(organization, stream, str(error) or type(error).__name__)])
+        if isinstance(error, JumpCloudError):
+            raise AirflowFailException(f"{organization['organization_name']}: {error}") from error
+        raise
+    run.add(organization, outcomes)
+    return outcomes
+
+
+def _skipped(organization: Organization, reason: str) -> Outcome:
+    outcome = failure(organization, EVENTS, reason)
+    outcome.outcome = SKIPPED
+    return outcome
+
+
+def _not_asked(organization: Organization, interval: Interval, retention_days: int) -> Outcome:
+    outcome = failure(
+        organization, EVENTS, f"older than JumpCloud keeps events for this connection ({retention_days} days)"
+    )
+    outcome.outcome = NOT_ASKED
+    outcome.interval_start, outcome.interval_end = interval
+    return outcome
+
+
+def _asked_for(params: dict[str, Any]) -> Interval | None:
+    start, end = params.get("start"), params.get("end")
+    if not start and not end:
+        return None
+    if not (start and end):
+        given, missing = ("start", "end") if start else ("end", "start")
+        raise ConfigurationError(f"{missing}: missing; {given} was given; allowed: both or neither")
+    interval = parse_moment(start, "start"), parse_moment(end, "end")
+    if interval[0] >= interval[1]:
+        raise ConfigurationError(f"end: {end!r} given; allowed: a time after start ({start!r})")
+    if interval[1] > utc_now():
+        raise ConfigurationError(f"end: {end!r} given; allowed: a time that has passed")
+    return interval
+
+
+def _data_interval(dag_run: Any) -> Interval | None:
+    start, end = dag_run.data_interval_start, dag_run.data_interval_end
+    if start is None or end is None or start == end:
+        return None
+    return tuple(moment.astimezone(UTC).replace(tzinfo=None) for moment in (start, end))
+
+
+def _from_xcom(intervals: Sequence[tuple[str, str]]) -> list[Interval]:
+    return [(datetime.fromisoformat(start), datetime.fromisoformat(end)) for start, end in intervals]
+
+
+def _run(settings: Settings, run_of: dict[str, str]) -> Run:
+    return Run(settings.landing, run_of["dag_id"], run_of["run_id"])
+
+
+def _or_fail(call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except JumpCloudError as error:
+        raise AirflowFailException(str(error)) from error

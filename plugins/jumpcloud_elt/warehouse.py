@@ -1,0 +1,237 @@
+"""The warehouse: built aside by the SQL under `include/sql`, checked, and published by rename.
+
+Runs SQL files in order and moves files; what the tables mean is in the files. A build that fails leaves the last
+good file where it is.
+
+    1. what happened   stg_runs, from the manifests
+    2. directory       each snapshot not yet seen is folded into the state that the last build left
+    3. usage           stg_events and its roll-ups
+    4. marts, checks, publish
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+import jumpcloud_elt
+from jumpcloud_elt.errors import CheckFailedError, WarehouseError
+from jumpcloud_elt.events import SCHEMA as EVENTS_SCHEMA
+from jumpcloud_elt.landing import EVENTS, RUNS, run_file_name, snapshot_path, utc_now
+from jumpcloud_elt.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+# DuckDB 1.2 and later clients can open it; 2.0's default cannot be opened by any 1.x client.
+STORAGE_VERSION = "v1.2.0"
+SNAPSHOT_STREAMS = ("organizations", "systemusers", "administrators", "applications")
+STATE_TABLES = ("snapshots", "users", "administrators", "applications")
+
+HIVE = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true, filename = true"
+
+STAGING_OF_A_ROUND = ("stg_organizations", "stg_users", "stg_administrators", "stg_applications")
+FOLDED = {"int_administrators": "administrators", "int_users": "users", "int_applications": "applications"}
+INTERMEDIATE = (
+    "int_coverage",
+    "int_usage_state",
+    "int_directory_runs",
+    "int_accounts",
+    "int_access",
+    "int_usage_actors",
+    "int_usage_applications",
+    "int_usage_daily",
+)
+MARTS = (
+    "organizations",
+    "usage_daily",
+    "application_users",
+    "applications",
+    "users",
+    "usage_coverage",
+    "sync_log",
+)
+VIEWS = ("events",)
+CHECKS = ("check_keys", "check_organizations", "check_secrets", "check_counts")
+
+
+def sql_folder() -> Path:
+    """Where the SQL files are: inside an installed package, beside it in a source tree."""
+    installed = Path(__file__).parent / "sql"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "include" / "sql"
+
+
+def building_path(settings: Settings, run_id: str) -> Path:
+    """Where a run builds: beside the published file, so that a rename can publish it."""
+    return settings.warehouse.with_name(f".{run_file_name(run_id)}.duckdb")
+
+
+def build(settings: Settings, target: Path, run_id: str) -> None:
+    """Build a warehouse from landing into the new file `target`.
+
+    Raises WarehouseError where nothing has landed yet, or a model cannot be computed.
+    """
+    manifests = sorted((settings.landing / RUNS).glob("*/*.parquet"))
+    if not manifests:
+        raise WarehouseError(
+            f"Nothing has landed under {settings.landing}: run jumpcloud_directory or jumpcloud_usage first."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    discard(target)
+    try:
+        with contextlib.closing(_open_new(target, settings)) as connection:
+            _read_runs(connection, manifests)
+            _fold_snapshots(connection, settings)
+            _read_events(connection, settings)
+            for name in INTERMEDIATE:
+                _make(connection, f"intermediate/{name}", f"create temp table {name}")
+            for name in MARTS:
+                _make(connection, f"marts/{name}", f"create table {name}")
+            for name in VIEWS:
+                _make(connection, f"marts/{name}", f"create view {name}")
+            _describe(connection, run_id)
+    except duckdb.Error as error:
+        discard(target)
+        raise WarehouseError(f"The warehouse cannot be built: {error}") from error
+
+
+def check(target: Path) -> None:
+    """Raise CheckFailedError, with the first rows found, unless every check of a built file finds nothing."""
+    found = []
+    with contextlib.closing(duckdb.connect(str(target), read_only=True)) as connection:
+        for name in CHECKS:
+            rows = connection.execute(_sql(f"checks/{name}")).fetchmany(5)
+            found += [f"{name}: {row}" for row in rows]
+    if found:
+        raise CheckFailedError("Built, but not published: the warehouse's checks found\n" + "\n".join(found))
+
+
+def publish(target: Path, warehouse: Path) -> None:
+    """Swap a checked warehouse in for the published one, read-only."""
+    target.chmod(0o444)
+    # The log of a killed read-write session would be replayed into the new file.
+    warehouse.with_name(f"{warehouse.name}.wal").unlink(missing_ok=True)
+    target.replace(warehouse)
+
+
+def discard(target: Path) -> None:
+    """Remove what a build has left."""
+    target.unlink(missing_ok=True)
+    target.with_name(f"{target.name}.wal").unlink(missing_ok=True)
+
+
+def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    connection.execute(f"attach {_quote(target)} as warehouse (storage_version '{STORAGE_VERSION}')")
+    connection.execute("use warehouse")
+    connection.execute("set timezone = 'UTC'")
+    connection.execute("set memory_limit = ?", [settings.duckdb_memory_limit])
+    connection.execute("set temp_directory = ?", [f"{target}.spill"])
+    if settings.duckdb_threads:
+        connection.execute("set threads = ?", [settings.duckdb_threads])
+    connection.execute(_sql("state/macros"))
+    connection.execute(_sql("state/state"))
+    _carry_state_over(connection, settings.warehouse)
+    return connection
+
+
+def _carry_state_over(connection: duckdb.DuckDBPyConnection, published: Path) -> None:
+    """Begin with the state of the last build. Where there is none that fits, landing is folded from the start."""
+    if not published.exists():
+        return
+    try:
+        connection.execute(f"attach {_quote(published)} as published (read_only)")
+        version = connection.execute("select schema_version from published.warehouse_info").fetchone()
+    except duckdb.Error as error:
+        log.warning("%s cannot be read (%s); everything is built from landing", published, error)
+        return
+    if version == (SCHEMA_VERSION,):
+        for table in STATE_TABLES:
+            connection.execute(f"insert into state.{table} by name select * from published.state.{table}")
+    connection.execute("detach published")
+
+
+def _read_runs(connection: duckdb.DuckDBPyConnection, manifests: Sequence[Path]) -> None:
+    _set_files(connection, "runs", manifests)
+    _make(connection, "staging/stg_runs", "create temp table stg_runs")
+
+
+def _fold_snapshots(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Fold the snapshots that the state has not seen into it, one per organization at a time."""
+    connection.execute(_sql("state/forget_outdated"))
+    rounds = connection.execute(_sql("state/snapshots_to_fold")).fetchall()
+    for _, snapshots in itertools.groupby(rounds, key=lambda row: row[0]):
+        partitions = [(organization_id, snapshot_at) for _, organization_id, snapshot_at in snapshots]
+        for stream in SNAPSHOT_STREAMS:
+            files = [snapshot_path(settings.landing, stream, *partition) for partition in partitions]
+            _set_files(connection, stream, files)
+            _count_rows(connection, settings, f"read_parquet(getvariable('{stream}_files'), filename = true)")
+        for name in STAGING_OF_A_ROUND:
+            _make(connection, f"staging/{name}", f"create or replace temp table {name}")
+        for name, table in FOLDED.items():
+            _make(connection, f"intermediate/{name}", f"create or replace temp table {name}")
+            connection.execute(
+                f"delete from state.{table} where organization_id in (select organization_id from {name})"
+            )
+            connection.execute(f"insert into state.{table} by name select * from {name}")
+        connection.execute("insert into state.snapshots by name select * from stg_organizations")
+
+
+def _read_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Make stg_events of the units that the manifests know, and the view's source of all that have landed."""
+    units = connection.execute(
+        "select distinct path from stg_runs where stream = ? and outcome = 'ok' order by path", [EVENTS]
+    ).fetchall()
+    if units:
+        # A view holds no variable and no relative path: the landing's own is written into it.
+        everything = _quote(settings.landing / EVENTS / "*" / "*" / "*.parquet")
+        connection.execute(f"create view state.landed_events as select * from read_parquet({everything}, {HIVE})")
+        _set_files(connection, "events", [settings.landing / path for (path,) in units])
+        connection.execute(
+            f"create temp view landed_units as select * from read_parquet(getvariable('events_files'), {HIVE})"
+        )
+        _count_rows(connection, settings, "landed_units")
+    else:
+        partitions = pa.schema([("organization_id", pa.string()), ("date", pa.string())])
+        empty = pa.unify_schemas([EVENTS_SCHEMA, partitions]).empty_table()  # noqa: F841, read by name
+        connection.execute("create table state.landed_events as select * from empty")
+        connection.execute("create temp view landed_units as select * from state.landed_events")
+    _make(connection, "staging/stg_events", "create temp table stg_events")
+
+
+def _describe(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
+    connection.execute(
+        "create table warehouse_info as select ?::integer as schema_version, ? as package_version, "
+        "?::timestamp as built_at, ? as run_id",
+        [SCHEMA_VERSION, jumpcloud_elt.__version__, utc_now(), run_id],
+    )
+
+
+def _make(connection: duckdb.DuckDBPyConnection, model: str, create: str) -> None:
+    connection.execute(f"{create} as\n{_sql(model)}")
+
+
+def _count_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, source: str) -> None:
+    """Note how many rows each file of `source` gave, for the check against what was landed."""
+    begin = len(str(settings.landing)) + 2
+    connection.execute(
+        f"insert into state.read_counts select filename[{begin}:], count(*) from {source} group by filename"
+    )
+
+
+def _set_files(connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[Path]) -> None:
+    connection.execute(f"set variable {name}_files = ?::varchar[]", [[str(file) for file in files]])
+
+
+def _sql(name: str) -> str:
+    return (sql_folder() / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def _quote(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

@@ -1,0 +1,60 @@
+"""One Airflow home and one sandbox process for the whole session; a fresh data root for each test."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+_HOME = tempfile.TemporaryDirectory(prefix="jumpcloud-elt-tests-", ignore_cleanup_errors=True)
+
+# Airflow reads these when it is first imported, which the test modules do.
+for name in [one for one in os.environ if one.startswith(("AIRFLOW", "JUMPCLOUD"))]:
+    del os.environ[name]
+os.environ |= {
+    "AIRFLOW_HOME": _HOME.name,
+    "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+    "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+    # Retries are tested for what they do, not for how long they wait.
+    "AIRFLOW__JUMPCLOUD_ELT__RETRY_WAIT_SECONDS": "0.001",
+}
+
+from jumpcloud_elt.settings import Settings, read_settings  # noqa: E402
+
+from sandbox.client import Sandbox  # noqa: E402
+
+API_KEY = "sandbox-key"
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[Sandbox]:
+    with Sandbox.start("demo") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(sandbox_process: Sandbox) -> Sandbox:
+    """The sandbox, as it was when it started."""
+    sandbox_process.reset()
+    return sandbox_process
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> Settings:
+    """Settings with a data root of this test's own, and the sandbox as `jumpcloud_default`."""
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT", str(tmp_path / "data"))
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox.url, API_KEY))
+    return read_settings()
+
+
+def connection_json(host: str, password: str | None, **fields: object) -> str:
+    """An AIRFLOW_CONN_* value; `fields` may hold `login` and `extra`."""
+    return json.dumps({"conn_type": "jumpcloud", "host": host, "password": password, **fields})

@@ -1,0 +1,56 @@
+"""The warehouse's definitions, row for row, against an expectation that shares nothing with the SQL."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from expectations import Insights, Snapshot, Unit
+from pipeline import assert_warehouse_is, run_directory, run_usage, run_warehouse, snapshots_of
+
+from jumpcloud_elt.settings import Settings
+from sandbox.client import Sandbox
+
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+DAY = timedelta(days=1)
+
+
+def units_of(sandbox: Sandbox, start: datetime, end: datetime) -> list[Unit]:
+    """The world's events as daily units from `start` to `end`, as the API gives them: both bounds inclusive."""
+    units = []
+    for organization in sandbox.world()["organizations"]:
+        if organization["insights"] != "enabled":
+            continue
+        first = start
+        while first < end:
+            inside = [
+                event
+                for event in organization["events"]
+                if event["service"] in ("directory", "sso") and first <= _moment(event) <= first + DAY
+            ]
+            units.append(Unit(organization["id"], first, first + DAY, end, inside))
+            first += DAY
+    return units
+
+
+def _moment(event: dict[str, str]) -> datetime:
+    """As the API compares: milliseconds, finer digits cut off."""
+    moment = datetime.fromisoformat(event["timestamp"]).replace(tzinfo=None)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def insights_of(sandbox: Sandbox) -> list[Insights]:
+    return [
+        Insights(one["id"], "read" if one["insights"] in ("enabled", "empty") else "unavailable", None)
+        for one in sandbox.world()["organizations"]
+    ]
+
+
+def test_every_row_of_the_demo_is_as_defined(sandbox: Sandbox, settings: Settings) -> None:
+    start = TODAY - 60 * DAY
+    assert run_directory("directory") == []
+    assert run_usage("usage", start, TODAY) == []
+    warehouse = run_warehouse("warehouse")
+    assert_warehouse_is(
+        warehouse, snapshots_of(sandbox, settings), units_of(sandbox, start, TODAY), insights_of(sandbox)
+    )
