@@ -5,11 +5,14 @@ VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 
 # A caller's AIRFLOW_* variables win over these.
-export AIRFLOW_HOME ?= $(CURDIR)/.airflow
-export AIRFLOW__CORE__DAGS_FOLDER ?= $(CURDIR)/dags
-export AIRFLOW__CORE__PLUGINS_FOLDER ?= $(CURDIR)/plugins
-export AIRFLOW__CORE__LOAD_EXAMPLES ?= False
-export AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT ?= $(if $(filter demo up,$(MAKECMDGOALS)),$(CURDIR)/data/demo,$(CURDIR)/data)
+AIRFLOW_HOME ?= $(CURDIR)/.airflow
+AIRFLOW__CORE__DAGS_FOLDER ?= $(CURDIR)/dags
+AIRFLOW__CORE__PLUGINS_FOLDER ?= $(CURDIR)/plugins
+AIRFLOW__CORE__LOAD_EXAMPLES ?= False
+# The demo's data never lie among real ones.
+AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT ?= $(CURDIR)/data$(if $(filter demo up,$(MAKECMDGOALS)),/demo)
+export AIRFLOW_HOME AIRFLOW__CORE__DAGS_FOLDER AIRFLOW__CORE__PLUGINS_FOLDER AIRFLOW__CORE__LOAD_EXAMPLES
+export AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT
 export PYTHONPATH := $(CURDIR)/include
 
 .PHONY: demo test up airflow bench lint lock clean

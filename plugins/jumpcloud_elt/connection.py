@@ -82,8 +82,8 @@ def read_account(connection: ConnectionFields) -> Account:
     excluded = _organization_ids(extra, "exclude_organization_ids", "Excluded organization ids", problems)
     retention = _days(extra.get("usage_retention_days"), problems)
     token_url = str(extra.get("token_url") or "").strip()
-    if token_url and urlsplit(token_url).scheme not in ("http", "https"):
-        problems.append(f"Token URL: {token_url!r} given; allowed: an http or https URL")
+    if token_url and not _is_url(token_url):
+        problems.append(f"Token URL: {_shown(token_url)} given; allowed: an http or https URL")
     if problems:
         raise ConfigurationError(
             f"Connection {connection.conn_id!r} of type JumpCloud cannot be used:\n- " + "\n- ".join(problems)
@@ -109,24 +109,29 @@ def _base_url(connection: ConnectionFields, problems: list[str]) -> str | None:
     if not host:
         return None
     url = host if "://" in host else f"{connection.schema or 'https'}://{host}"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        problems.append(f"Base URL: {host!r} given; allowed: a host name or an http or https URL")
+    if not _is_url(url) or urlsplit(url).query or urlsplit(url).fragment:
+        problems.append(f"Base URL: {_shown(host)} given; allowed: a host name or an http or https URL")
         return None
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.query
-        or parts.fragment
-        or parts.username
-    ):
-        problems.append(f"Base URL: {host!r} given; allowed: a host name or an http or https URL")
-        return None
-    if port is None and connection.port:
+    parts = urlsplit(url)
+    if parts.port is None and connection.port:
         url = f"{parts.scheme}://{parts.netloc}:{connection.port}{parts.path}"
     return url
+
+
+def _is_url(text: str) -> bool:
+    """Whether `text` is an http or https URL with a host, and without a user or password in it."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises ValueError where it is no number
+    except ValueError:
+        return False
+    is_clean = "@" not in parts.netloc and not any(char.isspace() for char in text)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and is_clean
+
+
+def _shown(url: str) -> str:
+    """A URL for a message, without what stands before `@`: that may be the key."""
+    return repr("***@" + url.rpartition("@")[2] if "@" in url else url)
 
 
 def _organization_ids(extra: Mapping[str, object], name: str, label: str, problems: list[str]) -> tuple[str, ...]:

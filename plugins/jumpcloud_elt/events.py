@@ -91,6 +91,8 @@ class Event(msgspec.Struct, gc=False):
 
 
 _decode_typed = msgspec.json.Decoder(list[Event]).decode
+# Numbers that no float holds are no reason to refuse an event.
+_decode_any = msgspec.json.Decoder(float_hook=float).decode
 _decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _NO_ACTOR, _NO_APPLICATION = Actor(), EventApplication()
 
@@ -239,8 +241,11 @@ def decode_page(body: bytes, lineage: tuple[str, datetime, datetime, datetime]) 
     try:
         raw = [one for one in _decode_raw(body) if bytes(memoryview(one)[:4]) != b"null"]
         events = _decode_events(body, raw)
-    except msgspec.MsgspecError as error:
+        payloads = remove_event_secrets(_payloads(raw))
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise PageShapeError("Events: expected an array of objects, each with an `id`") from error
+    if not all(event.id for event in events):
+        raise PageShapeError("Events: expected every event to have an `id`, got one that is empty")
     size = len(events)
     initiators = [event.initiated_by or _NO_ACTOR for event in events]
     resources = [event.resource or _NO_ACTOR for event in events]
@@ -255,7 +260,7 @@ def decode_page(body: bytes, lineage: tuple[str, datetime, datetime, datetime]) 
         *(pa.array([getattr(actor, name) for actor in initiators], pa.string()) for name in _ACTOR_FIELDS),
         *(pa.array([getattr(actor, name) for actor in resources], pa.string()) for name in _ACTOR_FIELDS),
         *(pa.array([getattr(one, name) for one in applications], pa.string()) for name in _APPLICATION_FIELDS),
-        remove_event_secrets(_payloads(raw)),
+        payloads,
         *(
             pa.repeat(pa.scalar(value, field.type), size)
             for value, field in zip(lineage, LINEAGE_FIELDS, strict=True)
@@ -277,13 +282,13 @@ def _decode_events(body: bytes, raw: list[msgspec.Raw]) -> list[Event]:
         events = _decode_typed(body)
     except msgspec.ValidationError:
         # Some field is of another type than ever seen, or the page holds nulls. Read it event by event.
-        return [_read_event(msgspec.json.decode(one)) for one in raw]
+        return [_read_event(_decode_any(one)) for one in raw]
     return events
 
 
 def _read_event(event: Any) -> Event:
     """An event whose fields have unexpected types: what can be read is, the payload keeps the rest."""
-    if not isinstance(event, dict) or not isinstance(event.get("id"), str) or not event["id"]:
+    if not isinstance(event, dict) or not isinstance(event.get("id"), str):
         raise PageShapeError("Events: expected every event to be an object with an `id`")
     return Event(
         id=event["id"],
@@ -327,11 +332,11 @@ def parse_timestamps(texts: list[str | None]) -> pa.Array:
 
 def _parse_timestamp(text: str | None) -> datetime | None:
     try:
-        # fromisoformat cuts digits beyond microseconds off.
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
+        # fromisoformat cuts digits beyond microseconds off, and knows `T` and `Z` in upper case only.
+        moment = datetime.fromisoformat((text or "").upper())
+        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except (ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def _scalar(moment: datetime) -> pa.Scalar:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import base64
 import email.utils
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
@@ -21,6 +22,7 @@ from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
 
 from jumpcloud_elt.connection import Account, read_account
 from jumpcloud_elt.errors import (
@@ -39,9 +41,15 @@ from jumpcloud_elt.errors import (
 from jumpcloud_elt.pagination import Answer
 from jumpcloud_elt.settings import Settings, read_settings
 
-RETRIED_STATUS = frozenset({429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+REQUEST_TIMEOUT, TOO_MANY_REQUESTS, SERVER_ERROR = 408, 429, 500
 POOL_SIZE = 16
 TOKEN_RENEWAL_SECONDS = 60
+TOKEN_SECONDS = 3600  # where the answer does not say: what JumpCloud's own client assumes
+# Half of a surrogate pair without the other, which programs that cut text in UTF-16 leave behind; whole pairs and
+# all other escapes are matched first, and kept.
+LONE_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
 # What JumpCloud says with a 401 or 403 that is not about the key but about `x-org-id`.
 ORGANIZATION_HEADER_MESSAGES = ("no organization selected", "organization selection not allowed")
 INSIGHTS_PATH = "/insights/directory/v1"
@@ -54,6 +62,13 @@ ROUTES_WITHOUT_ORGANIZATION = (
     "/api/v2/administrators",
     "/api/v2/integrations",
 )
+
+
+class AccessToken(msgspec.Struct):
+    """What the token route answers."""
+
+    access_token: Annotated[str, msgspec.Meta(min_length=1)]
+    expires_in: float | None = None
 
 
 class SameOriginSession(requests.Session):
@@ -118,23 +133,28 @@ class JumpCloudHook(HttpHook):
     ) -> requests.Session:
         """Return the hook's one session, pooled and authenticated for this account.
 
-        `headers` are added to this session for good; `extra_options` has no use here.
+        With `headers`: a session of their own over the same connections, for the hook's session is shared.
+        `extra_options` are those of `HttpHook.run`; its time limits are the hook's unless they say otherwise.
         """
+        self.merged_extra = {"timeout": self._timeout, **(extra_options or {})}
         with self._lock:
             if self._session is None:
                 self.base_url = self.account.console_url
                 self._base_url_initialized = True
-                session = SameOriginSession()
+                self._session = SameOriginSession()
                 # Retries are ours: urllib3's know nothing of a body that ends early or is not JSON.
                 adapter = HTTPAdapter(pool_connections=4, pool_maxsize=POOL_SIZE, max_retries=0)
-                session.mount("https://", adapter)
-                session.mount("http://", adapter)
-                session.headers.update({"Accept": "application/json", "User-Agent": "jumpcloud-elt"})
-                session.auth = self._authenticate
-                self._session = session
-            if headers:
-                self._session.headers.update(headers)
-            return self._session
+                self._session.mount("https://", adapter)
+                self._session.mount("http://", adapter)
+                self._session.headers.update({"Accept": "application/json", "User-Agent": "jumpcloud-elt"})
+                self._session.auth = self._authenticate
+            if not headers:
+                return self._session
+            session = SameOriginSession()
+            session.adapters = self._session.adapters
+            session.auth = self._session.auth
+            session.headers.update({**self._session.headers, **headers})
+            return session
 
     def close(self) -> None:
         """Close the pooled connections. The hook opens new ones when it is used again."""
@@ -184,17 +204,31 @@ class JumpCloudHook(HttpHook):
         what = f"{method} {path}" + (f" of organization {organization_id}" if organization_id else "")
 
         def once() -> Answer:
-            self.request_count += 1
+            with self._lock:
+                self.request_count += 1
+                token = self._token
+            try:
+                return self._send(method, url, what, headers, arguments)
+            except CredentialError:
+                if token is None:
+                    raise
+            # A token can end before its time: secrets are rotated, and clocks stand still while a machine sleeps.
+            with self._lock:
+                self.request_count += 1
+                self._token = None if self._token == token else self._token
             return self._send(method, url, what, headers, arguments)
 
         return self._retrying(once)
 
+    @property
+    def _timeout(self) -> tuple[float, float]:
+        return self.settings.connect_timeout_seconds, self.settings.read_timeout_seconds
+
     def _send(
         self, method: str, url: str, what: str, headers: Mapping[str, str], arguments: Mapping[str, Any]
     ) -> Answer:
-        timeout = (self.settings.connect_timeout_seconds, self.settings.read_timeout_seconds)
         try:
-            response = self.get_conn().request(method, url, headers=headers, timeout=timeout, **arguments)
+            response = self.get_conn().request(method, url, headers=headers, timeout=self._timeout, **arguments)
         except (
             requests.ConnectionError,
             requests.Timeout,
@@ -208,14 +242,12 @@ class JumpCloudHook(HttpHook):
         if not response.ok or response.is_redirect:
             _raise_for_status(response, what, self.jumpcloud_conn_id)
         try:
-            # The raw type checks the syntax of the whole body without building anything.
-            msgspec.json.decode(response.content, type=msgspec.Raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return Answer(_readable_json(response.content), response.headers)
+        except (msgspec.DecodeError, RecursionError) as error:
             raise TransientError(
                 f"{what}: status {response.status_code} with a body that is not JSON",
                 status=response.status_code,
             ) from error
-        return Answer(response.content, response.headers)
 
     def _retrying(self, once: Callable[[], Answer]) -> Answer:
         settings = self.settings
@@ -226,7 +258,7 @@ class JumpCloudHook(HttpHook):
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             asked = error.retry_after if isinstance(error, TransientError) else None
-            return max(asked, 0.0) if asked is not None else jittered(state)
+            return max(asked or 0.0, jittered(state))
 
         def is_worth_it(error: BaseException) -> bool:
             return (
@@ -237,12 +269,19 @@ class JumpCloudHook(HttpHook):
             error = state.outcome.exception() if state.outcome else None
             self.log.warning("%s; attempt %d, next in %.1f s", error, state.attempt_number, state.upcoming_sleep)
 
+        def give_up(state: tenacity.RetryCallState) -> NoReturn:
+            error = state.outcome.exception() if state.outcome else None
+            assert isinstance(error, TransientError)
+            raise TransientError(
+                f"{error}; tried {state.attempt_number} times", status=error.status, detail=error.detail, retry_after=error.retry_after
+            ) from error
+
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_worth_it),
             stop=tenacity.stop_after_attempt(settings.request_attempts),
             wait=wait,
             before_sleep=note,
-            reraise=True,
+            retry_error_callback=give_up,
         )(once)
 
     # ---- credentials -------------------------------------------------------------------------------------
@@ -269,21 +308,31 @@ class JumpCloudHook(HttpHook):
             response = requests.post(
                 account.token_url,
                 data={"grant_type": "client_credentials", "scope": "api"},
-                headers={"Authorization": f"Basic {_basic(str(account.client_id), account.secret)}"},
-                timeout=(self.settings.connect_timeout_seconds, self.settings.read_timeout_seconds),
+                # As `auth`, not as a header: that would give way to an entry in the user's .netrc.
+                auth=HTTPBasicAuth(str(account.client_id).encode(), account.secret.encode()),
+                timeout=self._timeout,
                 allow_redirects=False,
             )
         except requests.RequestException as error:
             raise TransientError(f"{what}: {_transport_message(error)}") from error
+        if response.status_code in (400, 401, 403):
+            # Never to be taken for "the role may not read this": it is the credentials that are refused.
+            detail = _detail(response)
+            raise CredentialError(
+                f"{what}: {response.status_code} {detail}. Connection {self.jumpcloud_conn_id!r}: check the client "
+                "id and the client secret, that the secret has not expired, and that the service account has a role.",
+                status=response.status_code,
+                detail=detail,
+            )
         if response.status_code != 200:
             _raise_for_status(response, what, self.jumpcloud_conn_id)
         try:
-            token = msgspec.json.decode(response.content)
-            access_token, seconds = str(token["access_token"]), float(token.get("expires_in") or 3600)
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            token = msgspec.json.decode(response.content, type=AccessToken, strict=False)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise TransientError(f"{what}: the answer holds no access token") from error
-        mask_secret(access_token)
-        return access_token, time.monotonic() + max(seconds - TOKEN_RENEWAL_SECONDS, seconds / 2)
+        mask_secret(token.access_token)
+        seconds = TOKEN_SECONDS if token.expires_in is None else token.expires_in
+        return token.access_token, time.monotonic() + max(seconds - TOKEN_RENEWAL_SECONDS, seconds / 2)
 
     def test_connection(self) -> tuple[bool, str]:
         """Airflow's Test button: whether the account answers, and which organizations it sees."""
@@ -311,8 +360,12 @@ def _rfc3339(moment: datetime) -> str:
 def _raise_for_status(response: requests.Response, what: str, connection_id: str) -> NoReturn:
     status, detail = response.status_code, _detail(response)
     told = f"{what}: {status} {detail}".rstrip()
-    if status in RETRIED_STATUS:
-        raise TransientError(told, status=status, detail=detail, retry_after=_retry_after(response))
+    is_blocked = status == 403 and ("blocked" in detail.lower() or "abuse" in detail.lower())
+    # JumpCloud has answered heavy traffic with "blocked"; it says nothing about what the key may do.
+    if status in (REQUEST_TIMEOUT, TOO_MANY_REQUESTS) or status >= SERVER_ERROR or is_blocked:
+        wait = _retry_after(response)
+        asked = "" if wait is None else f" (Retry-After: {wait:.0f} s)"
+        raise TransientError(told + asked, status=status, detail=detail, retry_after=wait)
     if status in (401, 403) and any(words in detail.lower() for words in ORGANIZATION_HEADER_MESSAGES):
         raise OrganizationHeaderError(
             f"{told}. This route wants {'one organization' if status == 401 else 'no organization'} named: "
@@ -332,9 +385,6 @@ def _raise_for_status(response: requests.Response, what: str, connection_id: str
             f"{told}. The organization's plan does not include it.", status=status, detail=detail
         )
     if status == 403:
-        if "blocked" in detail.lower() or "abuse" in detail.lower():
-            # JumpCloud has answered heavy traffic this way; it says nothing about what the key may do.
-            raise TransientError(told, status=status, detail=detail, retry_after=_retry_after(response))
         raise PermissionDeniedError(
             f"{told}. Connection {connection_id!r}: the role of the key's administrator does not allow it, or "
             "Region is not where the account lives.",
@@ -353,18 +403,38 @@ def _detail(response: requests.Response) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return response.reason or ""
     message = (body.get("message") or body.get("error")) if isinstance(body, dict) else None
-    return " ".join(str(message or response.reason or "").split())[:300]
+    words = " ".join(str(message or response.reason or "").split())
+    for header in ("x-api-key", "Authorization"):
+        sent = str(response.request.headers.get(header) or "")
+        # An API may repeat what it was sent.
+        words = words.replace(sent.rpartition(" ")[2] or sent, "***") if sent else words
+    return words[:300]
+
+
+def _readable_json(body: bytes) -> bytes:
+    """`body`, when it is JSON; what no parser would take is replaced by U+FFFD.
+
+    That is bytes which are not UTF-8, and lone surrogates: one of them in one name must not cost an organization
+    its sync. Raises msgspec.DecodeError, or RecursionError for an absurd depth.
+    """
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        body = body.decode(errors="replace").encode()
+    try:
+        # The raw type checks the syntax of the whole body without building anything.
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        body = LONE_SURROGATE.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], body)
+        msgspec.json.decode(body, type=msgspec.Raw)
+    return body
 
 
 def _retry_after(response: requests.Response) -> float | None:
     """Seconds to wait, from either form of the header: a number, or a date."""
     text = (response.headers.get("Retry-After") or "").strip()
-    if not text:
-        return None
-    try:
-        return max(float(text), 0.0)
-    except ValueError:
-        pass
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?", text):
+        return float(text)
     try:
         return max((email.utils.parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds(), 0.0)
     except (ValueError, TypeError):
@@ -381,12 +451,13 @@ def _transport_message(error: requests.RequestException) -> str:
         return "the connection broke before the body was complete"
     if isinstance(error, requests.exceptions.SSLError):
         return "the TLS connection failed"
-    return "no connection"
+    return "the connection failed or broke"
 
 
 def _origin(url: str) -> str:
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    netloc = parts.netloc.removesuffix({"http": ":80", "https": ":443"}.get(parts.scheme, ""))
+    return f"{parts.scheme}://{netloc}".lower()
 
 
 def _basic(client_id: str, client_secret: str) -> str:

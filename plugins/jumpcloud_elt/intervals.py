@@ -67,8 +67,8 @@ def parse_moment(text: str, field: str) -> datetime:
     """An ISO 8601 time given by a person, as naive UTC; a time without offset is UTC."""
     try:
         moment = datetime.fromisoformat(text)
-    except (ValueError, TypeError) as error:
+        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except (ValueError, TypeError, OverflowError) as error:
         raise ConfigurationError(
             f"{field}: {text!r} given; allowed: an ISO 8601 time such as 2026-09-01T00:00:00Z"
         ) from error
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment

@@ -9,10 +9,17 @@ import logging
 from collections.abc import Sequence
 from typing import TypedDict
 
-from jumpcloud_elt.errors import ConfigurationError, JumpCloudError, PermissionDeniedError
+from jumpcloud_elt.errors import (
+    ConfigurationError,
+    IncompleteListingError,
+    JumpCloudError,
+    OrganizationHeaderError,
+    PermissionDeniedError,
+)
 from jumpcloud_elt.hook import JumpCloudHook
-from jumpcloud_elt.pagination import Row, iter_v1_pages
+from jumpcloud_elt.pagination import Row
 from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.streams import ORGANIZATIONS, read_until_whole, row_id
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +56,11 @@ def list_organizations(settings: Settings, only: Sequence[str] = ()) -> list[Org
             failed.append(_failure(connection_id, None, f"connection {connection_id}", str(error)))
             continue
         for organization in seen:
-            found.setdefault(str(organization["organization_id"]), organization)
+            organization_id = str(organization["organization_id"])
+            before = found.setdefault(organization_id, organization)
+            if before["error"] and not organization["error"]:
+                log.warning("%s It is synced by connection %s instead.", before["error"], connection_id)
+                found[organization_id] = organization
     organizations = [one for one in found.values() if not only or one["organization_id"] in only]
     failed += [
         _failure("", one, one, f"Organization {one} was asked for, but no configured connection sees it.")
@@ -73,10 +84,10 @@ def _list_of_connection(connection_id: str, settings: Settings) -> list[Organiza
         account = hook.account
         try:
             rows = _read_rows(hook)
-        except PermissionDeniedError:
+        except (PermissionDeniedError, OrganizationHeaderError):
             if not account.organization_ids:
                 raise
-            # A role that may not list organizations can still read those that the connection names.
+            # A key that may not list organizations can still read those that the connection names.
             rows = {one: {"id": one} for one in account.organization_ids}
     wanted = account.organization_ids or tuple(rows)
     organizations = []
@@ -104,8 +115,19 @@ def _list_of_connection(connection_id: str, settings: Settings) -> list[Organiza
 
 
 def _read_rows(hook: JumpCloudHook) -> dict[str, Row]:
-    pages = iter_v1_pages(lambda params: hook.get("/api/organizations", params))
-    return {str(row.get("_id") or row.get("id")): row for page in pages for row in page.rows}
+    """Every organization that the key sees, by id: one that a page lost would pass for gone."""
+
+    def read() -> dict[str, Row]:
+        rows: dict[str, Row] = {}
+        total: int | None = None
+        for page in ORGANIZATIONS.iter_pages(lambda params: hook.get(ORGANIZATIONS.path, params), None):
+            rows.update((row_id(row), row) for row in page.rows)
+            total = page.total
+        if len(rows) != total:
+            raise IncompleteListingError(f"{len(rows)} distinct ids received, {total} stated by the API")
+        return rows
+
+    return read_until_whole(read, f"organizations of connection {hook.jumpcloud_conn_id}")
 
 
 def _failure(connection_id: str, organization_id: str | None, name: str, error: str) -> Organization:

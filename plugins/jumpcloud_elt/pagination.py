@@ -24,6 +24,8 @@ CONSOLE_PAGE_SIZE = 100
 INSIGHTS_PAGE_SIZE = 10_000
 
 Row = dict[str, Any]
+# Python's own float takes numbers that are out of range, as infinity; msgspec would refuse the page.
+_decode = msgspec.json.Decoder(float_hook=float).decode
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,11 @@ class Answer:
     headers: Mapping[str, str]
 
     def decode(self) -> Any:
-        """The body as plain Python values."""
-        return msgspec.json.decode(self.body)
+        """The body as plain Python values. Raises PageShapeError."""
+        try:
+            return _decode(self.body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise PageShapeError("expected JSON that can be read") from error
 
 
 @dataclass(frozen=True)
@@ -127,8 +132,9 @@ def _iter_by_offset(
             raise IncompleteListingError(f"rows moved while the list was read, after {received} of {total} rows")
         new = rows[overlap:]
         received += len(new)
-        if new:
-            last_key = _row_key(new[-1])
+        if new or not received:
+            # The first page is given even when it is empty: it states the total.
+            last_key = _row_key(new[-1]) if new else None
             yield Page([_check_row(row) for row in new if row is not None], total)
         if total is not None and received >= total:
             return

@@ -8,44 +8,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+# In lower case, without separators. A longer name that ends in one of these is secret too (`temporaryPassword`,
+# `radius_shared_secret`), unless it holds a mere flag (`allow_public_key`).
 SECRET_NAMES = frozenset(
     {
-        "accesstoken",
         "apikey",
         "apikeyhash",
-        "apitoken",
-        "bindpassword",
-        "clientsecret",
-        "currentpassword",
+        "apikeys",
+        "certificate",
+        "certificates",
         "growthdata",
-        "idpcertificate",
-        "idpprivatekey",
-        "newpassword",
-        "oldpassword",
         "passphrase",
         "password",
         "passwordhash",
         "passwords",
         "privatekey",
+        "privatekeys",
         "publickey",
         "publickeys",
-        "refreshtoken",
         "secret",
         "secrets",
-        "sharedsecret",
-        "spcertificate",
         "sshkey",
         "sshkeys",
-        "sshpublickey",
         "token",
+        "tokens",
         "totpkey",
-        "totpsecret",
     }
 )
 # `config` is secret where it is an application's; elsewhere it is an ordinary word.
@@ -53,14 +47,24 @@ APPLICATION_SECRET_NAMES = SECRET_NAMES | {"config", "databaseattributes"}
 # An event can be about anything, an application included.
 EVENT_SECRET_NAMES = APPLICATION_SECRET_NAMES
 
-_NOT_DESCENDED = "auth_methods"
-_encode = msgspec.json.Encoder().encode
-# A quoted word that ends like a secret's name: a cheap look (RE2, one pass) that lets nearly every event through
-# without decoding it. Wider than the rule, but for `"password": {…}`, which is how `auth_methods` names a method.
+_ENDINGS = tuple(SECRET_NAMES)
+_METHODS = "auth_methods"
+_NAMING, _NAMED = ("field", "name"), ("from", "to", "value")
+# Decimals keep every number as it was written.
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+# A quoted word that ends like a secret's name, or a path with such a part: a cheap look (RE2, one pass) that lets
+# nearly every event through without decoding it, and never one that the rule would change.
+_BETWEEN = r'(?:[^a-z0-9"\\]|\\(?:u[0-9a-f]{4}|["\\/bfnrt]))*'
 _SUSPECT = (
-    r"(?i)(?:config|database_?attributes|secrets?|token|passphrase|private_?key|public_?keys?|ssh_?keys?|api_?key"
-    r'|hash|growth_?data|certificate|totp_?key)"|config\.|passwords?"\s*(?:[,}\]]|:\s*[^{\s])|\\u00[4-7]'
+    "(?i)(?:"
+    + "|".join(_BETWEEN.join(name) for name in sorted(EVENT_SECRET_NAMES))
+    + f")(?:{_BETWEEN}\"|{_BETWEEN}[.\\[\\]/])"
+    + r"|\\u00[4-7]"  # a letter written as an escape
 )
+# How nearly every suspect comes: in `auth_methods`.
+_HARMLESS = r'"password":\s*\{\s*"success":\s*(?:true|false)\s*\}'
 
 
 def remove_secrets(value: Any, names: frozenset[str] = SECRET_NAMES) -> Any:
@@ -73,44 +77,53 @@ def remove_secrets(value: Any, names: frozenset[str] = SECRET_NAMES) -> Any:
         return [remove_secrets(item, names) for item in value]
     if not isinstance(value, dict):
         return value
-    kept = {
-        key: item if key == _NOT_DESCENDED else remove_secrets(item, names)
+    names_secret = any(_is_path_to_secret(value.get(naming), names) for naming in _NAMING)
+    return {
+        key: _remove_from_methods(item, names) if key == _METHODS else remove_secrets(item, names)
         for key, item in value.items()
-        if not _is_secret(key, names)
+        if not _is_secret(key, item, names) and not (names_secret and key in _NAMED)
     }
-    if _names_secret(value.get("field"), names):
-        kept.pop("from", None)
-        kept.pop("to", None)
-    if _names_secret(value.get("name"), names):
-        kept.pop("value", None)
-    return kept
+
+
+def _remove_from_methods(methods: Any, names: frozenset[str]) -> Any:
+    """`auth_methods`: what a method holds is kept by the rule, the method itself whatever its name."""
+    if not isinstance(methods, dict):
+        return remove_secrets(methods, names)
+    return {
+        method: remove_secrets(item, names)
+        for method, item in methods.items()
+        if isinstance(item, dict | bool) or not _is_secret(method, item, names)
+    }
 
 
 def remove_event_secrets(payloads: pa.StringArray) -> pa.StringArray:
     """Return events (one JSON text each) without secrets; the very bytes received where an event has none."""
-    suspects = pc.indices_nonzero(pc.match_substring_regex(payloads, _SUSPECT)).to_pylist()
+    suspects = pc.indices_nonzero(pc.match_substring_regex(payloads, _SUSPECT))
+    others = pc.replace_substring_regex(payloads.take(suspects), _HARMLESS, "null")
+    suspects = suspects.filter(pc.match_substring_regex(others, _SUSPECT)).to_pylist()
     if not suspects:
         return payloads
     texts = payloads.to_pylist()
     for index in suspects:
-        event = msgspec.json.decode(texts[index])
+        event = _decode(texts[index])
         cleaned = remove_secrets(event, EVENT_SECRET_NAMES)
         if cleaned != event:
             texts[index] = _encode(cleaned).decode()
     return pa.array(texts, pa.string())
 
 
-def _is_secret(name: str, names: frozenset[str]) -> bool:
-    return _plain(name) in names
+def _is_secret(name: str, value: Any, names: frozenset[str]) -> bool:
+    plain = _plain(name)
+    return plain in names or (plain.endswith(_ENDINGS) and not isinstance(value, bool | None))
 
 
-def _names_secret(name: object, names: frozenset[str]) -> bool:
-    """Whether a `field` or `name` value names a secret; dotted paths (`config.idpPrivateKey`) count by part."""
-    return isinstance(name, str) and any(_plain(part) in names for part in name.split("."))
+def _is_path_to_secret(name: object, names: frozenset[str]) -> bool:
+    """Whether a `field` or `name` value names a secret; paths (`config.idpPrivateKey`) count by part."""
+    return isinstance(name, str) and any(_is_secret(part, name, names) for part in re.split(r"[.\[\]/]", name))
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return re.sub(r"[^A-Za-z0-9]", "", name).lower()
 
 
 def encode_payload(row: Mapping[str, Any], names: frozenset[str] = SECRET_NAMES) -> str:

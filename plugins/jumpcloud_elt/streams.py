@@ -5,10 +5,11 @@ One declaration per endpoint, and the one function that reads a whole listing of
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -21,6 +22,10 @@ from jumpcloud_elt.errors import (
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.pagination import Answer, Fetch, Page, Row, iter_v1_pages
 from jumpcloud_elt.redaction import APPLICATION_SECRET_NAMES, SECRET_NAMES, encode_payload
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LISTING_ATTEMPTS = 3
 TIMESTAMP = pa.timestamp("us")
@@ -74,17 +79,24 @@ def read_listing(hook: JumpCloudHook, stream: Stream, organization_id: str, extr
     Its distinct ids agree with the API's own total; a listing that moved while it was read is read again, up to
     LISTING_ATTEMPTS times, before IncompleteListingError is raised with the numbers.
     """
+    what = f"{stream.name} of organization {organization_id}"
+    return read_until_whole(lambda: _read_once(hook, stream, organization_id, extracted_at), what)
+
+
+def read_until_whole(read: Callable[[], T], what: str) -> T:
+    """Call `read` until it no longer raises IncompleteListingError, up to LISTING_ATTEMPTS times.
+
+    Errors about the answers get `what` was read in front.
+    """
     for attempt in range(1, LISTING_ATTEMPTS + 1):
         try:
-            return _read_once(hook, stream, organization_id, extracted_at)
+            return read()
         except IncompleteListingError as error:
             if attempt == LISTING_ATTEMPTS:
-                raise IncompleteListingError(
-                    f"{stream.name} of organization {organization_id}: {error}; tried {attempt} times"
-                ) from error
-            hook.log.warning("%s of organization %s: %s; reading it again", stream.name, organization_id, error)
+                raise IncompleteListingError(f"{what}: {error}; tried {attempt} times") from error
+            log.warning("%s: %s; reading it again", what, error)
         except ResponseError as error:
-            raise type(error)(f"{stream.name} of organization {organization_id}: {error}") from error
+            raise type(error)(f"{what}: {error}") from error
     raise AssertionError("unreachable")
 
 
@@ -94,7 +106,7 @@ def _read_once(hook: JumpCloudHook, stream: Stream, organization_id: str, extrac
     total: int | None = None
     for page in stream.iter_pages(_fetch(hook, stream, organization_id), None):
         for row in page.rows:
-            key = _row_id(row)
+            key = row_id(row)
             received.add(key)
             if row.get("organization") in (None, "", organization_id):
                 payloads[key] = encode_payload(row, stream.secret_names)
@@ -137,7 +149,8 @@ def _fetch(hook: JumpCloudHook, stream: Stream, organization_id: str) -> Fetch:
     return fetch
 
 
-def _row_id(row: Row) -> str:
+def row_id(row: Row) -> str:
+    """The id of a row of a V1 listing. Raises PageShapeError where it has none."""
     key = row.get("_id") or row.get("id")
     if not isinstance(key, str) or not key:
         raise PageShapeError(f"expected every row to have an id, got one with {sorted(row)[:5]}")
