@@ -1,11 +1,13 @@
 """
 ### JumpCloud directory
 
-One snapshot of every organization that the configured connections see: users, administrators, applications.
+One snapshot of every organization that the configured connections see: users, administrators, applications,
+groups, and who can reach which application.
 Each organization is one mapped task, shown by its name; one that fails does not hold up the others, and ends the
 run failed, by name, after they have landed.
 
-Started by hand it takes `organization_ids`: only these.
+Started by hand it takes `organization_ids`: only these; and `accept_drop`: organizations whose snapshot is
+accepted although the drift guard would hold it.
 """
 
 from __future__ import annotations
@@ -37,6 +39,12 @@ RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
             items={"type": "string", "pattern": "^[0-9a-fA-F]{24}$"},
             description="Only these organizations (ids of 24 hexadecimal digits). Empty: all.",
         ),
+        "accept_drop": Param(
+            [],
+            type=["array", "null"],
+            items={"type": "string", "pattern": "^[0-9a-fA-F]{24}$"},
+            description="Organizations (ids) whose snapshot is accepted although their users have dropped.",
+        ),
     },
 )
 def jumpcloud_directory() -> None:
@@ -48,7 +56,8 @@ def jumpcloud_directory() -> None:
     @task(map_index_template=ORGANIZATION_NAME)
     def extract_directory(organization: Organization, run_of: dict[str, str]) -> int:
         """Land one snapshot of one organization."""
-        return tasks.extract_directory(organization, run_of)
+        accept_drop = get_current_context()["params"]["accept_drop"] or []
+        return tasks.extract_directory(organization, run_of, accept_drop)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_directory_landing")])
     def record_run(listed: list[Organization] | None, run_of: dict[str, str]) -> list[tasks.Failure]:

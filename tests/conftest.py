@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +36,28 @@ from jumpcloud_elt.settings import Settings, read_settings  # noqa: E402
 from sandbox.client import Sandbox  # noqa: E402
 
 API_KEY = "sandbox-key"
+# A busy machine is no failure, and a run that fails must fail again.
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tests")
+
+
+@pytest.fixture(scope="session")
+def migrated_database() -> Path:
+    """An empty Airflow metadata database, to be copied."""
+    database = Path(_HOME.name, "migrated.db")
+    subprocess.run(
+        [Path(sys.executable).with_name("airflow"), "db", "migrate"],
+        env=os.environ | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}"},
+        capture_output=True,
+        check=True,
+    )
+    return database
+
+
+@pytest.fixture(scope="session")
+def airflow_database(migrated_database: Path) -> None:
+    """The metadata database of this process, for `dag.test()`."""
+    shutil.copyfile(migrated_database, Path(_HOME.name, "airflow.db"))
 
 
 @pytest.fixture(scope="session")

@@ -483,10 +483,7 @@ class Directory:
         )
         self.access_history.record(
             at,
-            {
-                key: {name: getattr(way, name) for name in TRACKED_OF_ACCESS}
-                for key, way in self.access.items()
-            },
+            {key: {name: getattr(way, name) for name in TRACKED_OF_ACCESS} for key, way in self.access.items()},
         )
 
     def _learn_roles(self) -> None:
@@ -507,9 +504,7 @@ class Directory:
     def _user_accounts(self, groups: dict[str, list[str]]) -> dict[str, Row]:
         """Return every user ever seen."""
         return {
-            key: _user_account(
-                seen, *self._last_roles[key], groups.get(key, []) if not seen.deleted_at else []
-            )
+            key: _user_account(seen, *self._last_roles[key], groups.get(key, []) if not seen.deleted_at else [])
             for key, seen in self.users.items()
         }
 
@@ -853,9 +848,7 @@ def _named_by_events(events: list[Event]) -> dict[str, Row]:
     return named
 
 
-def _applications(
-    directory: Directory, events: list[Event], uses: list[Use], coverage: Coverage
-) -> list[Row]:
+def _applications(directory: Directory, events: list[Event], uses: list[Use], coverage: Coverage) -> list[Row]:
     """Return one row per application: listed, deleted, or named by events only."""
     columns = {
         **_named_by_events(events),

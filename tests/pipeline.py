@@ -74,6 +74,10 @@ def snapshots_of(sandbox: Sandbox, settings: Settings) -> list[Snapshot]:
                 users=organization["users"],
                 administrators=organization["administrators"],
                 applications=organization["applications"],
+                usergroups=organization["usergroups"],
+                memberships=organization["memberships"],
+                application_users=organization["application_users"],
+                application_groups=organization["application_groups"],
             )
         )
     return taken
@@ -85,7 +89,7 @@ def assert_warehouse_is(
     units: list[Unit],
     insights: list[Insights],
     tables: tuple[str, ...] = ("organizations", "users", "applications", "application_users", "usage_daily",
-                               "usage_coverage", "events"),
+                               "usage_coverage", "events", "user_history", "access_history"),
 ) -> None:  # fmt: skip
     """Assert that every row of every table is what the expectation says, and no other."""
     connection_ids = {snapshot.organization_id: "jumpcloud_default" for snapshot in snapshots}

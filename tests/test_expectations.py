@@ -64,9 +64,7 @@ def admin_login(event_id: str, when: datetime | str, success: bool | None = True
     return {**portal(event_id, when, success, **actor), "event_type": "admin_login_attempt"}
 
 
-def sso(
-    event_id: str, when: datetime | str, app: str | None, success: bool | None = True, **actor: Any
-) -> Row:
+def sso(event_id: str, when: datetime | str, app: str | None, success: bool | None = True, **actor: Any) -> Row:
     """Return a sign-on to an application."""
     event = portal(event_id, when, None, **actor) | {"event_type": "sso_auth", "service": "sso"}
     event["application"] = {
@@ -294,9 +292,7 @@ def test_the_alternate_email_does_not_count() -> None:
 
 
 def test_an_administrator_without_user_is_an_account_of_its_own() -> None:
-    payload = admin(
-        "a1", "Boss@x.io", "Manager", firstname="Ann", lastname="Lee", username="x", suspended=True
-    )
+    payload = admin("a1", "Boss@x.io", "Manager", firstname="Ann", lastname="Lee", username="x", suspended=True)
     row = accounts(snapshot(1, admins=(payload,)))["a1"]
     assert (row["account_type"], row["username"], row["display_name"]) == ("admin", None, "Ann Lee")
     assert (row["status"], row["lifecycle"], row["email"]) == ("suspended", "past", "Boss@x.io")
@@ -328,9 +324,7 @@ def test_a_present_administrator_is_an_account_again_when_its_user_is_gone() -> 
 
 
 def test_a_removed_administrator_gives_a_present_user_nothing() -> None:
-    rows = accounts(
-        snapshot(1, user("u1"), admins=(admin("a1", "u1@x.io", "Manager"),)), snapshot(2, user("u1"))
-    )
+    rows = accounts(snapshot(1, user("u1"), admins=(admin("a1", "u1@x.io", "Manager"),)), snapshot(2, user("u1")))
     assert list(rows) == ["u1"]
     assert (rows["u1"]["roles"], rows["u1"]["is_admin"]) == (["User"], False)
 
@@ -351,9 +345,7 @@ def test_a_suspended_administrators_roles_count() -> None:
 
 
 def test_roles_are_told_apart_in_lower_case_and_spelt_as_the_administrator_list_does() -> None:
-    payload = user(
-        "u1", admin={"id": "a1", "roleName": "ADMINISTRATOR WITH BILLING", "roleNames": ["Help Desk"]}
-    )
+    payload = user("u1", admin={"id": "a1", "roleName": "ADMINISTRATOR WITH BILLING", "roleNames": ["Help Desk"]})
     boss = admin("a1", "u1@x.io", "Administrator With Billing", "zoo", roleName="")
     assert account(payload, boss)["roles"] == ["Administrator With Billing", "Help Desk", "zoo"]
 
@@ -434,9 +426,7 @@ def test_resource_names_the_actor_where_initiated_by_is_missing_or_empty() -> No
     assert actors(users, older, empty, named, missing) == ["u2", "u2", "u1", "u2"]
 
 
-def test_an_admin_login_leads_by_email_to_the_present_user_then_the_administrator_then_a_deleted_user() -> (
-    None
-):
+def test_an_admin_login_leads_by_email_to_the_present_user_then_the_administrator_then_a_deleted_user() -> None:
     gone, boss = user("u1", email="b@x.io"), admin("a1", "B@x.io")
     login = admin_login("e", at(1), id="zz", email="b@X.io")
     assert actors([snapshot(1, gone), snapshot(2, admins=(boss,)), snapshot(3, gone)], login) == ["u1"]
@@ -664,9 +654,7 @@ def test_an_organization_without_a_single_event_is_unknown() -> None:
 
 
 def test_where_usage_became_unavailable_known_use_stays_and_the_rest_is_unknown() -> None:
-    directory = snapshot(
-        1, user("u1"), user("u2"), apps=({"_id": "p1"},), application_users={"p1": ["u1", "u2"]}
-    )
+    directory = snapshot(1, user("u1"), user("u2"), apps=({"_id": "p1"},), application_users={"p1": ["u1", "u2"]})
     result = tables([directory], [unit(1, sso("e1", at(1), "p1", id="u1"))], "unavailable")
     assert result["organizations"][0]["usage_state"] == "unavailable"
     assert result["organizations"][0]["usage_until"] == at(2)

@@ -196,7 +196,11 @@ def test_no_row_that_stays_is_ever_missed(
         ("v1", {"totalCount": 1, "results": [[]]}, "every row to be an object, got list"),
         ("saas", {"results": []}, "`totalCount` to be a number of rows, got None"),
         ("saas", [], "expected an object with `results`, got list"),
-        ("v2", {"results": [], "totalCount": 0}, r"expected an array, got an object with \['results', 'totalCount'\]"),
+        (
+            "v2",
+            {"results": [], "totalCount": 0},
+            r"expected an array, got an object with \['results', 'totalCount'\]",
+        ),
         ("v2", "x", "expected an array, got str"),
         ("v2", [1], "every row to be an object, got int"),
     ],

@@ -21,7 +21,7 @@ from jumpcloud_elt.redaction import (
 MARK = "s3cr3t-mark"
 # As the APIs spell them, and as another version of them might.
 SPELLINGS = [
-    "apiKey", "api_key", "apikey", "APIKEY", "api-key", "Api Key", "x-api-key", "apiKeyHash", "api_key_hash",
+    "apiKey", "api_key", "apikey", "api_keys", "private_keys", "publicKeys", "certificate", "certificates", "APIKEY", "api-key", "Api Key", "x-api-key", "apiKeyHash", "api_key_hash",
     "token", "Token", "accessToken", "access_token", "refresh_token", "id_token", "apiToken", "tokens",
     "password", "Password", "password_", "passwords", "pass_word", "newPassword", "old_password",
     "temporaryPassword", "password_hash", "passwordHash", "bindPassword", "passphrase", "clientSecret",
@@ -250,8 +250,6 @@ def test_nothing_else_is_lost(event: dict[str, Any], ascii_only: bool) -> None:
     assert clean_event(text) == text
 
 
-def test_the_package_names_no_secret_that_the_tests_do_not_know() -> None:
-    """A name added to the rule gets a spelling here."""
+def test_every_name_of_the_rule_has_a_spelling_here() -> None:
     plain = {"".join(filter(str.isalnum, name)).lower() for name in [*SPELLINGS, *APPLICATION_SPELLINGS]}
-    not_spelt = {name for name in EVENT_SECRET_NAMES if name not in plain}
-    assert not_spelt == {"apikeys", "certificate", "certificates", "privatekeys", "publickeys"} - plain
+    assert plain >= EVENT_SECRET_NAMES

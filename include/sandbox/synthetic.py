@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 
 from sandbox.errors import not_offered
 from sandbox.events import Position, Selection
+from sandbox.generate_events import EventMaker
+from sandbox.payloads import Maker
 from sandbox.timestamps import MILLISECOND, SECOND, format_ns, parse_ns
 from sandbox.world import Json, Organization
 
@@ -27,6 +29,7 @@ PATTERN = (
     ("sso", "sso_auth", True),
     ("sso", "sso_auth", True),
 )
+_VARIANTS = 24  # places, browsers and addresses of each kind
 _SPREAD = 2_654_435_761  # Knuth's multiplicative hash: neighbours get different users
 
 
@@ -44,7 +47,8 @@ class SyntheticEvents:
             plan.get("applications"), [row["id"] for row in organization["applications"]], "b"
         )
         size = int(plan.get("bytes_per_event", 1000))
-        self._templates = [_template(organization["id"], size, *kind) for kind in PATTERN]
+        make = EventMaker(Maker(organization["id"], self._start), organization)
+        self._templates = [[_template(make, size, *kind) for _ in range(_VARIANTS)] for kind in PATTERN]
         self._days: dict[int, bytes] = {}
 
     def select(self, services: frozenset[str]) -> Selection:
@@ -72,9 +76,13 @@ class SyntheticEvents:
             second % 60,
             rest // MILLISECOND,
         )
-        template = self._templates[number % len(PATTERN)]
-        application = self._applications[(spread >> 9) % len(self._applications)]
-        return template % (user, user, application, b"%08x%016x" % (seconds, number), moment)
+        template = self._templates[number % len(PATTERN)][(spread >> 5) % _VARIANTS]
+        return template % {
+            b"user": user,
+            b"application": self._applications[(spread >> 9) % len(self._applications)],
+            b"id": b"%08x%016x" % (seconds, number),
+            b"moment": moment,
+        }
 
 
 class SyntheticSelection:
@@ -118,27 +126,30 @@ def _ids(wanted: list[str] | int | None, present: list[str], prefix: str) -> lis
     return [identifier.encode() for identifier in ids or [prefix * 24]]
 
 
-def _template(organization_id: str, size: int, service: str, event_type: str, success: bool) -> bytes:
-    """JSON with five places for bytes: user id, username, application id, event id, timestamp."""
-    event: Json = {
-        "initiated_by": {"id": "%b", "type": "user", "username": "u-%b"},
-        "error_message": "" if success else "not authorized",
-        "geoip": {"country_code": "US", "timezone": "America/Denver", "region_name": "Colorado"},
-        "useragent": {"name": "Chrome", "os_name": "Mac OS X", "version": "143.0.0.0", "device": "Mac"},
-        "mfa": False,
-        "event_type": event_type,
-        "service": service,
-        "organization": organization_id,
-        "@version": "1",
-        "client_ip": "203.0.113.7",
+def _template(make: EventMaker, size: int, service: str, event_type: str, success: bool) -> bytes:
+    """JSON with named places for bytes: user, application, id, moment. Padded to `size` where it is shorter."""
+    user: Json = {"id": "%(user)b", "username": "u-%(user)b", "email": "u-%(user)b@example.com"}
+    application: Json = {
+        "id": "%(application)b",
+        "name": "synthetic",
+        "displayLabel": "Synthetic",
+        "sso": {"type": "saml"},
+        "ssoUrl": "https://sso.jumpcloud.com/saml2/synthetic",
     }
-    application = {"id": "%b", "name": "synthetic", "display_label": "Synthetic", "sso_type": "saml"}
     if event_type == "sso_auth":
-        event |= {"application": application, "sso_token_success": success, "idp_initiated": False}
+        event = make.sso(user, application, 0, error="" if success else "not authorized")
+        # Not every event has these; without them it is a kilobyte.
+        event["auth_context"] = {"auth_methods": {}}
+        del event["server_timestamp"], event["timestamp_source"]
     else:
-        event |= {"success": success, "target_resource": {"type": "USER_PORTAL", "id": "%b"}}
-    event |= {"message_chain": {"padding": ""}, "id": "%b", "timestamp": "%b"}
-    # Two ids of 24 hex stand for the users, one for the application, one for the event; the time has 24.
-    length = len(json.dumps(event, separators=(",", ":"))) + 5 * (24 - 2)
-    event["message_chain"]["padding"] = "x" * max(0, size - length)
+        event = make.user_login(user, 0, success=success)
+    event |= {"id": "%(id)b", "timestamp": "%(moment)b"}
+    sample = {b"user": b"u" * 24, b"application": b"a" * 24, b"id": b"i" * 24, b"moment": b"m" * 24}
+    padding = size - len(_encode(event) % sample) - len(',"padding":""')
+    if padding > 0:
+        event["padding"] = f"{make.random.getrandbits(4 * padding):0{padding}x}"
+    return _encode(event)
+
+
+def _encode(event: Json) -> bytes:
     return json.dumps(event, separators=(",", ":")).encode()

@@ -105,13 +105,14 @@ def read_account(connection: ConnectionFields) -> Account:
 
 def _base_url(connection: ConnectionFields, problems: list[str]) -> str | None:
     """The base URL that overrides the region's, without a trailing slash; None where no host is given."""
-    host = (connection.host or "").strip().rstrip("/")
+    host = (connection.host or "").strip()
     if not host:
         return None
     url = host if "://" in host else f"{connection.schema or 'https'}://{host}"
     if not _is_url(url) or urlsplit(url).query or urlsplit(url).fragment:
         problems.append(f"Base URL: {_shown(host)} given; allowed: a host name or an http or https URL")
         return None
+    url = url.rstrip("/")
     parts = urlsplit(url)
     if parts.port is None and connection.port:
         url = f"{parts.scheme}://{parts.netloc}:{connection.port}{parts.path}"

@@ -7,6 +7,8 @@ snapshot without it is not whole, and nobody reads it.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from datetime import datetime
 
 import pyarrow as pa
 
@@ -14,76 +16,107 @@ from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.landing import snapshot_path, utc_now, write_table
 from jumpcloud_elt.organizations import Organization
 from jumpcloud_elt.redaction import encode_payload
-from jumpcloud_elt.runs import OK, Outcome
+from jumpcloud_elt.runs import HELD, OK, Outcome
 from jumpcloud_elt.settings import Settings
-from jumpcloud_elt.streams import DIRECTORY_STREAMS, ORGANIZATIONS, read_listing
+from jumpcloud_elt.snapshots import Decision, decide, iter_snapshots, write_stream
+from jumpcloud_elt.streams import (
+    DIRECTORY_STREAMS,
+    LINEAGE_FIELDS,
+    ORGANIZATIONS,
+    SYSTEMUSERS,
+    Stream,
+    read_listing,
+)
 
 
-def land_directory(hook: JumpCloudHook, organization: Organization, settings: Settings) -> list[Outcome]:
+def land_directory(
+    hook: JumpCloudHook, organization: Organization, settings: Settings, accepted_by: str | None = None
+) -> list[Outcome]:
     """Land one snapshot of `organization` and return one outcome per stream.
 
-    `snapshot_at` is the time at which reading began, in whole seconds. Raises the errors of the hook and of
-    `read_listing`; what had been written by then belongs to no snapshot.
+    `snapshot_at` is the time at which reading began, in whole seconds. `accepted_by` names the run where it was
+    told to accept a drop in users. Raises the errors of the hook and of `read_listing`; what had been written by
+    then belongs to no snapshot.
     """
     organization_id = str(organization["organization_id"])
     snapshot_at = utc_now().replace(microsecond=0)
-    outcomes = []
+    previous_at = next((at for at, _ in iter_snapshots(settings.landing, organization_id)), None)
+    outcomes: list[Outcome] = []
+    parents: dict[str, list[str]] = {}
     for stream in DIRECTORY_STREAMS:
         began, requests = time.monotonic(), hook.request_count
-        extracted_at = utc_now()
-        listing = read_listing(hook, stream, organization_id, extracted_at)
-        path = snapshot_path(settings.landing, stream.name, organization_id, snapshot_at)
-        outcome = Outcome(
-            connection_id=organization["connection_id"],
-            organization_id=organization_id,
-            organization_name=organization["organization_name"],
-            stream=stream.name,
-            outcome=OK,
-            snapshot_at=snapshot_at,
-            path=str(path.relative_to(settings.landing)),
-            rows=listing.table.num_rows,
-            received=listing.received,
-            api_total=listing.api_total,
-            requests=hook.request_count - requests,
-            seconds=round(time.monotonic() - began, 3),
+        listing = read_listing(
+            hook,
+            stream,
+            organization_id,
+            utc_now(),
+            parents=parents.get(stream.parent or "", []),
+            threads=settings.request_threads,
         )
-        write_table(path, listing.table, _metadata(outcome))
+        parents[stream.name] = listing.table[stream.keys[0]].to_pylist()
+        outcome = _outcome(organization, settings, stream, snapshot_at)
+        outcome.rows, outcome.received, outcome.api_total = (
+            listing.table.num_rows,
+            listing.received,
+            listing.api_total,
+        )
+        path = snapshot_path(settings.landing, stream.name, organization_id, snapshot_at)
+        previous = (
+            snapshot_path(settings.landing, stream.name, organization_id, previous_at) if previous_at else None
+        )
+        counts = {"rows": outcome.rows, "received": outcome.received, "api_total": outcome.api_total}
+        write_stream(path, listing.table, counts, previous)
+        outcome.requests = hook.request_count - requests
+        outcome.seconds = round(time.monotonic() - began, 3)
         outcomes.append(outcome)
-    outcomes.append(_land_organization(organization, settings, outcomes[0]))
+    decision = decide(settings, organization_id, len(parents[SYSTEMUSERS.name]), accepted_by)
+    outcomes.append(_commit(organization, settings, snapshot_at, decision, outcomes))
+    for outcome in outcomes:
+        outcome.outcome = HELD if decision.is_held else OK
+        outcome.decision, outcome.reason = decision.decision, decision.reason
     return outcomes
 
 
-def _land_organization(organization: Organization, settings: Settings, like: Outcome) -> Outcome:
-    """The snapshot's last file: it makes the others count."""
-    organization_id, snapshot_at = str(like.organization_id), like.snapshot_at
-    assert snapshot_at is not None
-    path = snapshot_path(settings.landing, ORGANIZATIONS.name, organization_id, snapshot_at)
-    outcome = Outcome(
-        connection_id=like.connection_id,
-        organization_id=organization_id,
-        organization_name=like.organization_name,
-        stream=ORGANIZATIONS.name,
-        outcome=OK,
-        snapshot_at=snapshot_at,
-        path=str(path.relative_to(settings.landing)),
-        rows=1,
-        received=1,
-        requests=0,
-        seconds=0.0,
-    )
-    # The partition already names the organization: its column would be there twice.
+def _commit(
+    organization: Organization,
+    settings: Settings,
+    snapshot_at: datetime,
+    decision: Decision,
+    streams: Sequence[Outcome],
+) -> Outcome:
+    """Write the snapshot's last file, with the decision about it: it makes the others count."""
+    outcome = _outcome(organization, settings, ORGANIZATIONS, snapshot_at)
+    outcome.rows = outcome.received = 1
+    outcome.requests, outcome.seconds = 0, 0.0
     row = {
         "payload": encode_payload(organization["payload"]),
-        "_connection_id": like.connection_id,
+        "_connection_id": organization["connection_id"],
         "_extracted_at": utc_now(),
         "_interval_start": None,
         "_interval_end": None,
     }
-    schema = pa.schema([field for field in ORGANIZATIONS.schema if field.name != ORGANIZATIONS.key])
-    write_table(path, pa.Table.from_pylist([row], schema=schema), _metadata(outcome))
+    # No key column: the partition names the organization, and it would be there twice.
+    schema = pa.schema([pa.field("payload", pa.string()), *LINEAGE_FIELDS])
+    metadata = {
+        "decision": decision.decision,
+        "reason": decision.reason,
+        "users": next(one.rows for one in streams if one.stream == SYSTEMUSERS.name),
+        "streams": [one.stream for one in streams],
+    }
+    path = snapshot_path(settings.landing, ORGANIZATIONS.name, str(outcome.organization_id), snapshot_at)
+    write_table(path, pa.Table.from_pylist([row], schema=schema), metadata)
     return outcome
 
 
-def _metadata(outcome: Outcome) -> dict[str, object]:
-    """What a rebuilt manifest needs to know of this file."""
-    return {"received": outcome.received, "api_total": outcome.api_total, "snapshot_at": outcome.snapshot_at}
+def _outcome(organization: Organization, settings: Settings, stream: Stream, snapshot_at: datetime) -> Outcome:
+    organization_id = str(organization["organization_id"])
+    path = snapshot_path(settings.landing, stream.name, organization_id, snapshot_at)
+    return Outcome(
+        connection_id=organization["connection_id"],
+        organization_id=organization_id,
+        organization_name=organization["organization_name"],
+        stream=stream.name,
+        outcome=OK,
+        snapshot_at=snapshot_at,
+        path=str(path.relative_to(settings.landing)),
+    )

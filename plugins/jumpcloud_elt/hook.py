@@ -77,6 +77,7 @@ class SameOriginSession(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         target = super().get_redirect_target(resp)
         if target is not None and _origin(urljoin(resp.url, target)) != _origin(resp.url):
+            resp.close()
             raise RedirectRefusedError(
                 f"{_origin(resp.url)} redirected to {_origin(urljoin(resp.url, target))}; the key is sent "
                 "nowhere else. Check the connection's Region and Base URL.",
@@ -273,7 +274,10 @@ class JumpCloudHook(HttpHook):
             error = state.outcome.exception() if state.outcome else None
             assert isinstance(error, TransientError)
             raise TransientError(
-                f"{error}; tried {state.attempt_number} times", status=error.status, detail=error.detail, retry_after=error.retry_after
+                f"{error}; tried {state.attempt_number} times",
+                status=error.status,
+                detail=error.detail,
+                retry_after=error.retry_after,
             ) from error
 
         return tenacity.Retrying(

@@ -188,7 +188,7 @@ def _header_number(answer: Answer, name: str) -> int | None:
     text = answer.headers.get(name)
     if text is None or not text.strip():
         return None
-    if not text.strip().isdigit():
+    if not (text.isascii() and text.strip().isdigit()):
         raise PageShapeError(f"expected the header {name} to be a number, got {text!r}")
     return int(text)
 

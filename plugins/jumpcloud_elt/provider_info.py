@@ -47,6 +47,12 @@ CONFIG = {
                 "directory,sso",
                 "directory,sso,radius",
             ),
+            "request_threads": _option("How many requests one organization's task makes at a time.", "8"),
+            "drift_share": _option(
+                "A snapshot whose users have dropped by more than this share since the last accepted one is held.",
+                "0.3",
+            ),
+            "drift_users": _option("A drop of no more users than this never holds a snapshot.", "10"),
             "connect_timeout_seconds": _option("Longest wait for a connection to JumpCloud.", "10"),
             "read_timeout_seconds": _option("Longest wait between two bytes of an answer.", "120"),
             "request_attempts": _option("How often one request is tried before its organization fails.", "6"),

@@ -21,6 +21,8 @@ MARTS = (
     "applications",
     "application_users",
     "usage_daily",
+    "user_history",
+    "access_history",
     "usage_coverage",
     "sync_log",
     "warehouse_info",

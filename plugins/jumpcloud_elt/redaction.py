@@ -60,7 +60,7 @@ _BETWEEN = r'(?:[^a-z0-9"\\]|\\(?:u[0-9a-f]{4}|["\\/bfnrt]))*'
 _SUSPECT = (
     "(?i)(?:"
     + "|".join(_BETWEEN.join(name) for name in sorted(EVENT_SECRET_NAMES))
-    + f")(?:{_BETWEEN}\"|{_BETWEEN}[.\\[\\]/])"
+    + f')(?:{_BETWEEN}"|{_BETWEEN}[.\\[\\]/])'
     + r"|\\u00[4-7]"  # a letter written as an escape
 )
 # How nearly every suspect comes: in `auth_methods`.
@@ -119,7 +119,9 @@ def _is_secret(name: str, value: Any, names: frozenset[str]) -> bool:
 
 def _is_path_to_secret(name: object, names: frozenset[str]) -> bool:
     """Whether a `field` or `name` value names a secret; paths (`config.idpPrivateKey`) count by part."""
-    return isinstance(name, str) and any(_is_secret(part, name, names) for part in re.split(r"[.\[\]/]", name))
+    if not isinstance(name, str):
+        return False
+    return any(_is_secret(part, name, names) for part in (name, *re.split(r"[.\[\]/]", name)))
 
 
 def _plain(name: str) -> str:

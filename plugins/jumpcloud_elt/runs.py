@@ -23,6 +23,7 @@ OK = "ok"
 KEPT = "kept"  # read again, came back with fewer events than have landed: the landed unit stays
 SKIPPED = "skipped"  # Directory Insights is not available
 NOT_ASKED = "not_asked"  # older than JumpCloud keeps events
+HELD = "held"  # landed, and left out of the marts by the drift guard
 FAILED = "failed"
 
 _TIME = pa.timestamp("us")
@@ -47,6 +48,7 @@ SCHEMA = pa.schema(
         ("requests", pa.int64()),
         ("seconds", pa.float64()),
         ("outcome", pa.string()),
+        ("decision", pa.string()),
         ("reason", pa.string()),
         ("recorded_at", _TIME),
     ]
@@ -57,7 +59,8 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
     """How one stream of one organization ended in one run.
 
     `rows` landed; `received` distinct ids; `api_total` the API's own count for the same; `inside` events dated
-    in the interval; `strays` events dated outside of it; `path` relative to the landing folder.
+    in the interval; `strays` events dated outside of it; `path` relative to the landing folder; `decision` what
+    the drift guard said of a snapshot.
     """
 
     connection_id: str
@@ -65,6 +68,7 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
     organization_name: str
     stream: str
     outcome: str
+    decision: str | None = None
     reason: str | None = None
     snapshot_at: datetime | None = None
     interval_start: datetime | None = None

@@ -25,6 +25,9 @@ class Settings:
     directory_schedule: str
     usage_schedule: str
     usage_services: tuple[str, ...]
+    request_threads: int
+    drift_share: float
+    drift_users: int
     connect_timeout_seconds: float
     read_timeout_seconds: float
     request_attempts: int
@@ -53,6 +56,9 @@ def read_settings() -> Settings:
         directory_schedule=_text("directory_schedule"),
         usage_schedule=_text("usage_schedule"),
         usage_services=_names("usage_services", problems),
+        request_threads=int(_number("request_threads", problems, lowest=1, highest=64)),
+        drift_share=_number("drift_share", problems, lowest=0, highest=1),
+        drift_users=int(_number("drift_users", problems, lowest=0, highest=10**9)),
         connect_timeout_seconds=_number("connect_timeout_seconds", problems, lowest=0.1, highest=600),
         read_timeout_seconds=_number("read_timeout_seconds", problems, lowest=0.1, highest=3600),
         request_attempts=int(_number("request_attempts", problems, lowest=1, highest=50)),

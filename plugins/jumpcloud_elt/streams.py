@@ -1,12 +1,13 @@
 """The directory's streams: which route, which page style, which key, and which fields are secret.
 
-One declaration per endpoint, and the one function that reads a whole listing of it. Does not write anything.
+One declaration per endpoint, and the one function that reads it whole. Does not write anything.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -15,12 +16,15 @@ import pyarrow as pa
 
 from jumpcloud_elt.errors import (
     IncompleteListingError,
+    NotEnabledError,
+    NotFoundError,
     OrganizationHeaderError,
     PageShapeError,
+    PermissionDeniedError,
     ResponseError,
 )
 from jumpcloud_elt.hook import JumpCloudHook
-from jumpcloud_elt.pagination import Answer, Fetch, Page, Row, iter_v1_pages
+from jumpcloud_elt.pagination import Answer, Fetch, Page, Row, iter_v1_pages, iter_v2_pages
 from jumpcloud_elt.redaction import APPLICATION_SECRET_NAMES, SECRET_NAMES, encode_payload
 
 log = logging.getLogger(__name__)
@@ -39,48 +43,139 @@ LINEAGE_FIELDS = [
 
 @dataclass(frozen=True)
 class Stream:
-    """One listing of JumpCloud's: `key` is the landed name of its rows' id."""
+    """One kind of listing of JumpCloud's.
+
+    `keys` are the landed names of what identifies a row. A stream with a `parent` has a list of its own, or one
+    for each of `variants` (query parameters), for every object of the parent stream; `{parent}` stands for that
+    object's id in `path`, and `keys` begins with it. Where `is_optional`, a key that may not read the stream
+    lands it empty.
+    """
 
     name: str
     path: str
-    key: str
+    keys: tuple[str, ...]
     iter_pages: Callable[[Fetch, Mapping[str, Any] | None], Iterator[Page]]
     secret_names: frozenset[str] = SECRET_NAMES
+    parent: str | None = None
+    variants: tuple[Mapping[str, str | None], ...] = ({},)
+    is_optional: bool = False
 
     @property
     def schema(self) -> pa.Schema:
-        """Key column, payload as JSON text, lineage."""
-        return pa.schema([pa.field(self.key, pa.string()), pa.field("payload", pa.string()), *LINEAGE_FIELDS])
+        """Key columns, payload as JSON text, lineage."""
+        keys = [pa.field(key, pa.string()) for key in self.keys]
+        return pa.schema([*keys, pa.field("payload", pa.string()), *LINEAGE_FIELDS])
 
 
-SYSTEMUSERS = Stream("systemusers", "/api/systemusers", "user_id", iter_v1_pages)
-ADMINISTRATORS = Stream("administrators", "/api/users", "administrator_id", iter_v1_pages)
+ORGANIZATIONS = Stream("organizations", "/api/organizations", ("organization_id",), iter_v1_pages)
+SYSTEMUSERS = Stream("systemusers", "/api/systemusers", ("user_id",), iter_v1_pages)
+ADMINISTRATORS = Stream("administrators", "/api/users", ("administrator_id",), iter_v1_pages)
 APPLICATIONS = Stream(
-    "applications", "/api/applications", "application_id", iter_v1_pages, APPLICATION_SECRET_NAMES
+    "applications", "/api/applications", ("application_id",), iter_v1_pages, APPLICATION_SECRET_NAMES
 )
-ORGANIZATIONS = Stream("organizations", "/api/organizations", "organization_id", iter_v1_pages)
+# An envelope as in V1, on a V2 route that is not known to take V1's sort.
+ROLES = Stream("roles", "/api/v2/roles", ("role_id",), iter_v1_pages, variants=({"sort": None},), is_optional=True)
+USERGROUPS = Stream("usergroups", "/api/v2/usergroups", ("group_id",), iter_v2_pages)
+USERGROUP_MEMBERS = Stream(
+    "usergroup_members",
+    "/api/v2/usergroups/{parent}/members",
+    ("group_id", "user_id"),
+    iter_v2_pages,
+    parent=USERGROUPS.name,
+)
+# Direct edges only: who reaches an application through a group is joined in DuckDB, at a tenth of the requests.
+APPLICATION_ASSOCIATIONS = Stream(
+    "application_associations",
+    "/api/v2/applications/{parent}/associations",
+    ("application_id", "target_type", "target_id"),
+    iter_v2_pages,
+    parent=APPLICATIONS.name,
+    variants=({"targets": "user"}, {"targets": "user_group"}),
+)
 
-# Landed per organization and directory run, in this order.
-DIRECTORY_STREAMS = (SYSTEMUSERS, ADMINISTRATORS, APPLICATIONS)
+# Landed per organization and directory run, in this order: a parent before what depends on it.
+DIRECTORY_STREAMS = (
+    SYSTEMUSERS,
+    ADMINISTRATORS,
+    ROLES,
+    APPLICATIONS,
+    USERGROUPS,
+    USERGROUP_MEMBERS,
+    APPLICATION_ASSOCIATIONS,
+)
+
+Keys = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A whole listing: its rows as Arrow, one per id, the distinct ids received, the total the API stated."""
+    """A whole stream: its rows as Arrow, one per key, the distinct rows received, the total the API stated."""
 
     table: pa.Table
     received: int
     api_total: int | None
 
 
-def read_listing(hook: JumpCloudHook, stream: Stream, organization_id: str, extracted_at: datetime) -> Listing:
-    """Read `stream` of one organization completely.
+def read_listing(
+    hook: JumpCloudHook,
+    stream: Stream,
+    organization_id: str,
+    extracted_at: datetime,
+    *,
+    parents: Sequence[str] = (),
+    threads: int = 1,
+) -> Listing:
+    """Read `stream` of one organization completely; of a stream with a parent, the lists of all `parents`.
 
-    Its distinct ids agree with the API's own total; a listing that moved while it was read is read again, up to
-    LISTING_ATTEMPTS times, before IncompleteListingError is raised with the numbers.
+    The distinct rows of each list agree with the API's own total; a list that moved while it was read is read
+    again, up to LISTING_ATTEMPTS times, before IncompleteListingError is raised with the numbers. `threads` lists
+    are read at a time.
     """
-    what = f"{stream.name} of organization {organization_id}"
-    return read_until_whole(lambda: _read_once(hook, stream, organization_id, extracted_at), what)
+    lists: list[tuple[str | None, Mapping[str, str | None]]] = [
+        (parent, variant) for parent in (parents if stream.parent else [None]) for variant in stream.variants
+    ]
+
+    def read(one: tuple[str | None, Mapping[str, str | None]]) -> tuple[dict[Keys, str], int, int | None]:
+        parent, variant = one
+        of = f" of {stream.parent} {parent}" if parent else ""
+        what = f"{stream.name}{of} of organization {organization_id}"
+        try:
+            return read_until_whole(lambda: _read_once(hook, stream, organization_id, parent, variant), what)
+        except NotFoundError:
+            if parent is None and not stream.is_optional:
+                raise
+            # Removed since its parent was listed: what is gone has no members and gives no access.
+            return {}, 0, 0
+        except (PermissionDeniedError, NotEnabledError) as error:
+            if not stream.is_optional:
+                raise
+            log.info("%s is left empty: %s", what, error)
+            return {}, 0, None
+
+    with ThreadPoolExecutor(max(1, min(threads, len(lists)))) as pool:
+        results = list(pool.map(read, lists))
+    rows = {key: payload for payloads, _, _ in results for key, payload in payloads.items()}
+    totals = [total for _, _, total in results]
+    return Listing(
+        table=_as_table(stream, rows, hook.jumpcloud_conn_id, extracted_at),
+        received=sum(received for _, received, _ in results),
+        api_total=None if None in totals else sum(total for total in totals if total is not None),
+    )
+
+
+def _as_table(stream: Stream, rows: Mapping[Keys, str], connection_id: str, extracted_at: datetime) -> pa.Table:
+    size = len(rows)
+    # Sorted by key, so that a listing that has not changed gives the same columns again.
+    keys = sorted(rows)
+    columns = [
+        *(pa.array([key[position] for key in keys], pa.string()) for position in range(len(stream.keys))),
+        pa.array([rows[key] for key in keys], pa.string()),
+        pa.repeat(pa.scalar(connection_id, pa.string()), size),
+        pa.repeat(pa.scalar(extracted_at, TIMESTAMP), size),
+        pa.nulls(size, TIMESTAMP),
+        pa.nulls(size, TIMESTAMP),
+    ]
+    return pa.table(columns, schema=stream.schema)
 
 
 def read_until_whole(read: Callable[[], T], what: str) -> T:
@@ -100,13 +195,20 @@ def read_until_whole(read: Callable[[], T], what: str) -> T:
     raise AssertionError("unreachable")
 
 
-def _read_once(hook: JumpCloudHook, stream: Stream, organization_id: str, extracted_at: datetime) -> Listing:
-    received: set[str] = set()
-    payloads: dict[str, str] = {}
+def _read_once(
+    hook: JumpCloudHook,
+    stream: Stream,
+    organization_id: str,
+    parent: str | None,
+    variant: Mapping[str, str | None],
+) -> tuple[dict[Keys, str], int, int | None]:
+    """One list: payloads by key, distinct rows received, the API's total."""
+    received: set[Keys] = set()
+    payloads: dict[Keys, str] = {}
     total: int | None = None
-    for page in stream.iter_pages(_fetch(hook, stream, organization_id), None):
+    for page in stream.iter_pages(_fetch(hook, stream, organization_id, parent), variant):
         for row in page.rows:
-            key = row_id(row)
+            key = _row_keys(row, stream, parent)
             received.add(key)
             if row.get("organization") in (None, "", organization_id):
                 payloads[key] = encode_payload(row, stream.secret_names)
@@ -115,38 +217,38 @@ def _read_once(hook: JumpCloudHook, stream: Stream, organization_id: str, extrac
         total = page.total
     if total is not None and len(received) != total:
         raise IncompleteListingError(f"{len(received)} distinct ids received, {total} stated by the API")
-    size = len(payloads)
-    table = pa.table(
-        [
-            pa.array(payloads.keys(), pa.string()),
-            pa.array(payloads.values(), pa.string()),
-            pa.repeat(pa.scalar(hook.jumpcloud_conn_id, pa.string()), size),
-            pa.repeat(pa.scalar(extracted_at, TIMESTAMP), size),
-            pa.nulls(size, TIMESTAMP),
-            pa.nulls(size, TIMESTAMP),
-        ],
-        schema=stream.schema,
-    )
-    return Listing(table, len(received), total)
+    return payloads, len(received), total
 
 
-def _fetch(hook: JumpCloudHook, stream: Stream, organization_id: str) -> Fetch:
+def _fetch(hook: JumpCloudHook, stream: Stream, organization_id: str, parent: str | None) -> Fetch:
     """One request of `stream`, for the paginator."""
+    path = stream.path.format(parent=parent)
     header: str | None = organization_id
 
     def fetch(params: Mapping[str, Any]) -> Answer:
         nonlocal header
         try:
-            return hook.get(stream.path, params, organization_id=header)
+            return hook.get(path, params, organization_id=header)
         except OrganizationHeaderError as error:
             # Official clients disagree on whether the administrators' route takes `x-org-id`: it says so itself.
             # Asked without, it may list other organizations' administrators too; those name theirs.
             if error.status != 403 or header is None or stream is not ADMINISTRATORS:
                 raise
             header = None
-            return hook.get(stream.path, params)
+            return hook.get(path, params)
 
     return fetch
+
+
+def _row_keys(row: Row, stream: Stream, parent: str | None) -> Keys:
+    """What identifies a row: its id; of an edge, whence and whither it leads."""
+    if parent is None:
+        return (row_id(row),)
+    to = row.get("to")
+    target_id, target_type = (to.get("id"), to.get("type")) if isinstance(to, dict) else (None, None)
+    if not isinstance(target_id, str) or not target_id or not isinstance(target_type, str):
+        raise PageShapeError(f"expected every row to lead `to` an object, got one with {sorted(row)[:5]}")
+    return (parent, target_id) if stream is USERGROUP_MEMBERS else (parent, target_type, target_id)
 
 
 def row_id(row: Row) -> str:

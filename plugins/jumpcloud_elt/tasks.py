@@ -57,12 +57,16 @@ def list_organizations(only: Sequence[str]) -> list[Organization]:
     return _or_fail(lambda: organizations.list_organizations(read_settings(), [one.lower() for one in only]))
 
 
-def extract_directory(organization: Organization, run_of: dict[str, str]) -> int:
-    """Land one snapshot of an organization; return the number of rows."""
+def extract_directory(organization: Organization, run_of: dict[str, str], accept_drop: Sequence[str] = ()) -> int:
+    """Land one snapshot of an organization; return the number of rows.
+
+    `accept_drop` names the organizations (by id) whose drop in users this run accepts.
+    """
     settings = read_settings()
 
     def extract(hook: JumpCloudHook) -> list[Outcome]:
-        return directory.land_directory(hook, organization, settings)
+        is_accepted = str(organization["organization_id"]) in [one.lower() for one in accept_drop]
+        return directory.land_directory(hook, organization, settings, run_of["run_id"] if is_accepted else None)
 
     outcomes = _leaving_outcomes(organization, run_of, DIRECTORY, settings, extract)
     return sum(outcome.rows or 0 for outcome in outcomes)

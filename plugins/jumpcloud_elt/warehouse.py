@@ -25,25 +25,47 @@ from jumpcloud_elt.errors import CheckFailedError, WarehouseError
 from jumpcloud_elt.events import SCHEMA as EVENTS_SCHEMA
 from jumpcloud_elt.landing import EVENTS, RUNS, run_file_name, snapshot_path, utc_now
 from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.streams import DIRECTORY_STREAMS, ORGANIZATIONS
 
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 # DuckDB 1.2 and later clients can open it; 2.0's default cannot be opened by any 1.x client.
 STORAGE_VERSION = "v1.2.0"
-SNAPSHOT_STREAMS = ("organizations", "systemusers", "administrators", "applications")
-STATE_TABLES = ("snapshots", "users", "administrators", "applications")
+SNAPSHOT_STREAMS = (ORGANIZATIONS.name, *(stream.name for stream in DIRECTORY_STREAMS))
+STATE_TABLES = (
+    "snapshots",
+    "users",
+    "administrators",
+    "applications",
+    "access",
+    "user_history",
+    "access_history",
+)
 
 HIVE = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true, filename = true"
 
-STAGING_OF_A_ROUND = ("stg_organizations", "stg_users", "stg_administrators", "stg_applications")
-FOLDED = {"int_administrators": "administrators", "int_users": "users", "int_applications": "applications"}
+STAGING_OF_A_ROUND = (
+    "stg_organizations",
+    "stg_users",
+    "stg_roles",
+    "stg_administrators",
+    "stg_applications",
+    "stg_groups",
+    "stg_group_members",
+    "stg_application_bindings",
+)
+# Each model gives the rows of this round's organizations anew; they replace those in the state.
+FOLDED = {
+    "int_administrators": "administrators",
+    "int_users": "users",
+    "int_applications": "applications",
+    "int_access": "access",
+}
 INTERMEDIATE = (
     "int_coverage",
     "int_usage_state",
     "int_directory_runs",
-    "int_accounts",
-    "int_access",
     "int_usage_actors",
     "int_usage_applications",
     "int_usage_daily",
@@ -57,7 +79,7 @@ MARTS = (
     "usage_coverage",
     "sync_log",
 )
-VIEWS = ("events",)
+VIEWS = ("user_history", "access_history", "events")
 CHECKS = ("check_keys", "check_organizations", "check_secrets", "check_counts")
 
 
@@ -164,6 +186,7 @@ def _read_runs(connection: duckdb.DuckDBPyConnection, manifests: Sequence[Path])
 
 def _fold_snapshots(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Fold the snapshots that the state has not seen into it, one per organization at a time."""
+    _make(connection, "intermediate/int_accounts", "create temp view int_accounts")
     connection.execute(_sql("state/forget_outdated"))
     rounds = connection.execute(_sql("state/snapshots_to_fold")).fetchall()
     for _, snapshots in itertools.groupby(rounds, key=lambda row: row[0]):
@@ -177,10 +200,11 @@ def _fold_snapshots(connection: duckdb.DuckDBPyConnection, settings: Settings) -
         for name, table in FOLDED.items():
             _make(connection, f"intermediate/{name}", f"create or replace temp table {name}")
             connection.execute(
-                f"delete from state.{table} where organization_id in (select organization_id from {name})"
+                f"delete from state.{table} where organization_id in (select organization_id from stg_organizations)"
             )
             connection.execute(f"insert into state.{table} by name select * from {name}")
         connection.execute("insert into state.snapshots by name select * from stg_organizations")
+        connection.execute(_sql("state/fold_histories"))
 
 
 def _read_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:

@@ -7,7 +7,7 @@ with
 landed as (
     select path, arg_max(rows, recorded_at) as rows
     from sync_log
-    where outcome = 'ok' and path is not null
+    where outcome in ('ok', 'held') and path is not null
     group by path
 )
 

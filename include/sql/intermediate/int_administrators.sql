@@ -1,11 +1,30 @@
 -- grain:  one row per organization of this round and administrator ever seen in it
--- inputs: stg_administrators, stg_organizations, state.administrators
+-- inputs: stg_administrators, stg_roles, stg_organizations, state.administrators
 -- why:    folds one snapshot into the state: who is there is as the snapshot says, who is gone is as last known
 
 with
 
+-- A role that the administrator's row does not name may be named by the list of roles.
+named as (
+    select
+        administrators.organization_id,
+        administrators.administrator_id,
+        list(roles.role_name order by roles.role_name) as role_names,
+    from stg_administrators as administrators
+    inner join stg_roles as roles
+        on
+            administrators.organization_id = roles.organization_id
+            and list_contains(administrators.role_ids, roles.role_id)
+    where len(administrators.given_role_names) = 0 and roles.role_name is not null
+    group by all
+),
+
 seen as (
-    select * from stg_administrators
+    select
+        administrators.*,
+        coalesce(named.role_names, administrators.given_role_names) as role_names,
+    from stg_administrators as administrators
+    left join named using (organization_id, administrator_id)
 ),
 
 rounds as (

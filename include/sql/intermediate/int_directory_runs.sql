@@ -12,6 +12,8 @@ tried as (
         arg_max(connection_id, recorded_at) as connection_id,
         count_if(outcome = 'failed') > 0 as has_failed,
         min(reason) filter (where outcome = 'failed') as failure,
+        count_if(outcome = 'held') > 0 as is_held,
+        min(reason) filter (where outcome = 'held') as held,
     from stg_runs
     where dag_id = 'jumpcloud_directory' and organization_id is not null
     group by organization_id, run_id
@@ -36,12 +38,14 @@ select
     case
         when unrestricted.ran_at > latest.tried_at then 'stale'
         when latest.has_failed then 'failed'
+        when latest.is_held then 'held'
         else 'ok'
     end as sync_status,
     case
         when unrestricted.ran_at > latest.tried_at
             then 'No configured connection saw this organization in the latest directory run; its last good data stays.'
         when latest.has_failed then latest.failure
+        when latest.is_held then latest.held
     end as sync_message,
 from latest
 left join unrestricted on true

@@ -1,5 +1,5 @@
 -- grain:  one row per organization of this round and user ever seen in it
--- inputs: stg_users, stg_organizations, state.users, state.administrators (already folded)
+-- inputs: stg_users, stg_groups, stg_group_members, stg_organizations, state.users, and state.administrators as folded
 -- why:    folds one snapshot into the state: who is there is as the snapshot says, who is gone is as last known,
 --         roles too, which is why a user meets its administrator here and not later
 
@@ -31,6 +31,18 @@ owners as (
     select organization_id, lower(email) as email_key, max(user_id) as user_id
     from seen
     where email is not null
+    group by all
+),
+
+-- One name per group: two groups of one name give it twice.
+memberships as (
+    select
+        members.organization_id,
+        members.user_id,
+        list(groups.name order by groups.name) as groups,
+    from stg_group_members as members
+    inner join stg_groups as groups using (organization_id, group_id)
+    where groups.name is not null
     group by all
 ),
 
@@ -77,16 +89,18 @@ present as (
         ) as roles,
         administered.user_id is not null or seen.has_admin_object as is_admin,
         seen.is_mfa_enabled,
+        coalesce(memberships.groups, []) as groups,
         coalesce(known.first_seen_at, seen.snapshot_at) as first_seen_at,
         seen.snapshot_at as last_seen_at,
         cast(null as timestamp) as deleted_at,
     from seen
     left join known using (organization_id, user_id)
     left join administered using (organization_id, user_id)
+    left join memberships using (organization_id, user_id)
 ),
 
 gone as (
-    select known.* replace (coalesce(known.deleted_at, rounds.snapshot_at) as deleted_at)
+    select known.* replace (coalesce(known.deleted_at, rounds.snapshot_at) as deleted_at, [] as groups)
     from known
     inner join rounds using (organization_id)
     anti join seen using (organization_id, user_id)

@@ -1,12 +1,11 @@
 -- grain:  one row per organization, application and user with access now or any use
--- inputs: int_accounts, int_access, usage_daily, int_usage_state
+-- inputs: int_accounts, state.access, usage_daily, int_usage_state
 -- why:    who can reach an application and how, and who used it
 
 with
 
-users as (
+accounts as (
     select organization_id, user_id from int_accounts
-    where account_type = 'user'
 ),
 
 usage as (
@@ -38,7 +37,7 @@ pairs as (
         usage.uses_90d,
         usage.usage_days_30d,
     from usage
-    full join int_access as access using (organization_id, application_id, user_id)
+    full join state.access as access using (organization_id, application_id, user_id)
 )
 
 select
@@ -54,5 +53,5 @@ select
     if(usage_state_of(pairs.last_used_at, organizations.usage_state) = 'unknown', null, coalesce(pairs.usage_days_30d, 0)) as usage_days_30d,
     usage_state_of(pairs.last_used_at, organizations.usage_state) as usage_state,
 from pairs
-inner join users using (organization_id, user_id)
+inner join accounts using (organization_id, user_id)
 inner join int_usage_state as organizations using (organization_id)

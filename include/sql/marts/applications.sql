@@ -46,7 +46,6 @@ usage as (
         on
             daily.organization_id = accounts.organization_id
             and daily.user_id = accounts.user_id
-            and accounts.account_type = 'user'
     where daily.application_id is not null and daily.successes > 0
     group by all
 ),

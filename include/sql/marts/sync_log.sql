@@ -19,6 +19,7 @@ select
     requests,
     seconds,
     outcome,
+    decision,
     reason,
     recorded_at,
 from stg_runs

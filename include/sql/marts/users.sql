@@ -1,5 +1,5 @@
 -- grain:  one row per organization and account
--- inputs: int_accounts, int_access, usage_daily, application_users, int_usage_state
+-- inputs: int_accounts, state.access, state.applications, usage_daily, int_usage_state
 -- why:    who has an account, in which status and role, and when it was last used, through what
 
 with
@@ -25,7 +25,7 @@ usage as (
 
 reach as (
     select access.organization_id, access.user_id, count(*) as application_count
-    from int_access as access
+    from state.access as access
     inner join state.applications as applications using (organization_id, application_id)
     where applications.deleted_at is null
     group by all
@@ -50,8 +50,8 @@ select
     accounts.roles,
     accounts.is_admin,
     accounts.is_mfa_enabled,
-    cast([] as varchar[]) as groups,
-    if(accounts.status = 'deleted', 0, coalesce(reach.application_count, 0)) as application_count,
+    accounts.groups,
+    coalesce(reach.application_count, 0) as application_count,
     usage.last_used_at,
     usage.last_used_via,
     usage.last_portal_login_at,

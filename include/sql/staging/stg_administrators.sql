@@ -13,7 +13,8 @@ source as (
             payload,
             '{
                 "email": "VARCHAR", "firstname": "VARCHAR", "lastname": "VARCHAR", "created": "VARCHAR",
-                "suspended": "JSON", "totpEnrolled": "JSON", "roleName": "VARCHAR", "roleNames": ["VARCHAR"]
+                "suspended": "JSON", "totpEnrolled": "JSON", "roleName": "VARCHAR", "roleNames": ["VARCHAR"],
+                "role": "VARCHAR", "roles": ["VARCHAR"]
             }'
         ) as j,
     from read_parquet(getvariable('administrators_files'), hive_partitioning = true, hive_types_autocast = false)
@@ -30,7 +31,8 @@ renamed as (
         try_cast(j.created as timestamptz) at time zone 'UTC' as created_at,
         coalesce(j.suspended = 'true', false) as is_suspended,
         coalesce(j.totpenrolled = 'true', false) as is_mfa_enabled,
-        list_filter(list_prepend(j.rolename, coalesce(j.rolenames, [])), lambda role: role <> '') as role_names,
+        list_filter(list_prepend(j.rolename, coalesce(j.rolenames, [])), lambda role: role <> '') as given_role_names,
+        list_prepend(j.role, coalesce(j.roles, [])) as role_ids,
     from source
 )
 

@@ -22,6 +22,7 @@ select
     requests,
     seconds,
     outcome,
+    decision,
     reason,
     recorded_at,
 from read_parquet(getvariable('runs_files'), union_by_name = true)

@@ -27,3 +27,6 @@ delete from state.users where organization_id in (select organization_id from in
 delete from state.administrators where organization_id in (select organization_id from int_outdated);
 delete from state.applications where organization_id in (select organization_id from int_outdated);
 delete from state.snapshots where organization_id in (select organization_id from int_outdated);
+delete from state.access where organization_id in (select organization_id from int_outdated);
+delete from state.user_history where organization_id in (select organization_id from int_outdated);
+delete from state.access_history where organization_id in (select organization_id from int_outdated);

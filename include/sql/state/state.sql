@@ -1,5 +1,5 @@
 -- grain:  one row per organization and object ever seen in an accepted snapshot
--- inputs: none; filled by the models int_users, int_administrators and int_applications, snapshot by snapshot
+-- inputs: none; filled snapshot by snapshot, by the models that are folded and by fold_histories
 -- why:    what a snapshot alone cannot say (first and last seen, deleted, last known columns), carried from build
 --         to build so that a build costs what has changed; it can always be folded again from landing
 
@@ -29,6 +29,7 @@ create table state.users (
     roles varchar[] not null,
     is_admin boolean not null,
     is_mfa_enabled boolean not null,
+    groups varchar[] not null,
     first_seen_at timestamp not null,
     last_seen_at timestamp not null,
     deleted_at timestamp
@@ -60,6 +61,42 @@ create table state.applications (
     first_seen_at timestamp not null,
     last_seen_at timestamp not null,
     deleted_at timestamp
+);
+
+create table state.access (
+    organization_id varchar not null,
+    application_id varchar not null,
+    user_id varchar not null,
+    access varchar not null,
+    via_group_ids varchar[] not null
+);
+
+create table state.user_history (
+    organization_id varchar not null,
+    user_id varchar not null,
+    status varchar not null,
+    roles varchar[] not null,
+    is_admin boolean not null,
+    is_mfa_enabled boolean not null,
+    email varchar,
+    username varchar,
+    display_name varchar,
+    department varchar,
+    job_title varchar,
+    manager_id varchar,
+    groups varchar[] not null,
+    valid_from timestamp not null,
+    valid_to timestamp
+);
+
+create table state.access_history (
+    organization_id varchar not null,
+    application_id varchar not null,
+    user_id varchar not null,
+    access varchar not null,
+    via_group_ids varchar[] not null,
+    valid_from timestamp not null,
+    valid_to timestamp
 );
 
 create table state.read_counts (

@@ -1,0 +1,100 @@
+"""An organization's snapshots in landing: which was the last, which the last accepted, and whether a new one is.
+
+A snapshot's file of the stream `organizations` is written last and carries the decision about it, which is never
+made again. A stream that has not changed since the last snapshot is not stored again: its file is a hard link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from jumpcloud_elt.landing import (
+    parse_time,
+    publish,
+    read_metadata,
+    snapshot_path,
+    temporary_beside,
+    write_table,
+)
+from jumpcloud_elt.settings import Settings
+
+COMMIT_STREAM = "organizations"
+ACCEPTED = "accepted"
+HELD = "held"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of a snapshot: `accepted`, `held`, or `accepted by <run>`, and why where it was held."""
+
+    decision: str
+    reason: str | None = None
+
+    @property
+    def is_held(self) -> bool:
+        return self.decision == HELD
+
+
+def iter_snapshots(landing: Path, organization_id: str) -> Iterator[tuple[datetime, dict[str, object]]]:
+    """An organization's whole snapshots, the youngest first: when, and what its last file says of it."""
+    folder = landing / COMMIT_STREAM / f"organization_id={organization_id}"
+    partitions = sorted(folder.glob("snapshot_at=*"), reverse=True)
+    for partition in partitions:
+        snapshot_at = parse_time(partition.name.removeprefix("snapshot_at="))
+        path = snapshot_path(landing, COMMIT_STREAM, organization_id, snapshot_at)
+        if path.exists():
+            yield snapshot_at, read_metadata(path)
+
+
+def decide(settings: Settings, organization_id: str, users: int, accepted_by: str | None) -> Decision:
+    """Hold a snapshot whose users have dropped too far since the last accepted one.
+
+    `accepted_by` is the run that was told to accept the drop, None where none was.
+    """
+    for _, metadata in iter_snapshots(settings.landing, organization_id):
+        if metadata.get("decision") == HELD:
+            continue
+        before = metadata.get("users")
+        if not isinstance(before, int):
+            break
+        drop = before - users
+        if drop <= settings.drift_users or drop <= before * settings.drift_share:
+            break
+        reason = (
+            f"{users} users, down by {drop} ({drop / before:.0%}) from {before}. Allowed: "
+            f"{settings.drift_share:.0%}, or {settings.drift_users} users. The last accepted snapshot stays; to accept this drop run "
+            f'jumpcloud_directory with {{"accept_drop": ["{organization_id}"]}}.'
+        )
+        return Decision(f"accepted by {accepted_by}") if accepted_by else Decision(HELD, reason)
+    return Decision(ACCEPTED)
+
+
+def write_stream(path: Path, table: pa.Table, metadata: dict[str, object], previous: Path | None) -> None:
+    """Write one stream of a snapshot; where `previous` holds the same rows, link to it instead."""
+    fingerprint = _fingerprint(table)
+    if previous is not None and previous.exists() and read_metadata(previous).get("fingerprint") == fingerprint:
+        # A file system without hard links gets a whole file.
+        with contextlib.suppress(OSError), temporary_beside(path) as temporary:
+            os.link(previous, temporary)
+            publish(temporary, path)
+            return
+    write_table(path, table, {**metadata, "fingerprint": fingerprint})
+
+
+def _fingerprint(table: pa.Table) -> str:
+    """A digest of the rows, but for lineage: equal for equal rows, in whatever order they were listed."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in table.column_names:
+        if name.startswith("_"):
+            continue
+        for value in table[name].to_pylist():
+            digest.update(f"{len(value)}:{value}".encode())
+    return digest.hexdigest()

@@ -1,0 +1,297 @@
+"""A real Airflow for the tests: API server, scheduler and Dag processor, spoken to through its REST API.
+
+The scheduler is what the Dags are run by in earnest; `dag.test()` and mocked contexts skip, map and branch
+otherwise. It has a metadata database of its own, so that it never sees the runs of other tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+AIRFLOW = str(Path(sys.executable).with_name("airflow"))
+COMPONENTS = (["api-server"], ["scheduler", "--skip-serve-logs"], ["dag-processor"])
+START_SECONDS = 180.0
+RUN_SECONDS = 120.0
+STOP_SECONDS = 20.0
+POLL_SECONDS = 0.25
+FINISHED = ("success", "failed")
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+class ServerError(RuntimeError):
+    """Airflow did not start, or refused a call, or did not come to an end in time."""
+
+
+@dataclass(frozen=True)
+class RanTask:
+    """One task instance at the end of its run."""
+
+    state: str | None
+    tries: int
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """A Dag run at its end. Mapped task instances are named ``task_id[organization name]``."""
+
+    dag_id: str
+    run_id: str
+    run_type: str
+    state: str
+    data_interval: tuple[str | None, str | None]
+    seconds: float
+    tasks: dict[str, RanTask]
+
+    @property
+    def states(self) -> dict[str, str | None]:
+        """The state of every task instance."""
+        return {name: task.state for name, task in self.tasks.items()}
+
+    @property
+    def tries(self) -> int:
+        """The tries of the task instance that was tried most often."""
+        return max(task.tries for task in self.tasks.values())
+
+
+class AirflowServer:
+    """A running Airflow. Use `start` as a context manager."""
+
+    def __init__(self, url: str, environment: dict[str, str], data_root: Path) -> None:
+        self.url = url
+        self.data_root = data_root
+        self._environment = environment
+        # Loopback must never go through a proxy that the environment names.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    @classmethod
+    @contextlib.contextmanager
+    def start(cls, home: Path, migrated_database: Path, data_root: Path) -> Iterator[AirflowServer]:
+        """Serve the Dags of this session's Airflow home from a database of its own, until the block is left."""
+        database = home / "server.db"
+        shutil.copyfile(migrated_database, database)
+        port = _free_port()
+        environment = os.environ | {
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://localhost:{port}/execution/",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "server-logs"),
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+            "AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT": str(data_root),
+            "AIRFLOW__JUMPCLOUD_ELT__DIRECTORY_SCHEDULE": "none",
+            "AIRFLOW__JUMPCLOUD_ELT__USAGE_SCHEDULE": "@daily",
+            "AIRFLOW__JUMPCLOUD_ELT__REQUEST_ATTEMPTS": "2",
+            "AIRFLOW__JUMPCLOUD_ELT__DUCKDB_THREADS": "1",
+        }
+        server = cls(f"http://127.0.0.1:{port}", environment, data_root)
+        group = 0
+        processes: list[subprocess.Popen[bytes]] = []
+        try:
+            for component in COMPONENTS:
+                with (home / f"{component[0]}.log").open("wb") as log:
+                    process = subprocess.Popen(
+                        [AIRFLOW, *component], env=environment, stdout=log, stderr=log, process_group=group
+                    )
+                group = group or process.pid
+                processes.append(process)
+            server._await_start(home, processes)
+            yield server
+        finally:
+            _end(group, processes)
+
+    def get(self, path: str, **query: Any) -> Json:
+        return self.call("GET", f"{path}?{urllib.parse.urlencode(query, doseq=True)}")
+
+    def call(self, method: str, path: str, body: Any = None) -> Json:
+        """The answer of the REST API, version 2. Raises ServerError with what it says."""
+        request = urllib.request.Request(
+            f"{self.url}/api/v2/{path}",
+            None if body is None else json.dumps(body).encode(),
+            {"Content-Type": "application/json", "Accept": "application/json"},
+            method=method,
+        )
+        try:
+            with self._opener.open(request, timeout=30) as response:
+                return json.loads(response.read() or b"{}")
+        except urllib.error.HTTPError as error:
+            raise ServerError(f"{method} {path}: {error.code} {error.read().decode()}") from error
+
+    def cli(self, *arguments: str) -> str:
+        """What an `airflow` command of this server prints. Raises ServerError where it fails."""
+        ended = subprocess.run(
+            [AIRFLOW, *arguments], env=self._environment, capture_output=True, text=True, check=False
+        )
+        if ended.returncode:
+            raise ServerError(f"airflow {' '.join(arguments)}: {ended.stdout[-2000:]}{ended.stderr[-2000:]}")
+        return ended.stdout
+
+    def set_connection(self, connection_id: str, **fields: Any) -> None:
+        """Make or replace a connection, as the form does."""
+        self.delete_connection(connection_id)
+        self.call("POST", "connections", {"connection_id": connection_id, "conn_type": "jumpcloud", **fields})
+
+    def delete_connection(self, connection_id: str) -> None:
+        known = self.get("connections", limit=100)["connections"]
+        if any(one["connection_id"] == connection_id for one in known):
+            self.call("DELETE", f"connections/{connection_id}")
+
+    def unpause(self, dag_id: str) -> None:
+        self.call("PATCH", f"dags/{dag_id}", {"is_paused": False})
+
+    def trigger(self, dag_id: str, *, logical_date: str | None = None, **conf: Any) -> str:
+        """Start a run; returns its id."""
+        body = {"logical_date": logical_date, "conf": conf}
+        return str(self.call("POST", f"dags/{dag_id}/dagRuns", body)["dag_run_id"])
+
+    def run(self, dag_id: str, **conf: Any) -> EndedRun:
+        """Start a run and wait for its end."""
+        return self.end_of(dag_id, self.trigger(dag_id, **conf))
+
+    def runs(self, dag_id: str, **query: Any) -> list[Json]:
+        """The runs of a Dag, oldest first."""
+        runs: list[Json] = self.get(f"dags/{dag_id}/dagRuns", limit=100, order_by="id", **query)["dag_runs"]
+        return runs
+
+    def end_of(self, dag_id: str, run_id: str, seconds: float = RUN_SECONDS) -> EndedRun:
+        """Wait for the end of a run."""
+        path = f"dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id)}"
+
+        def ended() -> Json | None:
+            run = self.get(path)
+            return run if run["state"] in FINISHED else None
+
+        def so_far() -> str:
+            return f"{dag_id} {run_id} has not ended: {self._tasks(path)}"
+
+        run = _wait_for(ended, seconds, so_far)
+        return EndedRun(
+            dag_id=dag_id,
+            run_id=run_id,
+            run_type=run["run_type"],
+            state=run["state"],
+            data_interval=(run["data_interval_start"], run["data_interval_end"]),
+            seconds=run["duration"],
+            tasks=self._tasks(path),
+        )
+
+    def warehouse_run_after(self, run: EndedRun) -> EndedRun:
+        """Wait for the end of the run that the asset events of `run` started."""
+
+        def started() -> str | None:
+            started_by_it = [one["run_id"] for event in self.asset_events(run) for one in event["created_dagruns"]]
+            return started_by_it[0] if started_by_it else None
+
+        run_id = _wait_for(started, 30, lambda: f"{run.dag_id} {run.run_id} has started nothing")
+        return self.end_of("jumpcloud_warehouse", run_id)
+
+    def asset_events(self, run: EndedRun) -> list[Json]:
+        """The asset events that `run` emitted."""
+        events: list[Json] = self.get(
+            "assets/events", source_dag_id=run.dag_id, source_run_id=run.run_id, limit=100
+        )["asset_events"]
+        return events
+
+    def log_of(self, run: EndedRun, task: str) -> str:
+        """The log of the last try of a task instance, named as in `EndedRun.tasks`."""
+        task_id, _, name = task.rstrip("]").partition("[")
+        path = f"dags/{run.dag_id}/dagRuns/{urllib.parse.quote(run.run_id)}/taskInstances"
+        instances = self.get(path, task_id=task_id, limit=100)["task_instances"]
+        instance = next(one for one in instances if not name or one["rendered_map_index"] == name)
+        log = self.get(f"{path}/{task_id}/logs/{instance['try_number']}", map_index=instance["map_index"])
+        return json.dumps(log["content"], ensure_ascii=False)
+
+    def await_rest(self) -> None:
+        """Wait until nothing runs and nothing is about to."""
+
+        def rested() -> bool:
+            # In this order: what the runs have emitted by now is queued, or is a run that the second look sees.
+            return not self._unfinished() and not self._queued_events() and not self._unfinished()
+
+        _wait_for(rested, RUN_SECONDS, lambda: f"these do not come to an end: {self._unfinished()}")
+
+    def _queued_events(self) -> list[Json]:
+        queued: list[Json] = self.get("dags/jumpcloud_warehouse/assets/queuedEvents")["queued_events"]
+        return queued
+
+    def _unfinished(self) -> list[Json]:
+        found: list[Json] = self.get("dags/~/dagRuns", state=["queued", "running"], limit=100)["dag_runs"]
+        return found
+
+    def _tasks(self, path: str) -> dict[str, RanTask]:
+        tasks: dict[str, RanTask] = {}
+        for one in self.get(f"{path}/taskInstances", limit=100)["task_instances"]:
+            mapped = f"[{one['rendered_map_index']}]" if one["map_index"] >= 0 else ""
+            tasks[f"{one['task_id']}{mapped}"] = RanTask(one["state"], one["try_number"])
+        return tasks
+
+    def _await_start(self, home: Path, processes: list[subprocess.Popen[bytes]]) -> None:
+        def started() -> bool:
+            if any(process.poll() is not None for process in processes):
+                raise ServerError(_ends_of_logs(home))
+            try:
+                health = self.get("monitor/health")
+                dags = self.get("dags", limit=100)["dags"]
+            except (OSError, ServerError):
+                return False
+            components = ("metadatabase", "scheduler", "dag_processor")
+            return bool(dags) and all(health[one]["status"] == "healthy" for one in components)
+
+        _wait_for(started, START_SECONDS, lambda: f"Airflow did not start: {_ends_of_logs(home)}")
+
+
+def _wait_for(probe: Callable[[], T | None], seconds: float, complaint: Callable[[], str]) -> T:
+    """The first answer of `probe` that is one; raises ServerError with `complaint` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (answer := probe()):
+        if time.monotonic() > deadline:
+            raise ServerError(complaint())
+        time.sleep(POLL_SECONDS)
+    return answer
+
+
+def _end(group: int, processes: list[subprocess.Popen[bytes]]) -> None:
+    """End the process group that `start` made, and whatever it has started."""
+    deadline = time.monotonic() + STOP_SECONDS
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            if group:
+                os.killpg(group, number)
+        for process in processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.1, deadline - time.monotonic()))
+
+
+def _ends_of_logs(home: Path) -> str:
+    return "\n".join(
+        f"{path.name}: {path.read_text(encoding='utf-8', errors='replace')[-1500:]}"
+        for path in (home / f"{component[0]}.log" for component in COMPONENTS)
+        if path.exists()
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

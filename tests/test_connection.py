@@ -1,0 +1,289 @@
+"""The connection form and the configuration section: what they accept, and what they say of what they do not."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from typing import Any
+from urllib.parse import quote
+
+import jsonschema
+import pytest
+from airflow.providers_manager import ProvidersManager
+from airflow.sdk.configuration import conf
+from airflow.sdk.definitions.connection import Connection
+from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+from jumpcloud_elt.connection import Account, read_account
+from jumpcloud_elt.errors import ConfigurationError
+from jumpcloud_elt.hook import JumpCloudHook
+from jumpcloud_elt.provider_info import CONFIG, CONNECTION_TYPE, get_provider_info
+from jumpcloud_elt.settings import Settings, read_settings
+
+KEY = "jca_0123456789"
+ONE, TWO = "5f0a1c2e9d3b4a0011223301", "5f0a1c2e9d3b4a0011223302"
+
+
+def read(extra: dict[str, Any] | None = None, **fields: Any) -> Account:
+    given = {"conn_id": "jc", "conn_type": "jumpcloud", "password": KEY} | fields
+    return read_account(Connection(**given, extra=json.dumps(extra or {})))
+
+
+def refusal(extra: dict[str, Any] | None = None, **fields: Any) -> str:
+    with pytest.raises(ConfigurationError) as raised:
+        read(extra, **fields)
+    return str(raised.value)
+
+
+def test_a_key_alone_is_a_whole_connection() -> None:
+    assert read() == Account(
+        connection_id="jc",
+        secret=KEY,
+        client_id=None,
+        console_url="https://console.jumpcloud.com",
+        insights_url="https://api.jumpcloud.com",
+        token_url="https://admin-oauth.id.jumpcloud.com/oauth2/token",
+        organization_ids=(),
+        exclude_organization_ids=(),
+        permission="read",
+        usage_retention_days=90,
+    )
+
+
+def test_every_field_is_read() -> None:
+    extra = {
+        "region": " EU ",
+        "organization_ids": f" {ONE.upper()} ; {TWO},{ONE}, ",
+        "exclude_organization_ids": [TWO],
+        "permission": "Read_And_Act",
+        "usage_retention_days": "15",
+        "token_url": "https://oauth.example/token",
+    }
+    account = read(extra, login=" client ", password=f" {KEY}\n")
+    assert account == Account(
+        connection_id="jc",
+        secret=KEY,
+        client_id="client",
+        console_url="https://console.eu.jumpcloud.com",
+        insights_url="https://api.eu.jumpcloud.com",
+        token_url="https://oauth.example/token",
+        organization_ids=(ONE, TWO),
+        exclude_organization_ids=(TWO,),
+        permission="read_and_act",
+        usage_retention_days=15,
+    )
+    assert account.is_service_account
+    assert account.may_act
+
+
+def test_an_account_does_not_show_its_secret() -> None:
+    assert KEY not in repr(read())
+
+
+def test_empty_fields_of_the_form_mean_the_defaults() -> None:
+    names = ["region", "organization_ids", "exclude_organization_ids", "permission", "usage_retention_days"]
+    for nothing in (None, ""):
+        assert read({name: nothing for name in [*names, "token_url"]}, login="", host="") == read()
+
+
+@pytest.mark.parametrize(
+    ("region", "console", "insights"),
+    [
+        ("us", "https://console.jumpcloud.com", "https://api.jumpcloud.com"),
+        ("eu", "https://console.eu.jumpcloud.com", "https://api.eu.jumpcloud.com"),
+        ("in", "https://console.in.jumpcloud.com", "https://api.in.jumpcloud.com"),
+    ],
+)
+def test_the_region_decides_the_hosts(region: str, console: str, insights: str) -> None:
+    account = read({"region": region})
+    assert (account.console_url, account.insights_url) == (console, insights)
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({"host": "http://127.0.0.1:18080"}, "http://127.0.0.1:18080"),
+        ({"host": "http://127.0.0.1:18080/"}, "http://127.0.0.1:18080"),
+        ({"host": "127.0.0.1", "port": 18080, "schema": "http"}, "http://127.0.0.1:18080"),
+        ({"host": "http://127.0.0.1", "port": 18080}, "http://127.0.0.1:18080"),
+        ({"host": "http://127.0.0.1:1", "port": 18080}, "http://127.0.0.1:1"),
+        ({"host": "jumpcloud.example"}, "https://jumpcloud.example"),
+        ({"host": "https://proxy.example/jumpcloud/"}, "https://proxy.example/jumpcloud"),
+        ({"host": "https://proxy.example/jumpcloud", "port": 8443}, "https://proxy.example:8443/jumpcloud"),
+    ],
+)
+def test_a_base_url_stands_for_every_api_whatever_the_region(fields: dict[str, Any], url: str) -> None:
+    account = read({"region": "eu"}, **fields)
+    assert (account.console_url, account.insights_url) == (url, url)
+    assert account.token_url == f"{url}/oauth2/token"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        json.dumps(
+            {
+                "conn_type": "jumpcloud",
+                "host": "http://127.0.0.1:18080",
+                "password": KEY,
+                "extra": {"organization_ids": [ONE], "permission": "read_and_act"},
+            }
+        ),
+        f"jumpcloud://:{KEY}@127.0.0.1:18080/http?organization_ids={ONE}&permission=read_and_act",
+        f"jumpcloud://:{KEY}@{quote('http://127.0.0.1:18080', safe='')}/"
+        f"?organization_ids={ONE}&permission=read_and_act",
+    ],
+    ids=["json", "uri", "uri with the host as URL"],
+)
+def test_both_of_airflows_connection_forms_are_read(
+    value: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_FORMS", value)
+    account = JumpCloudHook("jumpcloud_forms", settings).account
+    assert account.console_url == "http://127.0.0.1:18080"
+    assert account.secret == KEY
+    assert account.organization_ids == (ONE,)
+    assert account.may_act
+
+
+def test_one_message_names_every_wrong_field_as_the_form_calls_it() -> None:
+    extra = {
+        "region": "mars",
+        "organization_ids": "abc, 123",
+        "exclude_organization_ids": 5,
+        "permission": "write",
+        "usage_retention_days": "soon",
+        "token_url": "ftp://oauth.example",
+    }
+    message = refusal(extra, password="", host="ftp://x")
+    assert message.splitlines() == [
+        "Connection 'jc' of type JumpCloud cannot be used:",
+        "- API key: missing; allowed: a JumpCloud API key, or the client secret of a service account",
+        "- Region: 'mars' given; allowed: us, eu, in",
+        "- Permission: 'write' given; allowed: read, read_and_act",
+        "- Base URL: 'ftp://x' given; allowed: a host name or an http or https URL",
+        "- Organization ids: 'abc', '123' given; allowed: ids of 24 hexadecimal digits",
+        "- Excluded organization ids: 5 given; allowed: a comma-separated text or a list",
+        "- Usage retention in days: 'soon' given; allowed: a whole number from 1 to 3650",
+        "- Token URL: 'ftp://oauth.example' given; allowed: an http or https URL",
+    ]
+    labels = {field["label"] for field in CONNECTION_TYPE["conn-fields"].values()}
+    labels |= set(CONNECTION_TYPE["ui-field-behaviour"]["relabeling"].values())
+    assert {line[2:].partition(":")[0] for line in message.splitlines()[1:]} <= labels
+
+
+@pytest.mark.parametrize("key", ["", " ", None])
+def test_a_connection_without_a_key_is_refused(key: str | None) -> None:
+    assert "API key: missing" in refusal(password=key)
+
+
+@pytest.mark.parametrize("key", ["two words", "a\nb", "a\tb", "ключ", "a\x00b"])
+def test_a_key_that_no_key_can_be_is_refused_and_not_shown(key: str) -> None:
+    message = refusal(password=key)
+    assert "API key: contains" in message
+    assert key not in message
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "ftp://jumpcloud.example",
+        "http://",
+        "https://:8080",
+        "http://jumpcloud.example:port",
+        "http://jumpcloud.example:99999",
+        "http://[jumpcloud.example",
+        "https://jumpcloud.example?x=1",
+        "https://jumpcloud.example#x",
+        "https://jumpcloud example",
+    ],
+)
+def test_a_base_url_that_is_none_is_refused(host: str) -> None:
+    assert f"Base URL: {host!r} given" in refusal(host=host)
+    if "?" not in host and "#" not in host:
+        assert f"Token URL: {host!r} given" in refusal({"token_url": host})
+
+
+@pytest.mark.parametrize("before", [f"user:{KEY}@", f":{KEY}@", f"{KEY}@"])
+def test_a_key_in_a_url_is_refused_and_not_shown(before: str) -> None:
+    url = f"https://{before}jumpcloud.example"
+    message = refusal({"token_url": url}, host=url)
+    assert "Base URL: '***@jumpcloud.example' given" in message
+    assert "Token URL: '***@jumpcloud.example' given" in message
+    assert KEY not in message
+
+
+@pytest.mark.parametrize("days", [0, -1, 3651, "1.5", 1.5, True, "x", [30]])
+def test_a_retention_that_is_no_number_of_days_is_refused(days: Any) -> None:
+    assert f"Usage retention in days: {days!r} given" in refusal({"usage_retention_days": days})
+
+
+@pytest.mark.parametrize("ids", [["5f0a"], [None], [5], "5f0a1c2e9d3b4a00112233011", "g" * 24, {"a": 1}])
+def test_organization_ids_that_are_none_are_refused(ids: Any) -> None:
+    assert "- Organization ids: " in refusal({"organization_ids": ids})
+    assert "- Excluded organization ids: " in refusal({"exclude_organization_ids": ids})
+
+
+def test_a_missing_connection_is_told_with_what_to_do(settings: Settings) -> None:
+    with pytest.raises(ConfigurationError, match=r"no connection 'nobody'\. Create it under Admin > Connections"):
+        _ = JumpCloudHook("nobody", settings).account
+
+
+# ---- what Airflow learns of the package -----------------------------------------------------------------------------
+
+
+def test_the_provider_declaration_is_valid_by_airflows_own_schema() -> None:
+    schema = json.loads(importlib.resources.files("airflow").joinpath("provider_info.schema.json").read_text())
+    jsonschema.validate(get_provider_info(), schema)
+
+
+def test_airflow_knows_the_connection_type_its_hook_and_its_fields() -> None:
+    hook = ProvidersManagerTaskRuntime().hooks["jumpcloud"]
+    assert hook is not None
+    assert (hook.connection_type, hook.hook_name, hook.connection_id_attribute_name) == (
+        "jumpcloud",
+        "JumpCloud",
+        "jumpcloud_conn_id",
+    )
+    assert hook.hook_class_name == f"{JumpCloudHook.__module__}.{JumpCloudHook.__name__}"
+    fields = {
+        name.removeprefix("extra__jumpcloud__")
+        for name in ProvidersManager().connection_form_widgets
+        if name.startswith("extra__jumpcloud__")
+    }
+    assert fields == set(CONNECTION_TYPE["conn-fields"])
+
+
+def test_airflow_knows_every_option_with_its_default() -> None:
+    options = CONFIG["jumpcloud_elt"]["options"]
+    shown = {name: conf.get("jumpcloud_elt", name) for name in options}
+    # The tests set this one.
+    shown["retry_wait_seconds"] = options["retry_wait_seconds"]["default"]
+    assert shown == {name: option["default"] for name, option in options.items()}
+
+
+def test_the_defaults_are_settings_that_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIRFLOW__JUMPCLOUD_ELT__RETRY_WAIT_SECONDS")
+    settings = read_settings()
+    assert settings.connections == ("jumpcloud_default",)
+    assert settings.usage_services == ("directory", "sso")
+    assert settings.data_root.is_absolute()
+    assert settings.data_root.name == "data"
+    assert (settings.directory_schedule, settings.usage_schedule) == ("@daily", "@daily")
+    assert (settings.connect_timeout_seconds, settings.read_timeout_seconds) == (10, 120)
+    assert (settings.request_attempts, settings.retry_wait_seconds, settings.retry_wait_max_seconds) == (6, 1, 120)
+
+
+def test_one_message_names_every_wrong_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {
+        "CONNECTIONS": " , ",
+        "USAGE_SERVICES": "",
+        "DATA_ROOT": "s3://bucket/data",
+        "REQUEST_ATTEMPTS": "0",
+        "READ_TIMEOUT_SECONDS": "long",
+    }
+    for name, value in wrong.items():
+        monkeypatch.setenv(f"AIRFLOW__JUMPCLOUD_ELT__{name}", value)
+    with pytest.raises(ConfigurationError) as raised:
+        read_settings()
+    for name in wrong:
+        assert f"\n- {name.lower()}: " in str(raised.value)
