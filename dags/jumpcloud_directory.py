@@ -31,7 +31,12 @@ RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
     max_active_runs=1,
     doc_md=__doc__,
     tags=["jumpcloud"],
-    default_args={"owner": "jumpcloud_elt", "retries": 1, "retry_delay": timedelta(seconds=30)},
+    default_args={
+        "owner": "jumpcloud_elt",
+        "retries": 1,
+        "retry_delay": timedelta(seconds=30),
+        "pool": read_settings().pool,
+    },
     params={
         "organization_ids": Param(
             [],

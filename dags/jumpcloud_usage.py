@@ -30,7 +30,12 @@ RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
     catchup=False,
     doc_md=__doc__,
     tags=["jumpcloud"],
-    default_args={"owner": "jumpcloud_elt", "retries": 1, "retry_delay": timedelta(seconds=30)},
+    default_args={
+        "owner": "jumpcloud_elt",
+        "retries": 1,
+        "retry_delay": timedelta(seconds=30),
+        "pool": read_settings().pool,
+    },
     params={
         "start": Param(
             None, type=["null", "string"], format="date-time", description="From this time (UTC), with end."

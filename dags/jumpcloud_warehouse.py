@@ -3,7 +3,7 @@
 
 Runs when the directory or the usage Dag has landed something: builds the DuckDB warehouse aside, checks it, and
 swaps it in by rename. One run at a time; landings that arrive meanwhile share the next one. A build or a check
-that fails leaves the last good warehouse where it is.
+that fails leaves the last good warehouse where it is. Old snapshots are pruned last, where that is configured.
 """
 
 from __future__ import annotations
@@ -39,7 +39,12 @@ def jumpcloud_warehouse() -> None:
         """Swap the built warehouse in."""
         return tasks.publish_warehouse(checked)
 
-    publish(check(build()))
+    @task
+    def prune_snapshots() -> int:
+        """Remove old snapshots, if that is configured."""
+        return tasks.prune_snapshots()
+
+    publish(check(build())) >> prune_snapshots()
 
 
 jumpcloud_warehouse()

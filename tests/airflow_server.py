@@ -20,6 +20,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,14 +50,16 @@ class RanTask:
 
 @dataclass(frozen=True)
 class EndedRun:
-    """A Dag run at its end. Mapped task instances are named ``task_id[organization name]``."""
+    """A Dag run at its end. Mapped task instances are named ``task_id[organization name]``; times are naive UTC."""
 
     dag_id: str
     run_id: str
     run_type: str
     state: str
-    data_interval: tuple[str | None, str | None]
-    seconds: float
+    data_interval: tuple[datetime, datetime] | None
+    queued_at: datetime
+    started_at: datetime
+    ended_at: datetime
     tasks: dict[str, RanTask]
 
     @property
@@ -165,14 +168,27 @@ class AirflowServer:
         body = {"logical_date": logical_date, "conf": conf}
         return str(self.call("POST", f"dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
-    def run(self, dag_id: str, **conf: Any) -> EndedRun:
-        """Start a run and wait for its end."""
-        return self.end_of(dag_id, self.trigger(dag_id, **conf))
-
-    def runs(self, dag_id: str, **query: Any) -> list[Json]:
+    def run_ids(self, dag_id: str) -> list[str]:
         """The runs of a Dag, oldest first."""
-        runs: list[Json] = self.get(f"dags/{dag_id}/dagRuns", limit=100, order_by="id", **query)["dag_runs"]
-        return runs
+        runs = self.get(f"dags/{dag_id}/dagRuns", limit=100, order_by="id")["dag_runs"]
+        return [run["dag_run_id"] for run in runs]
+
+    def first_run_id(self, dag_id: str) -> str:
+        """Wait for the first run of a Dag to be there."""
+        return _wait_for(lambda: self.run_ids(dag_id), 30, lambda: f"no run of {dag_id} was scheduled")[0]
+
+    def backfill(self, dag_id: str, start: datetime, end: datetime, *options: str) -> list[str]:
+        """Backfill on the command line and wait for the end; returns the ids of the runs, oldest first."""
+        dates = ("--from-date", start.isoformat(), "--to-date", end.isoformat())
+        self.cli("backfill", "create", "--dag-id", dag_id, *dates, *options)
+        latest = self.get("backfills", dag_id=dag_id, order_by="-id", limit=1)["backfills"][0]["id"]
+
+        def is_complete() -> bool:
+            return self.get(f"backfills/{latest}")["completed_at"] is not None
+
+        _wait_for(is_complete, RUN_SECONDS, lambda: f"the backfill has not ended: {self._unfinished()}")
+        runs = self.get(f"dags/{dag_id}/dagRuns", run_type="backfill", order_by="logical_date")["dag_runs"]
+        return [run["dag_run_id"] for run in runs]
 
     def end_of(self, dag_id: str, run_id: str, seconds: float = RUN_SECONDS) -> EndedRun:
         """Wait for the end of a run."""
@@ -191,8 +207,10 @@ class AirflowServer:
             run_id=run_id,
             run_type=run["run_type"],
             state=run["state"],
-            data_interval=(run["data_interval_start"], run["data_interval_end"]),
-            seconds=run["duration"],
+            data_interval=_data_interval(run),
+            queued_at=_moment(run["queued_at"]),
+            started_at=_moment(run["start_date"]),
+            ended_at=_moment(run["end_date"]),
             tasks=self._tasks(path),
         )
 
@@ -269,6 +287,15 @@ def _wait_for(probe: Callable[[], T | None], seconds: float, complaint: Callable
             raise ServerError(complaint())
         time.sleep(POLL_SECONDS)
     return answer
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None)
+
+
+def _data_interval(run: Json) -> tuple[datetime, datetime] | None:
+    start, end = run["data_interval_start"], run["data_interval_end"]
+    return (_moment(start), _moment(end)) if start and end else None
 
 
 def _end(group: int, processes: list[subprocess.Popen[bytes]]) -> None:

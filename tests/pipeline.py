@@ -21,13 +21,15 @@ from sandbox.client import Sandbox
 Row = dict[str, Any]
 
 
-def run_directory(run_id: str, only: list[str] | None = None) -> list[tasks.Failure]:
+def run_directory(
+    run_id: str, only: list[str] | None = None, accept_drop: list[str] | None = None
+) -> list[tasks.Failure]:
     """One run of jumpcloud_directory; returns the organizations that failed."""
     run_of = {"dag_id": "jumpcloud_directory", "run_id": run_id}
     listed = tasks.list_organizations(only or [])
     for organization in listed:
         with contextlib.suppress(AirflowFailException):
-            tasks.extract_directory(organization, run_of)
+            tasks.extract_directory(organization, run_of, accept_drop or [])
     return tasks.record_run(listed, run_of, tasks.DIRECTORY, is_restricted=bool(only))
 
 

@@ -43,7 +43,6 @@ def test_a_key_alone_is_a_whole_connection() -> None:
         insights_url="https://api.jumpcloud.com",
         token_url="https://admin-oauth.id.jumpcloud.com/oauth2/token",
         organization_ids=(),
-        exclude_organization_ids=(),
         permission="read",
         usage_retention_days=90,
     )
@@ -53,7 +52,6 @@ def test_every_field_is_read() -> None:
     extra = {
         "region": " EU ",
         "organization_ids": f" {ONE.upper()} ; {TWO},{ONE}, ",
-        "exclude_organization_ids": [TWO],
         "permission": "Read_And_Act",
         "usage_retention_days": "15",
         "token_url": "https://oauth.example/token",
@@ -67,7 +65,6 @@ def test_every_field_is_read() -> None:
         insights_url="https://api.eu.jumpcloud.com",
         token_url="https://oauth.example/token",
         organization_ids=(ONE, TWO),
-        exclude_organization_ids=(TWO,),
         permission="read_and_act",
         usage_retention_days=15,
     )
@@ -80,7 +77,7 @@ def test_an_account_does_not_show_its_secret() -> None:
 
 
 def test_empty_fields_of_the_form_mean_the_defaults() -> None:
-    names = ["region", "organization_ids", "exclude_organization_ids", "permission", "usage_retention_days"]
+    names = ["region", "organization_ids", "permission", "usage_retention_days"]
     for nothing in (None, ""):
         assert read({name: nothing for name in [*names, "token_url"]}, login="", host="") == read()
 
@@ -149,7 +146,6 @@ def test_one_message_names_every_wrong_field_as_the_form_calls_it() -> None:
     extra = {
         "region": "mars",
         "organization_ids": "abc, 123",
-        "exclude_organization_ids": 5,
         "permission": "write",
         "usage_retention_days": "soon",
         "token_url": "ftp://oauth.example",
@@ -162,7 +158,6 @@ def test_one_message_names_every_wrong_field_as_the_form_calls_it() -> None:
         "- Permission: 'write' given; allowed: read, read_and_act",
         "- Base URL: 'ftp://x' given; allowed: a host name or an http or https URL",
         "- Organization ids: 'abc', '123' given; allowed: ids of 24 hexadecimal digits",
-        "- Excluded organization ids: 5 given; allowed: a comma-separated text or a list",
         "- Usage retention in days: 'soon' given; allowed: a whole number from 1 to 3650",
         "- Token URL: 'ftp://oauth.example' given; allowed: an http or https URL",
     ]
@@ -220,7 +215,6 @@ def test_a_retention_that_is_no_number_of_days_is_refused(days: Any) -> None:
 @pytest.mark.parametrize("ids", [["5f0a"], [None], [5], "5f0a1c2e9d3b4a00112233011", "g" * 24, {"a": 1}])
 def test_organization_ids_that_are_none_are_refused(ids: Any) -> None:
     assert "- Organization ids: " in refusal({"organization_ids": ids})
-    assert "- Excluded organization ids: " in refusal({"exclude_organization_ids": ids})
 
 
 def test_a_missing_connection_is_told_with_what_to_do(settings: Settings) -> None:

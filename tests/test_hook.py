@@ -37,7 +37,7 @@ from jumpcloud_elt.errors import (
     TransientError,
 )
 from jumpcloud_elt.hook import JumpCloudHook
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.settings import Settings, read_settings
 from requests.adapters import HTTPAdapter
 
 from sandbox.client import Sandbox
@@ -67,6 +67,8 @@ class Loopback(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
     server: Loopback
 
     def do_GET(self) -> None:
@@ -104,11 +106,24 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
 
 def cut_off(handler: BaseHTTPRequestHandler) -> None:
     reply(b'{"ok":', headers={"Content-Length": 1000})(handler)
+    handler.wfile.flush()
     handler.close_connection = True
 
 
 @pytest.fixture
-def serve(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Loopback]]:
+def settings() -> Settings:
+    return read_settings()
+
+
+@pytest.fixture
+def sandbox(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """The sandbox as `jumpcloud_default`."""
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox.url, API_KEY))
+    return sandbox
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Loopback]]:
     """Start a `Loopback`; the first one becomes `jumpcloud_default`."""
     servers: list[Loopback] = []
 

@@ -47,7 +47,6 @@ class Account:
     insights_url: str
     token_url: str
     organization_ids: tuple[str, ...]
-    exclude_organization_ids: tuple[str, ...]
     permission: str
     usage_retention_days: int
 
@@ -79,7 +78,6 @@ def read_account(connection: ConnectionFields) -> Account:
         problems.append(f"Permission: {permission!r} given; allowed: {', '.join(PERMISSIONS)}")
     base_url = _base_url(connection, problems)
     included = _organization_ids(extra, "organization_ids", "Organization ids", problems)
-    excluded = _organization_ids(extra, "exclude_organization_ids", "Excluded organization ids", problems)
     retention = _days(extra.get("usage_retention_days"), problems)
     token_url = str(extra.get("token_url") or "").strip()
     if token_url and not _is_url(token_url):
@@ -97,7 +95,6 @@ def read_account(connection: ConnectionFields) -> Account:
         insights_url=base_url or f"https://api.{infix}jumpcloud.com",
         token_url=token_url or (f"{base_url}/oauth2/token" if base_url else TOKEN_URL),
         organization_ids=included,
-        exclude_organization_ids=excluded,
         permission=permission,
         usage_retention_days=retention,
     )

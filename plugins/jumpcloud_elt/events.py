@@ -60,6 +60,8 @@ SCHEMA = pa.schema(
 )
 # Everything repeats within a page but ids, times and payloads.
 _DICTIONARY_COLUMNS = [name for name in SCHEMA.names if name not in ("event_id", "event_at", "payload")]
+# The least and the greatest payload of a row group are of no use to a reader, and a kilobyte each.
+_STATISTICS_COLUMNS = [name for name in SCHEMA.names if name != "payload"]
 
 
 class Actor(msgspec.Struct, gc=False):
@@ -191,13 +193,7 @@ def _read_unit(
     ids: list[pa.Array] = []
     times: list[pa.Array] = []
     rows = 0
-    with pq.ParquetWriter(
-        temporary,
-        SCHEMA,
-        compression="zstd",
-        compression_level=COMPRESSION_LEVEL,
-        use_dictionary=_DICTIONARY_COLUMNS,
-    ) as writer:
+    with open_writer(temporary) as writer:
         for page in pages:
             batch = decode_page(page.body, lineage)
             ids.append(batch["event_id"])
@@ -212,6 +208,18 @@ def _read_unit(
             counts = _count_distinct(ids, times, interval, rows, api_total)
         writer.add_key_value_metadata(encode_metadata(asdict(counts)))
     return counts
+
+
+def open_writer(path: Path) -> pq.ParquetWriter:
+    """A writer of SCHEMA. Each batch becomes a row group, so memory holds one page."""
+    return pq.ParquetWriter(
+        path,
+        SCHEMA,
+        compression="zstd",
+        compression_level=COMPRESSION_LEVEL,
+        use_dictionary=_DICTIONARY_COLUMNS,
+        write_statistics=_STATISTICS_COLUMNS,
+    )
 
 
 def _count_distinct(
@@ -239,8 +247,7 @@ def decode_page(body: bytes, lineage: tuple[str, datetime, datetime, datetime]) 
     not an array of events with ids.
     """
     try:
-        raw = [one for one in _decode_raw(body) if bytes(memoryview(one)[:4]) != b"null"]
-        events = _decode_events(body, raw)
+        raw, events = _decode_events(body)
         payloads = remove_event_secrets(_payloads(raw))
     except (msgspec.MsgspecError, RecursionError) as error:
         raise PageShapeError("Events: expected an array of objects, each with an `id`") from error
@@ -277,13 +284,15 @@ def _payloads(raw: list[msgspec.Raw]) -> pa.StringArray:
     return pa.StringArray.from_buffers(len(raw), pa.py_buffer(offsets), pa.py_buffer(b"".join(raw)))
 
 
-def _decode_events(body: bytes, raw: list[msgspec.Raw]) -> list[Event]:
+def _decode_events(body: bytes) -> tuple[list[msgspec.Raw], list[Event]]:
+    """The events of a page, as received and by their fields; nulls are left out."""
+    raw = _decode_raw(body)
     try:
-        events = _decode_typed(body)
+        return raw, _decode_typed(body)
     except msgspec.ValidationError:
         # Some field is of another type than ever seen, or the page holds nulls. Read it event by event.
-        return [_read_event(_decode_any(one)) for one in raw]
-    return events
+        raw = [one for one in raw if bytes(memoryview(one)[:4]) != b"null"]
+        return raw, [_read_event(_decode_any(one)) for one in raw]
 
 
 def _read_event(event: Any) -> Event:

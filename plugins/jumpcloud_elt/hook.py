@@ -259,7 +259,7 @@ class JumpCloudHook(HttpHook):
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             asked = error.retry_after if isinstance(error, TransientError) else None
-            return max(asked or 0.0, jittered(state))
+            return max(asked or 0.0, min(jittered(state), settings.retry_wait_max_seconds))
 
         def is_worth_it(error: BaseException) -> bool:
             return (

@@ -79,7 +79,8 @@ def encode_metadata(metadata: Mapping[str, object]) -> dict[bytes, bytes]:
 def read_metadata(path: Path) -> dict[str, object]:
     """What `write_table` was given beside the rows; empty for a file that carries nothing."""
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        # The file's own: a schema that is read back knows only what it was written with.
+        metadata = pq.read_metadata(path).metadata or {}
         decoded = msgspec.json.decode(metadata.get(METADATA_KEY, b"{}"), type=dict[str, object])
     except (pa.ArrowException, msgspec.MsgspecError) as error:
         raise LandingError(f"{path.name} in {path.parent} is not a Parquet file of landing") from error

@@ -49,6 +49,8 @@ def list_organizations(settings: Settings, only: Sequence[str] = ()) -> list[Org
     found: dict[str, Organization] = {}
     failed: list[Organization] = []
     for connection_id in settings.connections:
+        if connection_id in settings.exclude:
+            continue
         try:
             seen = _list_of_connection(connection_id, settings)
         except JumpCloudError as error:
@@ -92,7 +94,7 @@ def _list_of_connection(connection_id: str, settings: Settings) -> list[Organiza
     wanted = account.organization_ids or tuple(rows)
     organizations = []
     for organization_id in wanted:
-        if organization_id in account.exclude_organization_ids:
+        if organization_id in settings.exclude:
             continue
         row = rows.get(organization_id)
         if row is None:

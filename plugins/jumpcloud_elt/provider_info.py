@@ -29,6 +29,23 @@ CONFIG = {
                 "jumpcloud_default",
                 "jumpcloud_us,jumpcloud_eu",
             ),
+            "exclude": _option(
+                "Comma-separated ids of organizations or connections to leave out on purpose: they are not synced "
+                "and leave the warehouse; what has landed of them stays.",
+                "",
+            ),
+            "pool": _option(
+                "The Airflow pool of every task that asks JumpCloud, so that all Dags together do not bring about "
+                "429. It must exist: `airflow pools set jumpcloud 8 JumpCloud`.",
+                "default_pool",
+                "jumpcloud",
+            ),
+            "snapshot_retention_days": _option(
+                "Landed snapshots older than this are pruned after each build, once a checkpoint of the histories "
+                "has landed. 0 keeps them all.",
+                "0",
+                "90",
+            ),
             "data_root": _option(
                 "Folder of the landing and the warehouse. A relative path is relative to AIRFLOW_HOME.",
                 "data",
@@ -98,11 +115,6 @@ CONNECTION_TYPE = {
             "label": "Organization ids",
             "description": "Comma-separated ids (24 hexadecimal digits each) to sync. Empty: every organization "
             "that the key sees.",
-            "schema": {"type": ["string", "null"]},
-        },
-        "exclude_organization_ids": {
-            "label": "Excluded organization ids",
-            "description": "Comma-separated ids of organizations to leave out. Their landing stays.",
             "schema": {"type": ["string", "null"]},
         },
         "permission": {

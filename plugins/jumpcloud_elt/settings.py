@@ -11,6 +11,7 @@ from pathlib import Path
 
 from airflow.sdk.configuration import conf
 
+from jumpcloud_elt.connection import ORGANIZATION_ID
 from jumpcloud_elt.errors import ConfigurationError
 
 SECTION = "jumpcloud_elt"
@@ -21,7 +22,10 @@ class Settings:
     """What the Dags and the package need to know beside the connections."""
 
     connections: tuple[str, ...]
+    exclude: tuple[str, ...]
+    pool: str
     data_root: Path
+    snapshot_retention_days: int
     directory_schedule: str
     usage_schedule: str
     usage_services: tuple[str, ...]
@@ -52,7 +56,10 @@ def read_settings() -> Settings:
     problems: list[str] = []
     settings = Settings(
         connections=_names("connections", problems),
+        exclude=tuple(_plain_id(one) for one in _names("exclude", problems, may_be_empty=True)),
+        pool=_text("pool"),
         data_root=_data_root(problems),
+        snapshot_retention_days=int(_number("snapshot_retention_days", problems, lowest=0, highest=36_500)),
         directory_schedule=_text("directory_schedule"),
         usage_schedule=_text("usage_schedule"),
         usage_services=_names("usage_services", problems),
@@ -72,14 +79,19 @@ def read_settings() -> Settings:
     return settings
 
 
+def _plain_id(name: str) -> str:
+    """Organization ids in the lower case in which JumpCloud gives them; connection ids as they are."""
+    return name.lower() if ORGANIZATION_ID.fullmatch(name) else name
+
+
 def _text(option: str) -> str:
     return str(conf.get(SECTION, option)).strip()
 
 
-def _names(option: str, problems: list[str]) -> tuple[str, ...]:
+def _names(option: str, problems: list[str], *, may_be_empty: bool = False) -> tuple[str, ...]:
     given = _text(option)
     names = tuple(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
-    if not names:
+    if not names and not may_be_empty:
         problems.append(f"{option}: {given!r} given; allowed: at least one name, comma-separated")
     return names
 

@@ -70,8 +70,8 @@ def decide(settings: Settings, organization_id: str, users: int, accepted_by: st
             break
         reason = (
             f"{users} users, down by {drop} ({drop / before:.0%}) from {before}. Allowed: "
-            f"{settings.drift_share:.0%}, or {settings.drift_users} users. The last accepted snapshot stays; to accept this drop run "
-            f'jumpcloud_directory with {{"accept_drop": ["{organization_id}"]}}.'
+            f"{settings.drift_share:.0%}, or {settings.drift_users} users. The last accepted snapshot stays; to "
+            f'accept this drop run jumpcloud_directory with {{"accept_drop": ["{organization_id}"]}}.'
         )
         return Decision(f"accepted by {accepted_by}") if accepted_by else Decision(HELD, reason)
     return Decision(ACCEPTED)

@@ -15,7 +15,7 @@ from typing import Any, TypedDict, TypeVar
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from jumpcloud_elt import directory, events, organizations, warehouse
+from jumpcloud_elt import checkpoints, directory, events, organizations, warehouse
 from jumpcloud_elt.errors import ConfigurationError, JumpCloudError, NotEnabledError, PermissionDeniedError
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.intervals import (
@@ -170,6 +170,14 @@ def publish_warehouse(checked: str) -> str:
     settings = read_settings()
     warehouse.publish(Path(checked), settings.warehouse)
     return str(settings.warehouse)
+
+
+def prune_snapshots() -> int:
+    """Prune old snapshots as configured; return how many. Skipped where everything is kept."""
+    settings = read_settings()
+    if not settings.snapshot_retention_days:
+        raise AirflowSkipException("[jumpcloud_elt] snapshot_retention_days is 0: every snapshot is kept.")
+    return _or_fail(lambda: checkpoints.prune_snapshots(settings))
 
 
 def _probe(organization: Organization, settings: Settings) -> ProbedOrganization:

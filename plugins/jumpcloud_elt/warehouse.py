@@ -21,6 +21,7 @@ import duckdb
 import pyarrow as pa
 
 import jumpcloud_elt
+from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
 from jumpcloud_elt.events import SCHEMA as EVENTS_SCHEMA
 from jumpcloud_elt.landing import EVENTS, RUNS, run_file_name, snapshot_path, utc_now
@@ -33,16 +34,6 @@ SCHEMA_VERSION = 1
 # DuckDB 1.2 and later clients can open it; 2.0's default cannot be opened by any 1.x client.
 STORAGE_VERSION = "v1.2.0"
 SNAPSHOT_STREAMS = (ORGANIZATIONS.name, *(stream.name for stream in DIRECTORY_STREAMS))
-STATE_TABLES = (
-    "snapshots",
-    "users",
-    "administrators",
-    "applications",
-    "access",
-    "user_history",
-    "access_history",
-)
-
 HIVE = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true, filename = true"
 
 STAGING_OF_A_ROUND = (
@@ -108,7 +99,7 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
     discard(target)
     try:
         with contextlib.closing(_open_new(target, settings)) as connection:
-            _read_runs(connection, manifests)
+            _read_runs(connection, manifests, settings)
             _fold_snapshots(connection, settings)
             _read_events(connection, settings)
             for name in INTERMEDIATE:
@@ -160,6 +151,7 @@ def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
     connection.execute(_sql("state/macros"))
     connection.execute(_sql("state/state"))
     _carry_state_over(connection, settings.warehouse)
+    _open_checkpoint(connection, settings)
     return connection
 
 
@@ -179,9 +171,21 @@ def _carry_state_over(connection: duckdb.DuckDBPyConnection, published: Path) ->
     connection.execute("detach published")
 
 
-def _read_runs(connection: duckdb.DuckDBPyConnection, manifests: Sequence[Path]) -> None:
+def _open_checkpoint(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Make the state that was landed before snapshots were pruned readable as checkpoint_<table>."""
+    checkpoint = latest_checkpoint(settings.landing)
+    for table in STATE_TABLES:
+        rows = (
+            f"read_parquet({_quote(checkpoint / f'{table}.parquet')})" if checkpoint else f"state.{table} limit 0"
+        )
+        connection.execute(f"create temp view checkpoint_{table} as select * from {rows}")
+
+
+def _read_runs(connection: duckdb.DuckDBPyConnection, manifests: Sequence[Path], settings: Settings) -> None:
     _set_files(connection, "runs", manifests)
     _make(connection, "staging/stg_runs", "create temp table stg_runs")
+    connection.execute("set variable excluded = ?::varchar[]", [list(settings.exclude)])
+    connection.execute(_sql("state/exclude"))
 
 
 def _fold_snapshots(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -200,7 +204,8 @@ def _fold_snapshots(connection: duckdb.DuckDBPyConnection, settings: Settings) -
         for name, table in FOLDED.items():
             _make(connection, f"intermediate/{name}", f"create or replace temp table {name}")
             connection.execute(
-                f"delete from state.{table} where organization_id in (select organization_id from stg_organizations)"
+                f"delete from state.{table} "
+                "where organization_id in (select organization_id from stg_organizations)"
             )
             connection.execute(f"insert into state.{table} by name select * from {name}")
         connection.execute("insert into state.snapshots by name select * from stg_organizations")
@@ -215,7 +220,11 @@ def _read_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
     if units:
         # A view holds no variable and no relative path: the landing's own is written into it.
         everything = _quote(settings.landing / EVENTS / "*" / "*" / "*.parquet")
-        connection.execute(f"create view state.landed_events as select * from read_parquet({everything}, {HIVE})")
+        excluded = ", ".join(_quote(one) for one in settings.exclude)
+        connection.execute(
+            f"create view state.landed_events as select * from read_parquet({everything}, {HIVE})"
+            + (f" where organization_id not in ({excluded})" if excluded else "")
+        )
         _set_files(connection, "events", [settings.landing / path for (path,) in units])
         connection.execute(
             f"create temp view landed_units as select * from read_parquet(getvariable('events_files'), {HIVE})"
@@ -257,5 +266,5 @@ def _sql(name: str) -> str:
     return (sql_folder() / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def _quote(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+def _quote(text: Path | str) -> str:
+    return "'" + str(text).replace("'", "''") + "'"

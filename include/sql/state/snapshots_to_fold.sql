@@ -8,6 +8,12 @@ landed as (
     select distinct organization_id, snapshot_at
     from stg_runs
     where stream = 'organizations' and outcome = 'ok'
+),
+
+folded as (
+    select organization_id, max(snapshot_at) as last_at
+    from state.snapshots
+    group by organization_id
 )
 
 select
@@ -15,5 +21,6 @@ select
     organization_id,
     snapshot_at,
 from landed
-anti join state.snapshots using (organization_id, snapshot_at)
+left join folded using (organization_id)
+where folded.last_at is null or landed.snapshot_at > folded.last_at
 order by turn, organization_id

@@ -1,0 +1,1 @@
+"""What landing events costs, beside other ways to do it. Run by hand (`make bench`), never by the tests."""

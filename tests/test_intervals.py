@@ -1,0 +1,159 @@
+"""Schedules and units: every instant in exactly one unit, no unit across a UTC midnight."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+
+import pytest
+from airflow.sdk import CronDataIntervalTimetable
+from hypothesis import given
+from hypothesis import strategies as st
+from jumpcloud_elt.errors import ConfigurationError
+from jumpcloud_elt.intervals import (
+    last_complete_interval,
+    parse_moment,
+    read_cron,
+    split_into_units,
+    timetable,
+)
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+DAILY, HOURLY, WEEKLY, MONTHLY = "0 0 * * *", "0 * * * *", "0 0 * * 0", "0 0 1 * *"
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "cron"),
+    [
+        ("@hourly", HOURLY),
+        (" @DAILY ", DAILY),
+        ("@weekly", WEEKLY),
+        ("@monthly", MONTHLY),
+        (" */15 * * * * ", "*/15 * * * *"),
+        ("none", None),
+        (" None ", None),
+        ("", None),
+    ],
+)
+def test_schedules_are_presets_crons_or_none(schedule: str, cron: str | None) -> None:
+    assert read_cron(schedule, "usage_schedule") == cron
+
+
+@pytest.mark.parametrize("schedule", ["@sometimes", "daily", "* * *", "61 * * * *", "a b c d e", "0 0 31 2"])
+def test_a_schedule_that_is_none_is_refused_by_its_option(schedule: str) -> None:
+    words = r"\[jumpcloud_elt\] usage_schedule: '.*' given; allowed: a cron expression, @hourly, @daily"
+    with pytest.raises(ConfigurationError, match=words):
+        read_cron(schedule, "usage_schedule")
+
+
+def test_a_schedule_gives_data_intervals_in_utc() -> None:
+    daily = timetable("@daily", "usage_schedule")
+    assert isinstance(daily, CronDataIntervalTimetable)
+    assert daily == CronDataIntervalTimetable(DAILY, timezone="UTC")
+    assert timetable("none", "usage_schedule") is None
+
+
+@pytest.mark.parametrize(
+    ("cron", "now", "start", "end"),
+    [
+        (DAILY, "2026-03-02T10:00", "2026-03-01", "2026-03-02"),
+        (DAILY, "2026-03-02", "2026-03-01", "2026-03-02"),
+        (DAILY, "2026-03-02T00:00:00.000001", "2026-03-01", "2026-03-02"),
+        (DAILY, "2026-03-01T23:59:59.999999", "2026-02-28", "2026-03-01"),
+        (HOURLY, "2026-03-02T10:59:59.5", "2026-03-02T09:00", "2026-03-02T10:00"),
+        (WEEKLY, "2026-03-04T10:00", "2026-02-22", "2026-03-01"),
+        (MONTHLY, "2026-03-31", "2026-02-01", "2026-03-01"),
+        ("0 6 * * 1-5", "2026-03-02T10:00", "2026-02-27T06:00", "2026-03-02T06:00"),
+    ],
+)
+def test_the_last_complete_interval_has_ended_by_now(cron: str, now: str, start: str, end: str) -> None:
+    assert last_complete_interval(cron, at(now)) == (at(start), at(end))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "cron", "cuts"),
+    [
+        ("2026-03-01", "2026-03-02", DAILY, []),
+        ("2026-03-01", "2026-03-04", DAILY, ["2026-03-02", "2026-03-03"]),
+        ("2026-03-01T10:00", "2026-03-03T05:00", DAILY, ["2026-03-02", "2026-03-03"]),
+        ("2026-03-01", "2026-03-03", MONTHLY, ["2026-03-02"]),
+        ("2026-03-01T22:30", "2026-03-02T00:30", HOURLY, ["2026-03-01T23:00", "2026-03-02"]),
+        (
+            "2026-03-01T05:00",
+            "2026-03-02T07:00",
+            "0 6 * * *",
+            ["2026-03-01T06:00", "2026-03-02", "2026-03-02T06:00"],
+        ),
+        ("2026-03-01T05:00:00.000001", "2026-03-01T05:00:00.000002", HOURLY, []),
+    ],
+)
+def test_a_range_is_cut_at_ticks_and_midnights(start: str, end: str, cron: str, cuts: list[str]) -> None:
+    bounds = [at(one) for one in (start, *cuts, end)]
+    assert list(split_into_units(at(start), at(end), cron)) == list(zip(bounds, bounds[1:], strict=False))
+
+
+@pytest.mark.parametrize("end", ["2026-03-01", "2026-02-28"])
+def test_an_empty_range_has_no_units(end: str) -> None:
+    assert list(split_into_units(at("2026-03-01"), at(end), DAILY)) == []
+
+
+@given(
+    start=st.datetimes(datetime(2000, 1, 1), datetime(2060, 1, 1)),
+    length=st.timedeltas(timedelta(microseconds=1), timedelta(days=4)),
+    cron=st.sampled_from([DAILY, HOURLY, WEEKLY, MONTHLY, "*/7 * * * *", "30 6 * * 1-5", "15 */5 3 * *"]),
+)
+def test_units_cover_a_range_without_gap_overlap_or_midnight(
+    start: datetime, length: timedelta, cron: str
+) -> None:
+    units = list(split_into_units(start, start + length, cron))
+    assert [units[0][0], units[-1][1]] == [start, start + length]
+    assert [one[1] for one in units[:-1]] == [one[0] for one in units[1:]]
+    last_instant = timedelta(microseconds=1)
+    assert all(a < b and a.date() == (b - last_instant).date() for a, b in units)
+
+
+def test_a_tick_that_repeats_gives_the_same_units_wherever_a_range_begins() -> None:
+    """So that a backfill replaces the units that the schedule has landed, instead of landing others beside them."""
+    whole = list(split_into_units(at("2026-03-01"), at("2026-03-03"), "*/45 * * * *"))
+    later = list(split_into_units(at("2026-03-02"), at("2026-03-03"), "*/45 * * * *"))
+    assert later == [unit for unit in whole if unit[0] >= at("2026-03-02")]
+
+
+def test_the_machines_own_timezone_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    day = at("2026-03-29"), at("2026-03-30")
+    hours = [(day[0] + number * HOUR, day[0] + (number + 1) * HOUR) for number in range(24)]
+    try:
+        monkeypatch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        assert list(split_into_units(*day, HOURLY)) == hours
+        assert last_complete_interval(DAILY, day[1] + HOUR) == day
+        assert parse_moment("2026-03-29T02:30:00Z", "start") == at("2026-03-29T02:30")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-09-01T00:00:00Z", "2026-09-01"),
+        ("2026-09-01T02:00:00+02:00", "2026-09-01"),
+        ("2026-08-31T19:00:00-0500", "2026-09-01"),
+        ("2026-09-01", "2026-09-01"),
+        ("2026-09-01T10:20", "2026-09-01T10:20"),
+    ],
+)
+def test_a_moment_given_by_a_person_is_utc(text: str, moment: str) -> None:
+    assert parse_moment(text, "start") == at(moment)
+
+
+@pytest.mark.parametrize(
+    "text", ["yesterday", "2026-13-01", "", "0001-01-01T00:00:00+05:00", 5, None, ["2026-01-01"]]
+)
+def test_a_moment_that_is_none_is_refused_by_its_field(text: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"start: .* given; allowed: an ISO 8601 time such as"):
+        parse_moment(text, "start")  # type: ignore[arg-type]

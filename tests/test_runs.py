@@ -1,0 +1,293 @@
+"""Manifests: what every organization's task left is gathered once, and nothing that is missing passes for good."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jumpcloud_elt import landing as landing_module
+from jumpcloud_elt.errors import LandingError
+from jumpcloud_elt.landing import (
+    format_time,
+    parse_time,
+    publish,
+    read_metadata,
+    run_file_name,
+    snapshot_path,
+    temporary_beside,
+    unit_path,
+    write_table,
+)
+from jumpcloud_elt.organizations import Organization
+from jumpcloud_elt.runs import SCHEMA, Outcome, Run, failure
+
+RUN_ID = "scheduled__2026-03-02T00:00:00+00:00"
+START, END = datetime(2026, 3, 1), datetime(2026, 3, 2)
+KILLED = "the task ended without an outcome: it was killed, or its worker was lost"
+
+
+def organization(name: str, connection_id: str = "jc") -> Organization:
+    return Organization(
+        connection_id=connection_id, organization_id=name * 24, organization_name=name, payload={}, error=None
+    )
+
+
+A, B, C = organization("a"), organization("b"), organization("c")
+ALL = [A, B, C]
+
+
+def outcome(of: Organization, stream: str = "systemusers", **fields: Any) -> Outcome:
+    outcome = failure(of, stream, "")
+    for name, value in {"outcome": "ok", "reason": None, "rows": 5, **fields}.items():
+        setattr(outcome, name, value)
+    return outcome
+
+
+def manifest(run: Run) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.ParquetFile(run.manifest).read().to_pylist()
+    return rows
+
+
+def told(run: Run) -> list[tuple[str, str, str, str | None]]:
+    return [
+        (row["organization_name"], row["stream"], row["outcome"], row["reason"] and row["reason"][:20])
+        for row in manifest(run)
+    ]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path, "jumpcloud_directory", RUN_ID)
+
+
+def write(run: Run, organizations: list[Organization] = ALL) -> list[Outcome]:
+    return run.write_manifest(organizations, "directory", is_restricted=False)
+
+
+def test_a_manifest_gathers_what_every_task_left_and_the_parts_go(run: Run, tmp_path: Path) -> None:
+    whole = outcome(
+        A,
+        "directory_insights_events",
+        snapshot_at=START,
+        interval_start=START,
+        interval_end=datetime(2026, 3, 2, 0, 0, 0, 1),
+        path="x/y.parquet",
+        received=7,
+        api_total=8,
+        inside=6,
+        strays=1,
+        requests=3,
+        seconds=1.25,
+    )
+    run.add(A, [whole, outcome(A, "applications")])
+    run.add(B, [outcome(B)])
+    before = datetime.now()
+    assert write(run, [A, B]) == [whole, outcome(A, "applications"), outcome(B)]
+    first, second, third = manifest(run)
+    assert first["recorded_at"].year >= before.year - 1
+    assert first == {
+        "dag_id": "jumpcloud_directory",
+        "run_id": RUN_ID,
+        "is_restricted": False,
+        "connection_id": "jc",
+        "organization_id": "a" * 24,
+        "organization_name": "a",
+        "stream": "directory_insights_events",
+        "snapshot_at": START,
+        "interval_start": START,
+        "interval_end": datetime(2026, 3, 2, 0, 0, 0, 1),
+        "path": "x/y.parquet",
+        "rows": 5,
+        "received": 7,
+        "api_total": 8,
+        "inside": 6,
+        "strays": 1,
+        "requests": 3,
+        "seconds": 1.25,
+        "outcome": "ok",
+        "reason": None,
+        "recorded_at": first["recorded_at"],
+    }
+    assert [(row["organization_name"], row["stream"]) for row in (second, third)] == [
+        ("a", "applications"),
+        ("b", "systemusers"),
+    ]
+    assert pq.read_schema(run.manifest).remove_metadata() == SCHEMA
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [run.manifest]
+
+
+def test_a_task_that_was_killed_is_a_failure(run: Run) -> None:
+    run.add(A, [outcome(A)])
+    written = write(run)
+    assert written[1:] == [failure(one, "directory", KILLED) for one in (B, C)]
+    assert told(run) == [
+        ("a", "systemusers", "ok", None),
+        ("b", "directory", "failed", KILLED[:20]),
+        ("c", "directory", "failed", KILLED[:20]),
+    ]
+
+
+def test_a_later_try_of_a_task_replaces_what_it_left_before(run: Run) -> None:
+    run.add(A, [failure(A, "directory", "first try")])
+    run.add(A, [outcome(A)])
+    write(run, [A])
+    assert told(run) == [("a", "systemusers", "ok", None)]
+
+
+def test_running_some_organizations_again_keeps_what_the_others_did(run: Run) -> None:
+    run.add(A, [outcome(A), outcome(A, "applications")])
+    run.add(B, [failure(B, "directory", "503")])
+    run.add(C, [failure(C, "directory", "401")])
+    write(run)
+    run.add(B, [outcome(B, rows=9)])
+    write(run)
+    assert told(run) == [
+        ("a", "systemusers", "ok", None),
+        ("a", "applications", "ok", None),
+        ("b", "systemusers", "ok", None),
+        ("c", "directory", "failed", "401"),
+    ]
+    assert manifest(run)[2]["rows"] == 9
+
+
+def test_a_run_again_that_is_killed_once_more_keeps_the_failure(run: Run) -> None:
+    run.add(A, [outcome(A)])
+    write(run)
+    write(run)
+    assert [row[2] for row in told(run)] == ["ok", "failed", "failed"]
+
+
+def test_a_run_without_organizations_has_an_empty_manifest(run: Run) -> None:
+    assert write(run, []) == []
+    assert manifest(run) == []
+
+
+def test_connections_that_fail_have_outcomes_of_their_own(run: Run) -> None:
+    """They have no organization to be told apart by."""
+    failed = [
+        Organization(connection_id=name, organization_id=None, organization_name=name, payload={}, error="no")
+        for name in ("one", "two")
+    ]
+    for one in failed:
+        run.add(one, [failure(one, "directory", f"{one['connection_id']} is broken")])
+    write(run, failed)
+    write(run, failed)
+    assert [(row["connection_id"], row["organization_id"], row["reason"]) for row in manifest(run)] == [
+        ("one", None, "one is broken"),
+        ("two", None, "two is broken"),
+    ]
+
+
+def test_one_organization_through_two_connections_has_two_outcomes(run: Run) -> None:
+    one, other = organization("a", "one"), organization("a", "other")
+    run.add(one, [outcome(one, rows=1)])
+    run.add(other, [outcome(other, rows=2)])
+    write(run, [one, other])
+    assert [(row["connection_id"], row["rows"]) for row in manifest(run)] == [("one", 1), ("other", 2)]
+
+
+def test_runs_and_dags_do_not_meet(tmp_path: Path) -> None:
+    runs = [Run(tmp_path, dag, run) for dag in ("one", "two") for run in ("a:b", "a+b", "a b", "A:b")]
+    for number, run in enumerate(runs):
+        run.add(A, [outcome(A, rows=number)])
+    for run in runs:
+        write(run, [A])
+    assert [manifest(run)[0]["rows"] for run in runs] == list(range(8))
+
+
+@pytest.mark.parametrize(
+    "run_id",
+    ["manual__2026-11-22T00:00:00+00:00", "../../etc/passwd", "a/b\\c", "ünï 🚀", "x" * 500, " ", ".", "a\nb"],
+)
+def test_any_run_id_makes_a_manifest_in_the_dags_own_folder(run_id: str, tmp_path: Path) -> None:
+    run = Run(tmp_path, "jumpcloud_usage", run_id)
+    run.add(A, [outcome(A)])
+    write(run, [A])
+    assert run.manifest.parent == tmp_path / "_runs" / "jumpcloud_usage"
+    assert list(run.manifest.parent.iterdir()) == [run.manifest]
+    assert manifest(run)[0]["run_id"] == run_id
+
+
+@given(one=st.text(max_size=100), other=st.text(max_size=100))
+def test_run_ids_that_differ_have_files_that_differ(one: str, other: str) -> None:
+    names = {run_file_name(one), run_file_name(other)}
+    assert len(names) == len({one, other})
+    assert all(len(name) < 100 and name.isascii() and "/" not in name and "." not in name for name in names)
+
+
+# ---- how a file gets there -------------------------------------------------------------------------------------------
+
+
+def test_paths_are_those_that_are_promised() -> None:
+    root = Path("landing")
+    assert str(snapshot_path(root, "systemusers", "a1", datetime(2026, 3, 1, 4, 5, 6))) == (
+        "landing/systemusers/organization_id=a1/snapshot_at=20260301T040506Z/systemusers.parquet"
+    )
+    assert str(unit_path(root, "a1", START, END)) == (
+        "landing/directory_insights_events/organization_id=a1/date=2026-03-01/20260301T000000Z_20260302T000000Z.parquet"
+    )
+
+
+@given(moment=st.datetimes(datetime(1000, 1, 1)))
+def test_a_time_in_a_path_reads_back_as_it_was(moment: datetime) -> None:
+    assert parse_time(format_time(moment)) == moment
+
+
+@pytest.mark.parametrize("text", ["", "2026-03-01T00:00:00Z", "20260301", "20260301T000000", "20261301T000000Z"])
+def test_a_time_that_landing_does_not_write_is_told(text: str) -> None:
+    with pytest.raises(LandingError, match="is not a time as landing writes it"):
+        parse_time(text)
+
+
+def test_a_table_is_written_whole_with_what_is_known_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "x.parquet"
+    table = pa.table({"a": [1, 2]})
+    write_table(path, table, {"received": 2, "text": "é"})
+    assert pq.ParquetFile(path).read().equals(table)
+    assert read_metadata(path) == {"received": 2, "text": "é"}
+    write_table(path, pa.table({"a": [3]}))
+    assert pq.ParquetFile(path).read().to_pydict() == {"a": [3]}
+    assert read_metadata(path) == {}
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_that_is_no_parquet_of_landing_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    path.write_bytes(b"no parquet")
+    with pytest.raises(LandingError, match=r"x\.parquet in .* is not a Parquet file of landing"):
+        read_metadata(path)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.parquet"
+    write_table(path, pa.table({"a": [1]}))
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(landing_module.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_table(path, pa.table({"a": [2]}))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_not_to_be_taken_for_one_before_it_is_published(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    with temporary_beside(path) as temporary:
+        temporary.write_text("whole")
+        assert list(tmp_path.glob("*.parquet")) == []
+        assert temporary.parent == path.parent
+        assert temporary.name.startswith(".")
+        publish(temporary, path)
+        assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "whole"
