@@ -103,9 +103,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         ]
         return f"| {' | '.join(aligned)} |"
 
-    rule = "|".join(
-        ("-" * (width + 1) + ":") if column else "-" * (width + 2) for column, width in enumerate(widths)
-    )
+    rule = "|".join(("-" * (width + 1) + ":") if column else "-" * (width + 2) for column, width in enumerate(widths))
     return "\n".join([line(header), f"|{rule}|", *map(line, rows)])
 
 

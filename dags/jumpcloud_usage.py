@@ -40,9 +40,7 @@ RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
         "start": Param(
             None, type=["null", "string"], format="date-time", description="From this time (UTC), with end."
         ),
-        "end": Param(
-            None, type=["null", "string"], format="date-time", description="Up to, not including, this time."
-        ),
+        "end": Param(None, type=["null", "string"], format="date-time", description="Up to, not including, this time."),
     },
 )
 def jumpcloud_usage() -> None:

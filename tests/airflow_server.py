@@ -101,7 +101,8 @@ class AirflowServer:
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "server-logs"),
-            "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+            # The files do not change under it.
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
             "AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT": str(data_root),
             "AIRFLOW__JUMPCLOUD_ELT__DIRECTORY_SCHEDULE": "none",
             "AIRFLOW__JUMPCLOUD_ELT__USAGE_SCHEDULE": "@daily",
@@ -215,20 +216,26 @@ class AirflowServer:
         )
 
     def warehouse_run_after(self, run: EndedRun) -> EndedRun:
-        """Wait for the end of the run that the asset events of `run` started."""
+        """Wait for the end of the warehouse run that has everything that `run` landed.
+
+        That is the first to start after the asset event. Airflow's own link from the event to a run is no help:
+        of the events that wait for a Dag at its limit of active runs, it knows only the first.
+        """
+        emitted_at = max(_moment(event["timestamp"]) for event in self.asset_events(run))
 
         def started() -> str | None:
-            started_by_it = [one["run_id"] for event in self.asset_events(run) for one in event["created_dagruns"]]
-            return started_by_it[0] if started_by_it else None
+            runs = self.get("dags/jumpcloud_warehouse/dagRuns", limit=100, order_by="start_date")["dag_runs"]
+            starts = [(_moment(one["start_date"]), one["dag_run_id"]) for one in runs if one["start_date"]]
+            return next((run_id for started_at, run_id in starts if started_at >= emitted_at), None)
 
-        run_id = _wait_for(started, 30, lambda: f"{run.dag_id} {run.run_id} has started nothing")
+        run_id = _wait_for(started, RUN_SECONDS, lambda: f"no warehouse run follows {run.dag_id} {run.run_id}")
         return self.end_of("jumpcloud_warehouse", run_id)
 
     def asset_events(self, run: EndedRun) -> list[Json]:
         """The asset events that `run` emitted."""
-        events: list[Json] = self.get(
-            "assets/events", source_dag_id=run.dag_id, source_run_id=run.run_id, limit=100
-        )["asset_events"]
+        events: list[Json] = self.get("assets/events", source_dag_id=run.dag_id, source_run_id=run.run_id, limit=100)[
+            "asset_events"
+        ]
         return events
 
     def log_of(self, run: EndedRun, task: str) -> str:

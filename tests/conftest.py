@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -31,11 +30,10 @@ os.environ |= {
     "AIRFLOW__JUMPCLOUD_ELT__RETRY_WAIT_SECONDS": "0.001",
 }
 
+from connections import API_KEY, connection_json  # noqa: E402
 from jumpcloud_elt.settings import Settings, read_settings  # noqa: E402
-
 from sandbox.client import Sandbox  # noqa: E402
 
-API_KEY = "sandbox-key"
 # A busy machine is no failure, and a run that fails must fail again.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
@@ -79,8 +77,3 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) 
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT", str(tmp_path / "data"))
     monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox.url, API_KEY))
     return read_settings()
-
-
-def connection_json(host: str, password: str | None, **fields: object) -> str:
-    """An AIRFLOW_CONN_* value; `fields` may hold `login` and `extra`."""
-    return json.dumps({"conn_type": "jumpcloud", "host": host, "password": password, **fields})

@@ -512,9 +512,7 @@ class Directory:
         """Return every administrator ever seen whose e-mail no present user has."""
         taken = {_email(seen.payload) for seen in _present(self.users).values()} - {None}
         return {
-            key: _admin_account(seen)
-            for key, seen in self.administrators.items()
-            if _email(seen.payload) not in taken
+            key: _admin_account(seen) for key, seen in self.administrators.items() if _email(seen.payload) not in taken
         }
 
     def _access_of(self, snapshot: Snapshot) -> dict[AccessKey, Access]:
@@ -730,9 +728,7 @@ def _usage_coverage(units: list[Unit], coverage: Coverage) -> list[Row]:
             "interval_end": unit.interval_end,
             "events": len({event.event_id for event in _inside(unit)}),
             "outcome": (
-                "ok"
-                if coverage.starts_at is not None and unit.interval_start >= coverage.starts_at
-                else "unverified"
+                "ok" if coverage.starts_at is not None and unit.interval_start >= coverage.starts_at else "unverified"
             ),
         }
         for unit in units
@@ -781,9 +777,7 @@ def _usage_daily(uses: list[Use]) -> list[Row]:
                 "last_at": max(times, default=None),
             }
         )
-    return sorted(
-        rows, key=lambda row: (row["date"], row["user_id"] or "", row["application_id"] or "", row["source"])
-    )
+    return sorted(rows, key=lambda row: (row["date"], row["user_id"] or "", row["application_id"] or "", row["source"]))
 
 
 def _users(directory: Directory, uses: list[Use], coverage: Coverage) -> list[Row]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from expectations import Insights, Snapshot, Unit, expected
 
+from expectations import Insights, Snapshot, Unit, expected
 from jumpcloud_elt import tasks
 from jumpcloud_elt.landing import EVENTS
 from jumpcloud_elt.settings import Settings
@@ -65,7 +65,14 @@ def query(warehouse: Path, sql: str, parameters: list[Any] | None = None) -> lis
 def snapshots_of(sandbox: Sandbox, settings: Settings) -> list[Snapshot]:
     """The world as it stands, as the snapshots that the latest directory run took of it."""
     taken = []
-    for organization in sandbox.world()["organizations"]:
+    world = sandbox.world()
+    for organization in world["organizations"]:
+        linked = [
+            row
+            for provider in world["providers"]
+            for row in provider["administrators"]
+            if row["_id"] in provider.get("links", {}).get(organization["id"], [])
+        ]
         partitions = settings.landing.glob(f"organizations/organization_id={organization['id']}/snapshot_at=*")
         latest = max(partition.name.removeprefix("snapshot_at=") for partition in partitions)
         taken.append(
@@ -74,7 +81,7 @@ def snapshots_of(sandbox: Sandbox, settings: Settings) -> list[Snapshot]:
                 snapshot_at=datetime.strptime(latest, "%Y%m%dT%H%M%SZ"),
                 organization={"id": organization["id"], "displayName": organization["displayName"]},
                 users=organization["users"],
-                administrators=organization["administrators"],
+                administrators=organization["administrators"] + linked,
                 applications=organization["applications"],
                 usergroups=organization["usergroups"],
                 memberships=organization["memberships"],

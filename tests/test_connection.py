@@ -13,6 +13,7 @@ from airflow.providers_manager import ProvidersManager
 from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.connection import Connection
 from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+
 from jumpcloud_elt.connection import Account, read_account
 from jumpcloud_elt.errors import ConfigurationError
 from jumpcloud_elt.hook import JumpCloudHook
@@ -79,7 +80,7 @@ def test_an_account_does_not_show_its_secret() -> None:
 def test_empty_fields_of_the_form_mean_the_defaults() -> None:
     names = ["region", "organization_ids", "permission", "usage_retention_days"]
     for nothing in (None, ""):
-        assert read({name: nothing for name in [*names, "token_url"]}, login="", host="") == read()
+        assert read(dict.fromkeys([*names, "token_url"], nothing), login="", host="") == read()
 
 
 @pytest.mark.parametrize(
@@ -222,7 +223,7 @@ def test_a_missing_connection_is_told_with_what_to_do(settings: Settings) -> Non
         _ = JumpCloudHook("nobody", settings).account
 
 
-# ---- what Airflow learns of the package -----------------------------------------------------------------------------
+# ---- what Airflow learns of the package -----------------------------------------------------------------------
 
 
 def test_the_provider_declaration_is_valid_by_airflows_own_schema() -> None:
@@ -265,6 +266,11 @@ def test_the_defaults_are_settings_that_serve(monkeypatch: pytest.MonkeyPatch) -
     assert (settings.directory_schedule, settings.usage_schedule) == ("@daily", "@daily")
     assert (settings.connect_timeout_seconds, settings.read_timeout_seconds) == (10, 120)
     assert (settings.request_attempts, settings.retry_wait_seconds, settings.retry_wait_max_seconds) == (6, 1, 120)
+
+
+def test_what_is_excluded_may_be_spelt_in_either_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__EXCLUDE", f" {ONE.upper()}, Jumpcloud_EU ,,{ONE}")
+    assert read_settings().exclude[:2] == (ONE, "Jumpcloud_EU")
 
 
 def test_one_message_names_every_wrong_option(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-from expectations import Insights, Snapshot, Unit
-from pipeline import assert_warehouse_is, run_directory, run_usage, run_warehouse, snapshots_of
-
+from expectations import Insights, Unit
 from jumpcloud_elt.settings import Settings
+from pipeline import assert_warehouse_is, run_directory, run_usage, run_warehouse, snapshots_of
 from sandbox.client import Sandbox
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)

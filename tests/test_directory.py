@@ -10,12 +10,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+
 from evolving import EvolvingWorld
 from expectations import Snapshot
-from pipeline import assert_warehouse_is, query, run_directory, run_warehouse, snapshots_of
-
 from jumpcloud_elt import checkpoints, directory
 from jumpcloud_elt.settings import Settings
+from pipeline import assert_warehouse_is, query, run_directory, run_warehouse, snapshots_of
 from sandbox.client import Sandbox
 
 ORGANIZATION = "c" * 24
@@ -58,9 +58,7 @@ def test_a_listing_from_which_a_user_goes_while_another_comes_is_read_again_unti
     serve(sandbox, organization(250))
     # The total stays the same: only the row that moves up tells.
     change = {"delete_users": [f"1{3:023x}"], "add_users": users(1, first=900), "organization_id": ORGANIZATION}
-    sandbox.set_faults(
-        {"match": {"path_regex": "/api/systemusers", "nth": page, "times": 1}, "do": {"mutate": change}}
-    )
+    sandbox.set_faults({"match": {"path_regex": "/api/systemusers", "nth": page, "times": 1}, "do": {"mutate": change}})
     assert run_directory("directory") == []
     truth = {user["_id"] for user in sandbox.organization(ORGANIZATION)["users"]}
     found = set(landed_users(settings))
@@ -107,9 +105,7 @@ def test_a_failure_after_the_users_leaves_no_snapshot_that_anybody_reads(
     assert "403" in row["sync_message"]
 
 
-def test_a_drop_in_users_is_held_until_a_run_accepts_it(
-    sandbox: Sandbox, settings: Settings, set_clock: Clock
-) -> None:
+def test_a_drop_in_users_is_held_until_a_run_accepts_it(sandbox: Sandbox, settings: Settings, set_clock: Clock) -> None:
     serve(sandbox, organization(100), organization(30, OTHER))
     set_clock(FIRST)
     assert run_directory("first") == []
@@ -292,16 +288,12 @@ def test_an_organization_that_is_revoked_fails_alone_and_is_stale_once_it_is_no_
     set_clock(FIRST + 2 * DAY)
     assert run_directory("third") == []
     warehouse = run_warehouse("third")
-    rows = query(
-        warehouse, "select organization_id, sync_status, directory_synced_at from organizations order by 1"
-    )
+    rows = query(warehouse, "select organization_id, sync_status, directory_synced_at from organizations order by 1")
     assert [(row["sync_status"], row["directory_synced_at"]) for row in rows] == [
         ("ok", FIRST + 2 * DAY),
         ("stale", FIRST),
     ]
-    others = query(
-        warehouse, "select user_id from users where organization_id = ? and status <> 'deleted'", [OTHER]
-    )
+    others = query(warehouse, "select user_id from users where organization_id = ? and status <> 'deleted'", [OTHER])
     assert len(others) == len(snapshots[1].users) == 6
 
 

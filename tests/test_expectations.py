@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from expectations import TABLES, Insights, Row, Snapshot, Unit, expected, lower, moment, text
 
 ORG = "org1"
@@ -32,9 +33,7 @@ def admin(admin_id: str, email: str | None, *roles: str, **columns: Any) -> Row:
     return {"_id": admin_id, "email": email, "roleNames": list(roles), **columns}
 
 
-def snapshot(
-    day: int, *users: Row, admins: tuple[Row, ...] = (), apps: tuple[Row, ...] = (), **rest: Any
-) -> Snapshot:
+def snapshot(day: int, *users: Row, admins: tuple[Row, ...] = (), apps: tuple[Row, ...] = (), **rest: Any) -> Snapshot:
     """Return the snapshot of a day's first instant."""
     rest = {"organization_id": ORG, "organization": {"_id": ORG, "displayName": "Acme"}, **rest}
     return Snapshot(
@@ -385,9 +384,7 @@ def test_groups_are_the_sorted_names_of_the_present() -> None:
 
 def test_a_user_is_found_by_id_and_the_id_wins_over_the_username() -> None:
     users = [snapshot(1, user("u1"), user("u2"))]
-    assert actors(
-        users, portal("e", at(1), id="u1", username="u2"), portal("e", at(1), id="zz", username="u2")
-    ) == [
+    assert actors(users, portal("e", at(1), id="u1", username="u2"), portal("e", at(1), id="zz", username="u2")) == [
         "u1",
         "zz",
     ]
@@ -675,8 +672,7 @@ def test_never_used_is_said_only_where_usage_is_available() -> None:
 def test_rolling_columns_count_whole_days_back_from_the_last_covered_instant() -> None:
     days = (10, 11, 70, 71, 100)  # D is day 100: 30 days begin with day 71, 90 days with day 11
     units = [
-        unit(day, sso(f"e{day}", at(day), "p1", id="u1"), sso(f"f{day}", at(day, 1), "p1", id="u1"))
-        for day in days
+        unit(day, sso(f"e{day}", at(day), "p1", id="u1"), sso(f"f{day}", at(day, 1), "p1", id="u1")) for day in days
     ]
     result = tables([snapshot(1, user("u1"))], units)
     (row,) = result["application_users"]

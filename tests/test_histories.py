@@ -6,14 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from evolving import EvolvingWorld
 from expectations import Snapshot
-from pipeline import assert_warehouse_is, query, run_directory, run_usage, run_warehouse, snapshots_of
-from test_definitions import insights_of, units_of
-
 from jumpcloud_elt import directory
 from jumpcloud_elt.settings import Settings
+from pipeline import assert_warehouse_is, query, run_directory, run_usage, run_warehouse, snapshots_of
 from sandbox.client import Sandbox
+from test_definitions import insights_of, units_of
 
 DAY = timedelta(days=1)
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)

@@ -1,4 +1,4 @@
-"""The hook against servers that misbehave: what is asked again, what is not, what is said, and who gets the key."""
+"""The hook against servers that misbehave: what is asked again, what is not, and who gets the key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ import pytest
 import tenacity
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.sdk.log import redact
-from conftest import API_KEY, connection_json
+from requests.adapters import HTTPAdapter
+
+from connections import API_KEY, connection_json
 from jumpcloud_elt import hook as hook_module
 from jumpcloud_elt.errors import (
     ConfigurationError,
@@ -38,8 +40,6 @@ from jumpcloud_elt.errors import (
 )
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.settings import Settings, read_settings
-from requests.adapters import HTTPAdapter
-
 from sandbox.client import Sandbox
 
 ORGANIZATION = "5f0a1c2e9d3b4a0011223301"
@@ -84,9 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def reply(
-    body: Any = None, status: int = 200, headers: Json | None = None
-) -> Callable[[BaseHTTPRequestHandler], None]:
+def reply(body: Any = None, status: int = 200, headers: Json | None = None) -> Callable[[BaseHTTPRequestHandler], None]:
     content = body if isinstance(body, bytes) else json.dumps(body if body is not None else {"ok": 1}).encode()
 
     def send(handler: BaseHTTPRequestHandler) -> None:
@@ -152,9 +150,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.fixture
 def hook(settings: Settings, waits: list[float]) -> Iterator[JumpCloudHook]:
     """A hook on whatever `jumpcloud_default` is when it is first used: 4 attempts, waits from 1 to 120 seconds."""
-    patient = dataclasses.replace(
-        settings, request_attempts=4, retry_wait_seconds=1.0, retry_wait_max_seconds=120.0
-    )
+    patient = dataclasses.replace(settings, request_attempts=4, retry_wait_seconds=1.0, retry_wait_max_seconds=120.0)
     with JumpCloudHook(settings=patient) as opened:
         yield opened
 
@@ -164,7 +160,7 @@ def use_service_account(monkeypatch: pytest.MonkeyPatch, url: str, secret: str =
     monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", value)
 
 
-# ---- one session -------------------------------------------------------------------------------------------------
+# ---- one session ----------------------------------------------------------------------------------------------
 
 
 def test_all_requests_share_one_connection(serve: Any, hook: JumpCloudHook) -> None:
@@ -235,7 +231,7 @@ def test_a_server_that_is_not_there_is_tried_and_then_told(
     assert hook.request_count == 4
 
 
-# ---- what is asked again -----------------------------------------------------------------------------------------
+# ---- what is asked again --------------------------------------------------------------------------------------
 
 BROKEN = {
     "429": reply({"message": "Too Many Requests"}, 429),
@@ -294,15 +290,11 @@ def test_waits_grow_up_to_the_maximum(serve: Any, hook: JumpCloudHook, waits: li
     with pytest.raises(TransientError):
         hook.get(USERS)
     low = [1, 2, 4, 8, 16, 20, 20, 20, 20]
-    assert [shortest <= wait <= min(shortest + 1, 20) for shortest, wait in zip(low, waits, strict=True)] == [
-        True
-    ] * 9
+    assert [shortest <= wait <= min(shortest + 1, 20) for shortest, wait in zip(low, waits, strict=True)] == [True] * 9
 
 
 @pytest.mark.parametrize("status", [429, 503, 403])
-def test_retry_after_in_seconds_is_honoured(
-    status: int, serve: Any, hook: JumpCloudHook, waits: list[float]
-) -> None:
+def test_retry_after_in_seconds_is_honoured(status: int, serve: Any, hook: JumpCloudHook, waits: list[float]) -> None:
     message = {"message": "blocked due to suspected abuse"}
     serve(reply(message, status, {"Retry-After": "17"}), reply(message, status, {"Retry-After": " 119 "}), reply())
     hook.get(USERS)
@@ -317,9 +309,7 @@ def test_retry_after_as_a_date_is_honoured(serve: Any, hook: JumpCloudHook, wait
     assert 50 < wait <= 60
 
 
-@pytest.mark.parametrize(
-    "value", ["0", "-5", "soon", "nan", "inf", "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 99 Oct"]
-)
+@pytest.mark.parametrize("value", ["0", "-5", "soon", "nan", "inf", "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 99 Oct"])
 def test_a_retry_after_that_asks_for_nothing_gives_the_usual_wait(
     value: str, serve: Any, hook: JumpCloudHook, waits: list[float]
 ) -> None:
@@ -344,7 +334,7 @@ def test_a_retry_after_beyond_the_maximum_fails_at_once(
     assert waits == []
 
 
-# ---- what is not -------------------------------------------------------------------------------------------------
+# ---- what is not ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -409,7 +399,7 @@ def test_long_words_of_the_api_are_cut(serve: Any, hook: JumpCloudHook) -> None:
     assert len(str(raised.value)) < 400
 
 
-# ---- redirects ---------------------------------------------------------------------------------------------------
+# ---- redirects ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -456,9 +446,7 @@ def test_no_spelling_of_another_origin_gets_the_key(location: str, serve: Any, h
 
 @pytest.mark.parametrize("location", ["/api/v2/users", "{url}/api/v2/users", "v2/users"])
 @pytest.mark.parametrize("how", ["get", "run"])
-def test_a_redirect_within_the_origin_is_followed(
-    location: str, how: str, serve: Any, hook: JumpCloudHook
-) -> None:
+def test_a_redirect_within_the_origin_is_followed(location: str, how: str, serve: Any, hook: JumpCloudHook) -> None:
     server = serve()
     server.answers = [reply(None, 307, {"Location": location.format(url=server.url)}), reply({"here": 1})]
     answer = hook.get(USERS).decode() if how == "get" else hook.run(USERS).json()
@@ -473,7 +461,7 @@ def test_redirects_without_an_end_are_given_up(serve: Any, hook: JumpCloudHook) 
         hook.get(USERS)
 
 
-# ---- the stock interface of HttpHook ---------------------------------------------------------------------------------
+# ---- the stock interface of HttpHook --------------------------------------------------------------------------
 
 
 def test_the_stock_run_answers_from_the_same_account(sandbox: Sandbox, hook: JumpCloudHook) -> None:
@@ -517,7 +505,7 @@ def test_the_test_button_says_how_it_went(
     assert result[1] in message
 
 
-# ---- the key -----------------------------------------------------------------------------------------------------
+# ---- the key --------------------------------------------------------------------------------------------------
 
 
 def test_the_key_is_masked_in_logs_and_shown_by_nothing(
@@ -552,7 +540,7 @@ def test_a_token_and_what_it_is_asked_with_are_masked(
         assert redact(f"x {text} y") == "x *** y"
 
 
-# ---- bodies ------------------------------------------------------------------------------------------------------
+# ---- bodies ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -585,7 +573,7 @@ def test_a_body_that_is_json_comes_as_it_was_sent(serve: Any, hook: JumpCloudHoo
     assert answer.headers["x-result-count"] == "1"
 
 
-# ---- service accounts --------------------------------------------------------------------------------------------
+# ---- service accounts -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -671,9 +659,7 @@ def test_a_fresh_token_that_is_refused_is_a_credential_error(
     assert len(server.received) == 2
 
 
-@pytest.mark.parametrize(
-    ("status", "error"), [(400, "invalid_client"), (401, "invalid_client"), (403, "no scope")]
-)
+@pytest.mark.parametrize(("status", "error"), [(400, "invalid_client"), (401, "invalid_client"), (403, "no scope")])
 def test_credentials_that_get_no_token_are_a_credential_error(
     status: int, error: str, serve: Any, hook: JumpCloudHook, monkeypatch: pytest.MonkeyPatch, waits: list[float]
 ) -> None:
@@ -746,7 +732,7 @@ def test_the_token_request_is_what_jumpcloud_documents_whatever_netrc_says(
     assert "x-api-key" not in users
 
 
-# ---- x-org-id ----------------------------------------------------------------------------------------------------
+# ---- x-org-id -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -793,7 +779,7 @@ def test_directory_insights_get_the_organization_and_the_key(serve: Any, hook: J
     assert headers["content-type"] == "application/json"
 
 
-# ---- counting events -----------------------------------------------------------------------------------------------
+# ---- counting events ------------------------------------------------------------------------------------------
 
 
 def test_events_are_counted_by_the_api_for_the_bounds_given(sandbox: Sandbox, hook: JumpCloudHook) -> None:
@@ -826,9 +812,7 @@ def test_a_count_that_is_none_is_refused(body: Any, serve: Any, hook: JumpCloudH
     assert len(server.received) == 1
 
 
-@pytest.mark.parametrize(
-    ("state", "error"), [("not_enabled", NotEnabledError), ("forbidden", PermissionDeniedError)]
-)
+@pytest.mark.parametrize(("state", "error"), [("not_enabled", NotEnabledError), ("forbidden", PermissionDeniedError)])
 def test_an_organization_without_directory_insights_is_told_at_once(
     state: str, error: type[JumpCloudError], sandbox: Sandbox, hook: JumpCloudHook
 ) -> None:

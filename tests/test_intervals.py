@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from airflow.sdk import CronDataIntervalTimetable
 from hypothesis import given
 from hypothesis import strategies as st
+
 from jumpcloud_elt.errors import ConfigurationError
 from jumpcloud_elt.intervals import (
     last_complete_interval,
@@ -93,7 +95,7 @@ def test_the_last_complete_interval_has_ended_by_now(cron: str, now: str, start:
 )
 def test_a_range_is_cut_at_ticks_and_midnights(start: str, end: str, cron: str, cuts: list[str]) -> None:
     bounds = [at(one) for one in (start, *cuts, end)]
-    assert list(split_into_units(at(start), at(end), cron)) == list(zip(bounds, bounds[1:], strict=False))
+    assert list(split_into_units(at(start), at(end), cron)) == list(pairwise(bounds))
 
 
 @pytest.mark.parametrize("end", ["2026-03-01", "2026-02-28"])
@@ -106,9 +108,7 @@ def test_an_empty_range_has_no_units(end: str) -> None:
     length=st.timedeltas(timedelta(microseconds=1), timedelta(days=4)),
     cron=st.sampled_from([DAILY, HOURLY, WEEKLY, MONTHLY, "*/7 * * * *", "30 6 * * 1-5", "15 */5 3 * *"]),
 )
-def test_units_cover_a_range_without_gap_overlap_or_midnight(
-    start: datetime, length: timedelta, cron: str
-) -> None:
+def test_units_cover_a_range_without_gap_overlap_or_midnight(start: datetime, length: timedelta, cron: str) -> None:
     units = list(split_into_units(start, start + length, cron))
     assert [units[0][0], units[-1][1]] == [start, start + length]
     assert [one[1] for one in units[:-1]] == [one[0] for one in units[1:]]
@@ -117,7 +117,7 @@ def test_units_cover_a_range_without_gap_overlap_or_midnight(
 
 
 def test_a_tick_that_repeats_gives_the_same_units_wherever_a_range_begins() -> None:
-    """So that a backfill replaces the units that the schedule has landed, instead of landing others beside them."""
+    """So that a backfill replaces the units that the schedule has landed; it never lands others beside them."""
     whole = list(split_into_units(at("2026-03-01"), at("2026-03-03"), "*/45 * * * *"))
     later = list(split_into_units(at("2026-03-02"), at("2026-03-03"), "*/45 * * * *"))
     assert later == [unit for unit in whole if unit[0] >= at("2026-03-02")]
@@ -151,9 +151,7 @@ def test_a_moment_given_by_a_person_is_utc(text: str, moment: str) -> None:
     assert parse_moment(text, "start") == at(moment)
 
 
-@pytest.mark.parametrize(
-    "text", ["yesterday", "2026-13-01", "", "0001-01-01T00:00:00+05:00", 5, None, ["2026-01-01"]]
-)
+@pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "", "0001-01-01T00:00:00+05:00", 5, None, ["2026-01-01"]])
 def test_a_moment_that_is_none_is_refused_by_its_field(text: object) -> None:
     with pytest.raises(ConfigurationError, match=r"start: .* given; allowed: an ISO 8601 time such as"):
         parse_moment(text, "start")  # type: ignore[arg-type]

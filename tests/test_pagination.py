@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
+
 from jumpcloud_elt import pagination
 from jumpcloud_elt.errors import IncompleteListingError, PageShapeError, RepeatedCursorError
 from jumpcloud_elt.pagination import Answer, Page
-from requests.structures import CaseInsensitiveDict
 
 STYLES = ["v1", "v2", "saas"]
 Walk = Callable[..., Iterator[Page]]
@@ -160,9 +161,7 @@ def test_a_row_deleted_before_the_offset_is_noticed(style: str, is_row_added: bo
     added=st.integers(0, 2),
     style=st.sampled_from(STYLES),
 )
-def test_no_row_that_stays_is_ever_missed(
-    count: int, at_request: int, deleted: int, added: int, style: str
-) -> None:
+def test_no_row_that_stays_is_ever_missed(count: int, at_request: int, deleted: int, added: int, style: str) -> None:
     """A row that is there before and after is read, or the listing fails: it is never quietly incomplete."""
     server = Server(style, rows_of(count))
 
@@ -227,7 +226,7 @@ def test_a_body_that_cannot_be_read_is_refused() -> None:
         list(pagination.iter_v1_pages(lambda params: Answer(b"[" * 100_000 + b"]" * 100_000, {})))
 
 
-# ---- Directory Insights ------------------------------------------------------------------------------------------
+# ---- Directory Insights ---------------------------------------------------------------------------------------
 
 
 class Insights:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from jumpcloud_elt.redaction import (
     APPLICATION_SECRET_NAMES,
     EVENT_SECRET_NAMES,
@@ -21,7 +22,9 @@ from jumpcloud_elt.redaction import (
 MARK = "s3cr3t-mark"
 # As the APIs spell them, and as another version of them might.
 SPELLINGS = [
-    "apiKey", "api_key", "apikey", "api_keys", "private_keys", "publicKeys", "certificate", "certificates", "APIKEY", "api-key", "Api Key", "x-api-key", "apiKeyHash", "api_key_hash",
+    "apiKey", "api_key", "apikey",
+    "api_keys", "private_keys", "publicKeys", "certificate", "certificates",
+    "APIKEY", "api-key", "Api Key", "x-api-key", "apiKeyHash", "api_key_hash",
     "token", "Token", "accessToken", "access_token", "refresh_token", "id_token", "apiToken", "tokens",
     "password", "Password", "password_", "passwords", "pass_word", "newPassword", "old_password",
     "temporaryPassword", "password_hash", "passwordHash", "bindPassword", "passphrase", "clientSecret",

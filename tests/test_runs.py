@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from jumpcloud_elt import landing as landing_module
 from jumpcloud_elt.errors import LandingError
 from jumpcloud_elt.landing import (
@@ -78,6 +79,7 @@ def test_a_manifest_gathers_what_every_task_left_and_the_parts_go(run: Run, tmp_
         interval_start=START,
         interval_end=datetime(2026, 3, 2, 0, 0, 0, 1),
         path="x/y.parquet",
+        decision="accepted",
         received=7,
         api_total=8,
         inside=6,
@@ -111,6 +113,7 @@ def test_a_manifest_gathers_what_every_task_left_and_the_parts_go(run: Run, tmp_
         "requests": 3,
         "seconds": 1.25,
         "outcome": "ok",
+        "decision": "accepted",
         "reason": None,
         "recorded_at": first["recorded_at"],
     }
@@ -221,7 +224,7 @@ def test_run_ids_that_differ_have_files_that_differ(one: str, other: str) -> Non
     assert all(len(name) < 100 and name.isascii() and "/" not in name and "." not in name for name in names)
 
 
-# ---- how a file gets there -------------------------------------------------------------------------------------------
+# ---- how a file gets there ------------------------------------------------------------------------------------
 
 
 def test_paths_are_those_that_are_promised() -> None:

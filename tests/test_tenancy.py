@@ -6,14 +6,14 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from conftest import connection_json
-from pipeline import query, run_directory, run_usage, run_warehouse
-from test_definitions import DAY, TODAY
-from test_directory import organization, serve
 
+from connections import connection_json
 from jumpcloud_elt.settings import Settings
+from pipeline import query, run_directory, run_usage, run_warehouse
 from sandbox.client import Sandbox
 from sandbox.generate import BLUE_YONDER, NORTHWIND, UNNAMED
+from test_definitions import DAY, TODAY
+from test_directory import organization, serve
 
 IDS = [f"{number:024x}" for number in range(1, 251)]
 
@@ -24,9 +24,7 @@ def test_two_connections_in_two_regions_are_synced_in_one_run(
     asked: dict[str, set[str]] = {}
     send = requests.adapters.HTTPAdapter.send
 
-    def to_the_sandbox(
-        adapter: object, request: requests.PreparedRequest, **arguments: object
-    ) -> requests.Response:
+    def to_the_sandbox(adapter: object, request: requests.PreparedRequest, **arguments: object) -> requests.Response:
         """What a resolver would do: JumpCloud's hosts are the sandbox."""
         parts = urlsplit(str(request.url))
         asked.setdefault(str(request.headers.get("x-api-key")), set()).add(f"{parts.scheme}://{parts.netloc}")
@@ -77,7 +75,8 @@ def test_a_service_account_syncs_like_a_key_and_names_the_organization_in_every_
 ) -> None:
     assert run_directory("with the key") == []
     with_key = query(
-        run_warehouse("first"), "select * exclude (first_seen_at, last_seen_at) from users order by all"
+        run_warehouse("first"),
+        "select * exclude (first_seen_at, last_seen_at) from users where account_type = 'user' order by all",
     )
     settings.warehouse.unlink()
     for manifest in settings.landing.glob("_runs/*/*.parquet"):
@@ -87,12 +86,13 @@ def test_a_service_account_syncs_like_a_key_and_names_the_organization_in_every_
     sandbox.clear_requests()
     assert run_directory("with the service account") == []
     assert run_usage("usage", TODAY - DAY, TODAY) == []
-    rows = query(run_warehouse("second"), "select * exclude (first_seen_at, last_seen_at) from users order by all")
+    rows = query(
+        run_warehouse("second"),
+        "select * exclude (first_seen_at, last_seen_at) from users where account_type = 'user' order by all",
+    )
     names = ("organization_id", "user_id", "email", "status", "roles", "groups", "application_count")
     assert [[row[name] for name in names] for row in rows] == [[row[name] for name in names] for row in with_key]
-    scoped = [
-        one for one in sandbox.requests() if one["path"].startswith(("/api/systemusers", "/api/v2", "/insights"))
-    ]
+    scoped = [one for one in sandbox.requests() if one["path"].startswith(("/api/systemusers", "/api/v2", "/insights"))]
     assert scoped and all(len(one["organization_headers"]) == 1 for one in scoped)
 
 

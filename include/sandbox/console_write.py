@@ -158,9 +158,7 @@ def _refuse_duplicates(call: Call, body: Json, own: Json | None) -> None:
         if user is own:
             continue
         same_email = str(user.get("email", "")).lower() == str(body.get("email") or "").lower()
-        if (body.get("email") and same_email) or (
-            body.get("username") and user.get("username") == body["username"]
-        ):
+        if (body.get("email") and same_email) or (body.get("username") and user.get("username") == body["username"]):
             raise invalid_argument("User already exists")
 
 

@@ -113,6 +113,5 @@ class Faults:
 
     def as_json(self) -> list[Json]:
         return [
-            {"match": rule.match, "do": rule.do, "matched": rule.matched, "fired": rule.fired}
-            for rule in self._rules
+            {"match": rule.match, "do": rule.do, "matched": rule.matched, "fired": rule.fired} for rule in self._rules
         ]

@@ -96,9 +96,7 @@ class Front:
         single = None if principal.must_select else next(iter(principal.organizations), None)
         return principal.label, headers.get("x-org-id") or single
 
-    def _log(
-        self, seen: Seen, headers: Headers, label: str | None, fault: int | None, answer: Answer | None
-    ) -> None:
+    def _log(self, seen: Seen, headers: Headers, label: str | None, fault: int | None, answer: Answer | None) -> None:
         """Bodies only of Directory Insights: others may hold passwords or client secrets."""
         is_insights = seen.path.startswith("/insights/")
         self._state.log.entries.append(

@@ -33,12 +33,8 @@ def demo_world(*, seed: int, now_ns: int) -> Json:
     )
     unnamed = _organization(maker("unnamed"), UNNAMED, None, people=(85, 97), applications=5, groups=3)
     everything = [NORTHWIND, BLUE_YONDER, UNNAMED]
-    provider = {
-        "id": PROVIDER,
-        "administrators": [
-            admin_row(maker("provider"), "Pat", "Provider", "pat@msp.example", "Administrator With Billing"),
-        ],
-    }
+    pat = admin_row(maker("provider"), "Pat", "Provider", "pat@msp.example", "Administrator With Billing")
+    provider = {"id": PROVIDER, "administrators": [pat], "links": {NORTHWIND: [pat["_id"]]}}
     return {
         "organizations": [northwind, blue_yonder, unnamed],
         "keys": [
@@ -74,9 +70,7 @@ def _organization(
     organization["created"] = format_ns(maker.days_ago(1600, 1700))
     organization["settings"] = {"growthData": {secret("organization-growth-data"): 1}}
     organization["users"] = [user_row(maker, person, number, domain) for number, person in enumerate(rows)]
-    organization["applications"] = [
-        application_row(maker, identifier, entry) for entry in APPLICATIONS[:applications]
-    ]
+    organization["applications"] = [application_row(maker, identifier, entry) for entry in APPLICATIONS[:applications]]
     organization["roles"] = [
         {"id": maker.object_id(maker.days_ago(400, 500)), "name": role, "description": text, "scopes": []}
         for role, text in ROLES.items()

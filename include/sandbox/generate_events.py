@@ -24,9 +24,7 @@ class EventMaker:
         self.random = maker.random
         self.organization = organization
 
-    def event(
-        self, event_type: str, at_ns: int, actor: Json | None, service: str = "directory", **more: Any
-    ) -> Json:
+    def event(self, event_type: str, at_ns: int, actor: Json | None, service: str = "directory", **more: Any) -> Json:
         """The common part; directory times have milliseconds, those of SSO up to nine digits."""
         country, zone, continent, region, code, latitude, longitude = self.random.choice(PLACES)
         browser, system, major, minor, version = self.random.choice(BROWSERS)
@@ -119,9 +117,7 @@ class EventMaker:
         number = f"{self.random.getrandbits(128):032X}"
         uuid = f"{number[:8]}-{number[8:12]}-{number[12:16]}-{number[16:20]}-{number[20:]}"
         actor = {"type": "user", "username": username}
-        event = self.event(
-            "radius_auth_attempt", at_ns, actor, "radius", username=username, mfa=False, success=success
-        )
+        event = self.event("radius_auth_attempt", at_ns, actor, "radius", username=username, mfa=False, success=success)
         del event["provider"], event["useragent"]
         return event | {
             "id": uuid,

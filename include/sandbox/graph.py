@@ -86,6 +86,15 @@ def provider_administrators(call: Call) -> Response:
     return v2_envelope(_provider(call).get("administrators", []), call.query)
 
 
+def administrator_links(call: Call) -> Response:
+    """Which of the provider's administrators may administer an organization."""
+    organization = _known(find(list(tenancy.visible_organizations(call.principal, call.state)), call.path["id"]))
+    provider = find(call.state.world["providers"], call.principal.provider_id or "") or {}
+    linked = provider.get("links", {}).get(organization["id"], [])
+    rows = [{"administrator": one, "organization": organization["id"]} for one in linked]
+    return v2_page(rows[page_slice(call.query)], len(rows))
+
+
 def provider_organizations(call: Call) -> Response:
     _provider(call)
     rows = [
@@ -182,5 +191,6 @@ ROUTES: list[Route] = [
     route("GET", "/api/v2/roles", list_roles),
     route("GET", "/api/v2/providers/{id}/administrators", provider_administrators, Scope.ACCOUNT),
     route("GET", "/api/v2/providers/{id}/organizations", provider_organizations, Scope.ACCOUNT),
+    route("GET", "/api/v2/organizations/{id}/administratorlinks", administrator_links, Scope.ACCOUNT),
     route("GET", "/api/v2/saas-management/applications", saas_applications),
 ]

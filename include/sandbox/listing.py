@@ -104,9 +104,7 @@ def _filtered_v1(rows: Sequence[Json], query: QueryParams) -> list[Json]:
             every.append(_test(text, ":$", _V1_OPERATORS))
         elif re.fullmatch(r"filter\[or\]\[\d*\]", name):
             some.append(_test(text, ":$", _V1_OPERATORS))
-    return [
-        row for row in rows if all(test(row) for test in every) and (not some or any(test(row) for test in some))
-    ]
+    return [row for row in rows if all(test(row) for test in every) and (not some or any(test(row) for test in some))]
 
 
 def _test(text: str, separator: str, known: set[str]) -> Callable[[Json], bool]:

@@ -43,9 +43,7 @@ class SyntheticEvents:
         self._start = parse_ns(plan["start"])
         self._span = parse_ns(plan["end"]) - self._start
         self._users = _ids(plan.get("users"), [row["id"] for row in organization["users"]], "a")
-        self._applications = _ids(
-            plan.get("applications"), [row["id"] for row in organization["applications"]], "b"
-        )
+        self._applications = _ids(plan.get("applications"), [row["id"] for row in organization["applications"]], "b")
         size = int(plan.get("bytes_per_event", 1000))
         make = EventMaker(Maker(organization["id"], self._start), organization)
         self._templates = [[_template(make, size, *kind) for _ in range(_VARIANTS)] for kind in PATTERN]

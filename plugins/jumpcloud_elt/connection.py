@@ -65,9 +65,7 @@ def read_account(connection: ConnectionFields) -> Account:
     problems: list[str] = []
     secret = (connection.password or "").strip()
     if not secret:
-        problems.append(
-            "API key: missing; allowed: a JumpCloud API key, or the client secret of a service account"
-        )
+        problems.append("API key: missing; allowed: a JumpCloud API key, or the client secret of a service account")
     elif not secret.isprintable() or not secret.isascii() or " " in secret:
         problems.append("API key: contains spaces, line breaks or other characters that no key has")
     region = str(extra.get("region") or "us").strip().lower()

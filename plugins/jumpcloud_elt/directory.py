@@ -15,16 +15,19 @@ import pyarrow as pa
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.landing import snapshot_path, utc_now, write_table
 from jumpcloud_elt.organizations import Organization
+from jumpcloud_elt.providers import read_provider_administrators
 from jumpcloud_elt.redaction import encode_payload
 from jumpcloud_elt.runs import HELD, OK, Outcome
 from jumpcloud_elt.settings import Settings
 from jumpcloud_elt.snapshots import Decision, decide, iter_snapshots, write_stream
 from jumpcloud_elt.streams import (
+    ADMINISTRATORS,
     DIRECTORY_STREAMS,
     LINEAGE_FIELDS,
     ORGANIZATIONS,
     SYSTEMUSERS,
     Stream,
+    add_rows,
     read_listing,
 )
 
@@ -45,14 +48,18 @@ def land_directory(
     parents: dict[str, list[str]] = {}
     for stream in DIRECTORY_STREAMS:
         began, requests = time.monotonic(), hook.request_count
+        extracted_at = utc_now()
         listing = read_listing(
             hook,
             stream,
             organization_id,
-            utc_now(),
+            extracted_at,
             parents=parents.get(stream.parent or "", []),
             threads=settings.request_threads,
         )
+        if stream is ADMINISTRATORS and "provider_id" in organization:
+            linked = read_provider_administrators(hook, organization["provider_id"], organization_id)
+            listing = add_rows(listing, stream, linked, hook.jumpcloud_conn_id, extracted_at)
         parents[stream.name] = listing.table[stream.keys[0]].to_pylist()
         outcome = _outcome(organization, settings, stream, snapshot_at)
         outcome.rows, outcome.received, outcome.api_total = (
@@ -61,9 +68,7 @@ def land_directory(
             listing.api_total,
         )
         path = snapshot_path(settings.landing, stream.name, organization_id, snapshot_at)
-        previous = (
-            snapshot_path(settings.landing, stream.name, organization_id, previous_at) if previous_at else None
-        )
+        previous = snapshot_path(settings.landing, stream.name, organization_id, previous_at) if previous_at else None
         counts = {"rows": outcome.rows, "received": outcome.received, "api_total": outcome.api_total}
         write_stream(path, listing.table, counts, previous)
         outcome.requests = hook.request_count - requests

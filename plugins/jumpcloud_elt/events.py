@@ -148,9 +148,7 @@ def land_unit(hook: JumpCloudHook, organization: Organization, interval: Interva
         )
         if isinstance(landed, int) and counts.received < landed:
             outcome.outcome = KEPT
-            outcome.reason = (
-                f"JumpCloud has {counts.received} events left of the {landed} that have landed; these stay"
-            )
+            outcome.reason = f"JumpCloud has {counts.received} events left of the {landed} that have landed; these stay"
         else:
             publish(temporary, path)
     return outcome
@@ -268,10 +266,7 @@ def decode_page(body: bytes, lineage: tuple[str, datetime, datetime, datetime]) 
         *(pa.array([getattr(actor, name) for actor in resources], pa.string()) for name in _ACTOR_FIELDS),
         *(pa.array([getattr(one, name) for one in applications], pa.string()) for name in _APPLICATION_FIELDS),
         payloads,
-        *(
-            pa.repeat(pa.scalar(value, field.type), size)
-            for value, field in zip(lineage, LINEAGE_FIELDS, strict=True)
-        ),
+        *(pa.repeat(pa.scalar(value, field.type), size) for value, field in zip(lineage, LINEAGE_FIELDS, strict=True)),
     ]
     return pa.record_batch(columns, schema=SCHEMA)
 

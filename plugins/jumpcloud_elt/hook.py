@@ -172,9 +172,7 @@ class JumpCloudHook(HttpHook):
 
     # ---- one request -------------------------------------------------------------------------------------
 
-    def get(
-        self, path: str, params: Mapping[str, Any] | None = None, *, organization_id: str | None = None
-    ) -> Answer:
+    def get(self, path: str, params: Mapping[str, Any] | None = None, *, organization_id: str | None = None) -> Answer:
         """GET a console route such as ``/api/systemusers``; `path` begins with ``/api``.
 
         `organization_id` becomes `x-org-id`, except on the routes that refuse it.
@@ -262,9 +260,7 @@ class JumpCloudHook(HttpHook):
             return max(asked or 0.0, min(jittered(state), settings.retry_wait_max_seconds))
 
         def is_worth_it(error: BaseException) -> bool:
-            return (
-                isinstance(error, TransientError) and (error.retry_after or 0) <= settings.retry_wait_max_seconds
-            )
+            return isinstance(error, TransientError) and (error.retry_after or 0) <= settings.retry_wait_max_seconds
 
         def note(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
@@ -323,8 +319,9 @@ class JumpCloudHook(HttpHook):
             # Never to be taken for "the role may not read this": it is the credentials that are refused.
             detail = _detail(response)
             raise CredentialError(
-                f"{what}: {response.status_code} {detail}. Connection {self.jumpcloud_conn_id!r}: check the client "
-                "id and the client secret, that the secret has not expired, and that the service account has a role.",
+                f"{what}: {response.status_code} {detail}. Connection {self.jumpcloud_conn_id!r}: check the "
+                "client id and the client secret, that the secret has not expired, and that the service account "
+                "has a role.",
                 status=response.status_code,
                 detail=detail,
             )
@@ -385,9 +382,7 @@ def _raise_for_status(response: requests.Response, what: str, connection_id: str
             detail=detail,
         )
     if status == 402:
-        raise NotEnabledError(
-            f"{told}. The organization's plan does not include it.", status=status, detail=detail
-        )
+        raise NotEnabledError(f"{told}. The organization's plan does not include it.", status=status, detail=detail)
     if status == 403:
         raise PermissionDeniedError(
             f"{told}. Connection {connection_id!r}: the role of the key's administrator does not allow it, or "

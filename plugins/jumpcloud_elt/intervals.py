@@ -31,8 +31,7 @@ def read_cron(schedule: str, option: str) -> str | None:
         croniter(cron)
     except (CroniterBadCronError, ValueError) as error:
         raise ConfigurationError(
-            f"[jumpcloud_elt] {option}: {schedule!r} given; allowed: a cron expression, "
-            f"{', '.join(PRESETS)}, or none"
+            f"[jumpcloud_elt] {option}: {schedule!r} given; allowed: a cron expression, {', '.join(PRESETS)}, or none"
         ) from error
     return cron
 

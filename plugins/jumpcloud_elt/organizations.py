@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from jumpcloud_elt.errors import (
     ConfigurationError,
@@ -18,6 +18,7 @@ from jumpcloud_elt.errors import (
 )
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.pagination import Row
+from jumpcloud_elt.providers import find_provider_id
 from jumpcloud_elt.settings import Settings
 from jumpcloud_elt.streams import ORGANIZATIONS, read_until_whole, row_id
 
@@ -29,6 +30,7 @@ class Organization(TypedDict):
 
     `error` says why it cannot be synced, where that is known before anything is asked of it: an id that the
     connection names and the key does not see, or (then without `organization_id`) a connection that fails.
+    `provider_id` is there where the key belongs to a provider of several organizations.
     """
 
     connection_id: str
@@ -36,6 +38,7 @@ class Organization(TypedDict):
     organization_name: str
     payload: Row
     error: str | None
+    provider_id: NotRequired[str]
 
 
 def list_organizations(settings: Settings, only: Sequence[str] = ()) -> list[Organization]:
@@ -70,9 +73,7 @@ def list_organizations(settings: Settings, only: Sequence[str] = ()) -> list[Org
         if one not in found
     ]
     if not organizations and failed and not only:
-        raise ConfigurationError(
-            "No organization can be synced.\n" + "\n".join(str(one["error"]) for one in failed)
-        )
+        raise ConfigurationError("No organization can be synced.\n" + "\n".join(str(one["error"]) for one in failed))
     if not organizations and not failed:
         raise ConfigurationError(
             f"The connections {', '.join(settings.connections)} see no organization. Check the connection's "
@@ -91,6 +92,7 @@ def _list_of_connection(connection_id: str, settings: Settings) -> list[Organiza
                 raise
             # A key that may not list organizations can still read those that the connection names.
             rows = {one: {"id": one} for one in account.organization_ids}
+        provider_id = find_provider_id(hook) if len(rows) > 1 else None
     wanted = account.organization_ids or tuple(rows)
     organizations = []
     for organization_id in wanted:
@@ -104,15 +106,16 @@ def _list_of_connection(connection_id: str, settings: Settings) -> list[Organiza
             )
             organizations.append(_failure(connection_id, organization_id, organization_id, error))
             continue
-        organizations.append(
-            Organization(
-                connection_id=connection_id,
-                organization_id=organization_id,
-                organization_name=str(row.get("displayName") or organization_id),
-                payload=row,
-                error=None,
-            )
+        organization = Organization(
+            connection_id=connection_id,
+            organization_id=organization_id,
+            organization_name=str(row.get("displayName") or organization_id),
+            payload=row,
+            error=None,
         )
+        if provider_id is not None:
+            organization["provider_id"] = provider_id
+        organizations.append(organization)
     return organizations
 
 

@@ -81,9 +81,7 @@ CONFIG = {
                 "120",
             ),
             "duckdb_memory_limit": _option("DuckDB's memory_limit while it builds the warehouse.", "2GB"),
-            "duckdb_threads": _option(
-                "DuckDB's threads while it builds the warehouse; 0 means one per core.", "0"
-            ),
+            "duckdb_threads": _option("DuckDB's threads while it builds the warehouse; 0 means one per core.", "0"),
         },
     }
 }

@@ -70,9 +70,7 @@ class Stream:
 ORGANIZATIONS = Stream("organizations", "/api/organizations", ("organization_id",), iter_v1_pages)
 SYSTEMUSERS = Stream("systemusers", "/api/systemusers", ("user_id",), iter_v1_pages)
 ADMINISTRATORS = Stream("administrators", "/api/users", ("administrator_id",), iter_v1_pages)
-APPLICATIONS = Stream(
-    "applications", "/api/applications", ("application_id",), iter_v1_pages, APPLICATION_SECRET_NAMES
-)
+APPLICATIONS = Stream("applications", "/api/applications", ("application_id",), iter_v1_pages, APPLICATION_SECRET_NAMES)
 # An envelope as in V1, on a V2 route that is not known to take V1's sort.
 ROLES = Stream("roles", "/api/v2/roles", ("role_id",), iter_v1_pages, variants=({"sort": None},), is_optional=True)
 USERGROUPS = Stream("usergroups", "/api/v2/usergroups", ("group_id",), iter_v2_pages)
@@ -161,6 +159,18 @@ def read_listing(
         received=sum(received for _, received, _ in results),
         api_total=None if None in totals else sum(total for total in totals if total is not None),
     )
+
+
+def add_rows(
+    listing: Listing, stream: Stream, rows: Sequence[Row], connection_id: str, extracted_at: datetime
+) -> Listing:
+    """`listing` with rows of another route, where it does not have them."""
+    keys = set(listing.table[stream.keys[0]].to_pylist())
+    new: dict[Keys, str] = {
+        (row_id(row),): encode_payload(row, stream.secret_names) for row in rows if row_id(row) not in keys
+    }
+    table = pa.concat_tables([listing.table, _as_table(stream, new, connection_id, extracted_at)])
+    return Listing(table, listing.received, listing.api_total)
 
 
 def _as_table(stream: Stream, rows: Mapping[Keys, str], connection_id: str, extracted_at: datetime) -> pa.Table:

@@ -187,9 +187,7 @@ def _probe(organization: Organization, settings: Settings) -> ProbedOrganization
     end = datetime.now(UTC)
     with JumpCloudHook(organization["connection_id"], settings) as hook:
         try:
-            hook.count_events(
-                str(organization["organization_id"]), settings.usage_services, end - PROBED_RANGE, end
-            )
+            hook.count_events(str(organization["organization_id"]), settings.usage_services, end - PROBED_RANGE, end)
         except (NotEnabledError, PermissionDeniedError) as error:
             probed["unavailable"], probed["error"] = _why_unavailable(hook, organization, error)
         except JumpCloudError as error:

@@ -175,9 +175,7 @@ def _open_checkpoint(connection: duckdb.DuckDBPyConnection, settings: Settings) 
     """Make the state that was landed before snapshots were pruned readable as checkpoint_<table>."""
     checkpoint = latest_checkpoint(settings.landing)
     for table in STATE_TABLES:
-        rows = (
-            f"read_parquet({_quote(checkpoint / f'{table}.parquet')})" if checkpoint else f"state.{table} limit 0"
-        )
+        rows = f"read_parquet({_quote(checkpoint / f'{table}.parquet')})" if checkpoint else f"state.{table} limit 0"
         connection.execute(f"create temp view checkpoint_{table} as select * from {rows}")
 
 
@@ -204,8 +202,7 @@ def _fold_snapshots(connection: duckdb.DuckDBPyConnection, settings: Settings) -
         for name, table in FOLDED.items():
             _make(connection, f"intermediate/{name}", f"create or replace temp table {name}")
             connection.execute(
-                f"delete from state.{table} "
-                "where organization_id in (select organization_id from stg_organizations)"
+                f"delete from state.{table} where organization_id in (select organization_id from stg_organizations)"
             )
             connection.execute(f"insert into state.{table} by name select * from {name}")
         connection.execute("insert into state.snapshots by name select * from stg_organizations")

@@ -38,8 +38,7 @@ def _events() -> list[dict[str, Any]]:
     ties = [_event(n, f"2026-02-10T10:00:00.{n // 30}{n % 30:02d}Z"[:-4] + f"0{n // 30}Z") for n in range(60)]
     ties[1]["timestamp"] = ties[0]["timestamp"].removesuffix("Z") + "0001Z"
     digits = [
-        _event(100 + n, f"2026-02-11T10:{n:02d}:00" + (f".{'123456789'[:n]}" if n else "") + "Z")
-        for n in range(10)
+        _event(100 + n, f"2026-02-11T10:{n:02d}:00" + (f".{'123456789'[:n]}" if n else "") + "Z") for n in range(10)
     ]
     login = _event(200, "2026-02-12T00:00:00Z", service="directory", event_type="user_login_attempt")
     pam = _event(201, "2026-02-12T00:00:01Z", service="access_management", event_type="access_management_x")
@@ -61,9 +60,7 @@ def small_world() -> dict[str, Any]:
         "id": ALPHA,
         "displayName": "Alpha",
         "users": users,
-        "administrators": [
-            {"_id": oid("2", n), "email": f"a{n}@x.example", "organization": None} for n in range(3)
-        ],
+        "administrators": [{"_id": oid("2", n), "email": f"a{n}@x.example", "organization": None} for n in range(3)],
         "applications": [
             {"_id": oid("3", n), "name": name, "organization": ALPHA, "active": n != 1}
             for n, name in enumerate(["zoom", "aws", "aws"])
@@ -112,9 +109,7 @@ class Api:
     def get(self, path: str, **others: Any) -> requests.Response:
         return self.call("GET", path, **others)
 
-    def events(
-        self, route: str = "", *, key: str = "single", org: str | None = None, **body: Any
-    ) -> requests.Response:
+    def events(self, route: str = "", *, key: str = "single", org: str | None = None, **body: Any) -> requests.Response:
         query = {"service": ["all"], "start_time": "2026-01-01T00:00:00Z"} | body
         return self.call("POST", EVENTS + route, key=key, org=org, json=query)
 
