@@ -75,6 +75,8 @@ def pandas_normalize(pages: list[Path], folder: Path) -> None:
 
 def package(pages: list[Path], folder: Path) -> None:
     """The package's own `decode_page` and writer: declared key columns, the payload as received, secrets cut."""
+    import pandas  # noqa: F401, PLC0415 - pyarrow imports it with its first array
+
     from jumpcloud_elt.events import decode_page, open_writer  # noqa: PLC0415
 
     def work() -> tuple[int, int]:
@@ -134,6 +136,8 @@ def land(url: str, folder: Path) -> None:
         "AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT": str(folder),
         "AIRFLOW_CONN_JUMPCLOUD_DEFAULT": json.dumps({"conn_type": "jumpcloud", "host": url, "password": API_KEY}),
     }
+    import pandas  # noqa: F401, PLC0415 - pyarrow imports it with its first array
+
     from jumpcloud_elt.events import land_unit  # noqa: PLC0415
     from jumpcloud_elt.hook import JumpCloudHook  # noqa: PLC0415
     from jumpcloud_elt.organizations import Organization  # noqa: PLC0415

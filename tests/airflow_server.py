@@ -50,7 +50,7 @@ class RanTask:
 
 @dataclass(frozen=True)
 class EndedRun:
-    """A Dag run at its end. Mapped task instances are named ``task_id[organization name]``; times are naive UTC."""
+    """A Dag run at its end. Mapped task instances are named ``task_id[organization name]``; times: naive UTC."""
 
     dag_id: str
     run_id: str

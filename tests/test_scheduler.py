@@ -293,6 +293,7 @@ def test_the_warehouse_is_built_from_the_good_data_of_a_failed_run(mixed: Scenar
         (ALPHA, "available", "ok"),
         (BRAVO, "unavailable", "ok"),
         (CHARLIE, "unknown", "ok"),
+        (DELTA, "unknown", "failed"),
     ]
     users = "select organization_id, username, usage_state, last_used_at from users where account_type = 'user'"
     noon = _last_day_before(mixed.runs[USAGE])[0] + DAY / 2

@@ -126,3 +126,26 @@ def test_a_failing_connection_does_not_hold_up_the_others(
     assert len(query(warehouse, "from organizations where sync_status = 'ok'")) == 3
     (row,) = query(warehouse, "from sync_log where outcome = 'failed'")
     assert (row["organization_id"], row["connection_id"]) == (None, "jc_dead")
+
+
+def test_administrators_are_asked_without_the_organization_where_the_route_refuses_it(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    mine, others = organization(1, IDS[0]), organization(1, IDS[1])
+    mine["administrators"] = [
+        {"_id": "2" * 24, "email": "mine@x.io", "organization": IDS[0]},
+        {"_id": "3" * 24, "email": "whose@x.io", "organization": None},
+    ]
+    others["administrators"] = [{"_id": "4" * 24, "email": "other@x.io", "organization": IDS[1]}]
+    keys = [{"key": "sandbox-key", "organizations": IDS[:2]}]
+    sandbox.set_world({"organizations": [mine, others], "keys": keys, "admins_refuse_org_header": True})
+    assert run_directory("directory") == []
+    rows = query(
+        run_warehouse("w"),
+        "select organization_id, email from users where account_type = 'admin' order by all",
+    )
+    assert [(row["organization_id"], row["email"]) for row in rows] == [
+        (IDS[0], "mine@x.io"),
+        (IDS[0], "whose@x.io"),
+        (IDS[1], "other@x.io"),
+    ]

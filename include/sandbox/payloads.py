@@ -15,6 +15,7 @@ from sandbox.world import Json
 
 SECRET = "SANDBOX-SECRET-"
 DAY = 86_400 * SECOND
+DRAWN_UP = 20_600 * DAY  # 27 May 2026
 
 
 class Maker:
@@ -31,8 +32,11 @@ class Maker:
         return f"{at_ns // SECOND:08x}{self.random.getrandbits(40):010x}{self._serial:06x}"
 
     def days_ago(self, low: float, high: float) -> int:
-        """A moment between `high` and `low` days before now, on a whole millisecond."""
-        ns = self.now_ns - int(self.random.uniform(low, high) * DAY)
+        """A moment between `high` and `low` days before the directory was drawn up, on a whole millisecond.
+
+        Not before now: people keep their ids from one day's demo to the next.
+        """
+        ns = DRAWN_UP - int(self.random.uniform(low, high) * DAY)
         return ns - ns % 1_000_000
 
 

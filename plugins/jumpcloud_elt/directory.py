@@ -59,7 +59,7 @@ def land_directory(
         )
         if stream is ADMINISTRATORS and "provider_id" in organization:
             linked = read_provider_administrators(hook, organization["provider_id"], organization_id)
-            listing = add_rows(listing, stream, linked, hook.jumpcloud_conn_id, extracted_at)
+            listing = add_rows(listing, stream, linked, hook, extracted_at)
         parents[stream.name] = listing.table[stream.keys[0]].to_pylist()
         outcome = _outcome(organization, settings, stream, snapshot_at)
         outcome.rows, outcome.received, outcome.api_total = (

@@ -64,6 +64,11 @@ CONFIG = {
                 "directory,sso",
                 "directory,sso,radius",
             ),
+            "land_personal_fields": _option(
+                "false: personal fields that no mart needs (addresses, phone numbers, custom attributes, IP addresses "
+                "and the like) are cut out before anything is landed. What has landed before stays.",
+                "true",
+            ),
             "request_threads": _option("How many requests one organization's task makes at a time.", "8"),
             "drift_share": _option(
                 "A snapshot whose users have dropped by more than this share since the last accepted one is held.",

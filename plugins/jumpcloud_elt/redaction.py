@@ -1,13 +1,14 @@
 """Secrets are cut out of payloads here, before anything is written: keys, tokens, passwords, certificates.
 
 Works on names, not on values: a field is secret by what it is called, in whatever spelling, at any depth. The
-one exception is `auth_methods`, where `password` names a method and holds whether it succeeded.
+one exception is `auth_methods`, where `password` names a method and holds whether it succeeded. Where
+`[jumpcloud_elt] land_personal_fields` is false, personal fields that no mart needs go the same way.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -46,6 +47,40 @@ SECRET_NAMES = frozenset(
 APPLICATION_SECRET_NAMES = SECRET_NAMES | {"config", "databaseattributes"}
 # An event can be about anything, an application included.
 EVENT_SECRET_NAMES = APPLICATION_SECRET_NAMES
+
+# What no mart needs of a person. The names, e-mail, user name, department, job title, manager, company, cost center
+# and employee type of users and administrators stay.
+PERSONAL_NAMES = frozenset(
+    {
+        "addresses",
+        "alternateemail",
+        "attributes",
+        "description",
+        "employeeidentifier",
+        "externaldn",
+        "location",
+        "managedappleid",
+        "middlename",
+        "phonenumber",
+        "phonenumbers",
+        "recoveryemail",
+        "relationships",
+        "systemusername",
+        "userstimezone",
+    }
+)
+# And of events: from where and with what somebody came. `system` is the device, with its name.
+PERSONAL_EVENT_NAMES = PERSONAL_NAMES | {
+    "clientip",
+    "geoip",
+    "hostname",
+    "ipaddress",
+    "recipientemail",
+    "sourceip",
+    "srcip",
+    "system",
+    "useragent",
+}
 
 _ENDINGS = tuple(SECRET_NAMES)
 _METHODS = "auth_methods"
@@ -96,22 +131,31 @@ def _remove_from_methods(methods: Any, names: frozenset[str]) -> Any:
     }
 
 
-def remove_event_secrets(payloads: pa.StringArray) -> pa.StringArray:
-    """Return events (one JSON text each) without secrets; the very bytes received where an event has none."""
-    # As bytes: in text, RE2 takes the Kelvin sign for a k and the long s for an s, which the rule strips.
-    received = payloads.cast(pa.binary())
-    suspects = pc.indices_nonzero(pc.match_substring_regex(received, _SUSPECT))
-    others = pc.replace_substring_regex(received.take(suspects), _HARMLESS, "null")
-    suspects = suspects.filter(pc.match_substring_regex(others, _SUSPECT)).to_pylist()
+def remove_event_secrets(payloads: pa.StringArray, names: frozenset[str] = EVENT_SECRET_NAMES) -> pa.StringArray:
+    """Return events (one JSON text each) without secrets; the very bytes received where an event has none.
+
+    `names` may name more than the secrets: then every event is looked into.
+    """
+    suspects = _suspects(payloads) if names is EVENT_SECRET_NAMES else range(len(payloads))
     if not suspects:
         return payloads
     texts = payloads.to_pylist()
     for index in suspects:
         event = _decode(texts[index])
-        cleaned = remove_secrets(event, EVENT_SECRET_NAMES)
+        cleaned = remove_secrets(event, names)
         if cleaned != event:
             texts[index] = _encode(cleaned).decode()
     return pa.array(texts, pa.string())
+
+
+def _suspects(payloads: pa.StringArray) -> Sequence[int]:
+    """The positions of the few events that may hold a secret."""
+    # As bytes: in text, RE2 takes the Kelvin sign for a k and the long s for an s, which the rule strips.
+    received = payloads.cast(pa.binary())
+    suspects = pc.indices_nonzero(pc.match_substring_regex(received, _SUSPECT))
+    others = pc.replace_substring_regex(received.take(suspects), _HARMLESS, "null")
+    positions: list[int] = suspects.filter(pc.match_substring_regex(others, _SUSPECT)).to_pylist()
+    return positions
 
 
 def _is_secret(name: str, value: Any, names: frozenset[str]) -> bool:

@@ -29,6 +29,7 @@ class Settings:
     directory_schedule: str
     usage_schedule: str
     usage_services: tuple[str, ...]
+    land_personal_fields: bool
     request_threads: int
     drift_share: float
     drift_users: int
@@ -63,6 +64,7 @@ def read_settings() -> Settings:
         directory_schedule=_text("directory_schedule"),
         usage_schedule=_text("usage_schedule"),
         usage_services=_names("usage_services", problems),
+        land_personal_fields=_flag("land_personal_fields", problems),
         request_threads=int(_number("request_threads", problems, lowest=1, highest=64)),
         drift_share=_number("drift_share", problems, lowest=0, highest=1),
         drift_users=int(_number("drift_users", problems, lowest=0, highest=10**9)),
@@ -94,6 +96,13 @@ def _names(option: str, problems: list[str], *, may_be_empty: bool = False) -> t
     if not names and not may_be_empty:
         problems.append(f"{option}: {given!r} given; allowed: at least one name, comma-separated")
     return names
+
+
+def _flag(option: str, problems: list[str]) -> bool:
+    given = _text(option)
+    if given.lower() not in ("true", "false"):
+        problems.append(f"{option}: {given!r} given; allowed: true or false")
+    return given.lower() == "true"
 
 
 def _number(option: str, problems: list[str], *, lowest: float, highest: float) -> float:

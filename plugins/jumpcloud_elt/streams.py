@@ -25,7 +25,8 @@ from jumpcloud_elt.errors import (
 )
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.pagination import Answer, Fetch, Page, Row, iter_v1_pages, iter_v2_pages
-from jumpcloud_elt.redaction import APPLICATION_SECRET_NAMES, SECRET_NAMES, encode_payload
+from jumpcloud_elt.redaction import APPLICATION_SECRET_NAMES, PERSONAL_NAMES, SECRET_NAMES, encode_payload
+from jumpcloud_elt.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class Stream:
     `keys` are the landed names of what identifies a row. A stream with a `parent` has a list of its own, or one
     for each of `variants` (query parameters), for every object of the parent stream; `{parent}` stands for that
     object's id in `path`, and `keys` begins with it. Where `is_optional`, a key that may not read the stream
-    lands it empty.
+    lands it empty. `personal_names` are cut out like secrets where personal fields are not to be landed.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Stream:
     keys: tuple[str, ...]
     iter_pages: Callable[[Fetch, Mapping[str, Any] | None], Iterator[Page]]
     secret_names: frozenset[str] = SECRET_NAMES
+    personal_names: frozenset[str] = frozenset()
     parent: str | None = None
     variants: tuple[Mapping[str, str | None], ...] = ({},)
     is_optional: bool = False
@@ -66,10 +68,16 @@ class Stream:
         keys = [pa.field(key, pa.string()) for key in self.keys]
         return pa.schema([*keys, pa.field("payload", pa.string()), *LINEAGE_FIELDS])
 
+    def names_to_cut(self, settings: Settings) -> frozenset[str]:
+        """The fields of a row that do not reach landing."""
+        return self.secret_names if settings.land_personal_fields else self.secret_names | self.personal_names
+
 
 ORGANIZATIONS = Stream("organizations", "/api/organizations", ("organization_id",), iter_v1_pages)
-SYSTEMUSERS = Stream("systemusers", "/api/systemusers", ("user_id",), iter_v1_pages)
-ADMINISTRATORS = Stream("administrators", "/api/users", ("administrator_id",), iter_v1_pages)
+SYSTEMUSERS = Stream("systemusers", "/api/systemusers", ("user_id",), iter_v1_pages, personal_names=PERSONAL_NAMES)
+ADMINISTRATORS = Stream(
+    "administrators", "/api/users", ("administrator_id",), iter_v1_pages, personal_names=PERSONAL_NAMES
+)
 APPLICATIONS = Stream("applications", "/api/applications", ("application_id",), iter_v1_pages, APPLICATION_SECRET_NAMES)
 # An envelope as in V1, on a V2 route that is not known to take V1's sort.
 ROLES = Stream("roles", "/api/v2/roles", ("role_id",), iter_v1_pages, variants=({"sort": None},), is_optional=True)
@@ -162,14 +170,13 @@ def read_listing(
 
 
 def add_rows(
-    listing: Listing, stream: Stream, rows: Sequence[Row], connection_id: str, extracted_at: datetime
+    listing: Listing, stream: Stream, rows: Sequence[Row], hook: JumpCloudHook, extracted_at: datetime
 ) -> Listing:
     """`listing` with rows of another route, where it does not have them."""
     keys = set(listing.table[stream.keys[0]].to_pylist())
-    new: dict[Keys, str] = {
-        (row_id(row),): encode_payload(row, stream.secret_names) for row in rows if row_id(row) not in keys
-    }
-    table = pa.concat_tables([listing.table, _as_table(stream, new, connection_id, extracted_at)])
+    names = stream.names_to_cut(hook.settings)
+    new: dict[Keys, str] = {(row_id(row),): encode_payload(row, names) for row in rows if row_id(row) not in keys}
+    table = pa.concat_tables([listing.table, _as_table(stream, new, hook.jumpcloud_conn_id, extracted_at)])
     return Listing(table, listing.received, listing.api_total)
 
 
@@ -216,12 +223,15 @@ def _read_once(
     received: set[Keys] = set()
     payloads: dict[Keys, str] = {}
     total: int | None = None
-    for page in stream.iter_pages(_fetch(hook, stream, organization_id, parent), variant):
+    names = stream.names_to_cut(hook.settings)
+    requests = _Requests(hook, stream, organization_id, parent)
+    for page in stream.iter_pages(requests, variant):
         for row in page.rows:
             key = _row_keys(row, stream, parent)
             received.add(key)
-            if row.get("organization") in (None, "", organization_id):
-                payloads[key] = encode_payload(row, stream.secret_names)
+            # Asked without the organization, the route lists others' rows too; those name theirs.
+            if requests.is_scoped or row.get("organization") in (None, "", organization_id):
+                payloads[key] = encode_payload(row, names)
         if page.total is not None and total is not None and page.total != total:
             raise IncompleteListingError(f"the total changed from {total} to {page.total} while the list was read")
         total = page.total
@@ -230,24 +240,26 @@ def _read_once(
     return payloads, len(received), total
 
 
-def _fetch(hook: JumpCloudHook, stream: Stream, organization_id: str, parent: str | None) -> Fetch:
-    """One request of `stream`, for the paginator."""
-    path = stream.path.format(parent=parent)
-    header: str | None = organization_id
+class _Requests:
+    """The requests of one list, for the paginator. `is_scoped` is False once they no longer name the organization."""
 
-    def fetch(params: Mapping[str, Any]) -> Answer:
-        nonlocal header
-        try:
-            return hook.get(path, params, organization_id=header)
-        except OrganizationHeaderError as error:
-            # Official clients disagree on whether the administrators' route takes `x-org-id`: it says so itself.
-            # Asked without, it may list other organizations' administrators too; those name theirs.
-            if error.status != 403 or header is None or stream is not ADMINISTRATORS:
-                raise
-            header = None
-            return hook.get(path, params)
+    def __init__(self, hook: JumpCloudHook, stream: Stream, organization_id: str, parent: str | None) -> None:
+        self.is_scoped = True
+        self._hook = hook
+        self._path = stream.path.format(parent=parent)
+        self._organization_id = organization_id
+        self._may_be_asked_without = stream is ADMINISTRATORS
 
-    return fetch
+    def __call__(self, params: Mapping[str, Any]) -> Answer:
+        if self.is_scoped:
+            try:
+                return self._hook.get(self._path, params, organization_id=self._organization_id)
+            except OrganizationHeaderError as error:
+                # Official clients disagree on whether the administrators' route takes `x-org-id`: it says so itself.
+                if error.status != 403 or not self._may_be_asked_without:
+                    raise
+                self.is_scoped = False
+        return self._hook.get(self._path, params)
 
 
 def _row_keys(row: Row, stream: Stream, parent: str | None) -> Keys:
