@@ -4,7 +4,8 @@
 
 Part A decodes and writes pages that lie in files: events of a kilobyte, 10,000 a page. Part B is `land_unit` over
 HTTP against the sandbox, whose process does not count. Everything runs in the same session, a process each, on one
-core each; read the ratios, for the absolute numbers are the machine's.
+core each; read the ratios, for the absolute numbers are the machine's. Ratios are of events per CPU second: wall time
+also says what else the machine was doing.
 """
 
 from __future__ import annotations
@@ -155,8 +156,9 @@ def land(url: str, folder: Path) -> None:
     def work() -> tuple[int, int]:
         with JumpCloudHook("jumpcloud_default", settings) as hook:
             outcome = land_unit(hook, organization, DAY, settings)
+        assert outcome.rows is not None
         assert outcome.received == outcome.api_total == outcome.rows
-        return int(outcome.received), _size(folder)
+        return outcome.rows, _size(folder)
 
     report(work)
 
@@ -198,7 +200,7 @@ def compare_decoding(count: int, runs: int, environment: dict[str, str]) -> str:
     rows = [
         [
             name,
-            f"{one.events_per_second / ours.events_per_second:.2f}",
+            f"{one.events_per_cpu_second / ours.events_per_cpu_second:.2f}",
             *_numbers(one, measured),
             f"{one.bytes_written / one.events:.0f}" if one.bytes_written else "",
         ]
@@ -222,22 +224,22 @@ def compare_sizes(counts: Iterable[int], runs: int, environment: dict[str, str])
     rows = [
         [
             f"{count:,} events",
-            f"{one.events_per_second / few.events_per_second:.2f}",
+            f"{one.events_per_cpu_second / few.events_per_cpu_second:.2f}",
             *_numbers(one, measured),
-            f"{one.events_per_cpu_second:,.0f}",
         ]
         for count, measured, one in ((count, measured, median(measured)) for count, measured in usages.items())
     ]
-    return table(["B: one unit end to end, server excluded", "ratio", *_NUMBERS, "events/CPU s"], rows)
+    return table(["B: one unit end to end, server excluded", "ratio", *_NUMBERS], rows)
 
 
-_NUMBERS = ("events/s", "noise", "CPU s", "MB at start", "peak MB")
+_NUMBERS = ("events/CPU s", "noise", "events/s", "CPU s", "MB at start", "peak MB")
 
 
 def _numbers(one: Usage, measured: list[Usage]) -> list[str]:
     return [
-        f"{one.events_per_second:,.0f}",
+        f"{one.events_per_cpu_second:,.0f}",
         spread(measured),
+        f"{one.events_per_second:,.0f}",
         f"{one.cpu_seconds:.1f}",
         f"{one.start_mb:.0f}",
         f"{one.peak_mb:.0f}",

@@ -88,7 +88,7 @@ def median(usages: Sequence[Usage]) -> Usage:
 
 def spread(usages: Sequence[Usage]) -> str:
     """How far apart the runs were, as a share of their median."""
-    speeds = [usage.events_per_second for usage in usages]
+    speeds = [usage.events_per_cpu_second for usage in usages]
     return f"±{(max(speeds) - min(speeds)) / 2 / statistics.median(speeds):.0%}"
 
 

@@ -34,7 +34,11 @@ SCHEMA_VERSION = 1
 # DuckDB 1.2 and later clients can open it; 2.0's default cannot be opened by any 1.x client.
 STORAGE_VERSION = "v1.2.0"
 SNAPSHOT_STREAMS = (ORGANIZATIONS.name, *(stream.name for stream in DIRECTORY_STREAMS))
-HIVE = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true, filename = true"
+# Typed here, and not cast later: only so a filter by date keeps files of other days closed.
+UNITS = (
+    "hive_partitioning = true, hive_types = {'organization_id': varchar, 'date': date}, "
+    "union_by_name = true, filename = true, file_row_number = true"
+)
 
 STAGING_OF_A_ROUND = (
     "stg_organizations",
@@ -219,16 +223,18 @@ def _read_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
         everything = _quote(settings.landing / EVENTS / "*" / "*" / "*.parquet")
         excluded = ", ".join(_quote(one) for one in settings.exclude)
         connection.execute(
-            f"create view state.landed_events as select * from read_parquet({everything}, {HIVE})"
+            f"create view state.landed_events as select * from read_parquet({everything}, {UNITS})"
             + (f" where organization_id not in ({excluded})" if excluded else "")
         )
         _set_files(connection, "events", [settings.landing / path for (path,) in units])
         connection.execute(
-            f"create temp view landed_units as select * from read_parquet(getvariable('events_files'), {HIVE})"
+            f"create temp view landed_units as select * from read_parquet(getvariable('events_files'), {UNITS})"
         )
         _count_rows(connection, settings, "landed_units")
     else:
-        partitions = pa.schema([("organization_id", pa.string()), ("date", pa.string())])
+        partitions = pa.schema(
+            [("organization_id", pa.string()), ("date", pa.date32()), ("file_row_number", pa.int64())]
+        )
         empty = pa.unify_schemas([EVENTS_SCHEMA, partitions]).empty_table()  # noqa: F841, read by name
         connection.execute("create table state.landed_events as select * from empty")
         connection.execute("create temp view landed_units as select * from state.landed_events")

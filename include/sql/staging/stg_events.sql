@@ -20,14 +20,14 @@ latest as (
     qualify
         row_number() over (
             partition by organization_id, event_id
-            order by _extracted_at desc, _interval_start desc, _interval_end desc, payload desc
+            order by _extracted_at desc, _interval_start desc, _interval_end desc, file_row_number desc
         ) = 1
 ),
 
 renamed as (
     select
         organization_id,
-        cast(date as date) as date,
+        date,
         event_id,
         event_type,
         event_at,
