@@ -30,6 +30,7 @@ START_SECONDS = 180.0
 RUN_SECONDS = 120.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.25
+BACKFILL_ATTEMPTS = 5
 FINISHED = ("success", "failed")
 
 Json = dict[str, Any]
@@ -181,7 +182,14 @@ class AirflowServer:
     def backfill(self, dag_id: str, start: datetime, end: datetime, *options: str) -> list[str]:
         """Backfill on the command line and wait for the end; returns the ids of the runs, oldest first."""
         dates = ("--from-date", start.isoformat(), "--to-date", end.isoformat())
-        self.cli("backfill", "create", "--dag-id", dag_id, *dates, *options)
+        for attempt in range(BACKFILL_ATTEMPTS):
+            try:
+                self.cli("backfill", "create", "--dag-id", dag_id, *dates, *options)
+                break
+            except ServerError as error:
+                # Somebody wrote to SQLite in between; Airflow takes its half-made backfill back.
+                if "database is locked" not in str(error) or attempt + 1 == BACKFILL_ATTEMPTS:
+                    raise
         latest = self.get("backfills", dag_id=dag_id, order_by="-id", limit=1)["backfills"][0]["id"]
 
         def is_complete() -> bool:

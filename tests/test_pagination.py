@@ -33,6 +33,7 @@ class Server:
 
     def __call__(self, params: Mapping[str, Any]) -> Answer:
         self.asked.append(dict(params))
+        assert len(self.asked) < 1000, "paging does not end"
         offset = params["offset" if self.style == "saas" else "skip"]
         page = self.rows[offset : offset + min(params["limit"], self.clamp)]
         total = len(self.rows) if self.total is None else self.total
@@ -240,6 +241,7 @@ class Insights:
 
     def __call__(self, body: Mapping[str, Any]) -> Answer:
         self.asked.append(dict(body))
+        assert len(self.asked) < 1000, "paging does not end"
         first = int(body["search_after"][1]) + 1 if "search_after" in body else 0
         limit = min(body["limit"], self.clamp)
         page = self.events[first : first + limit]

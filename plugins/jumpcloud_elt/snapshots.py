@@ -79,7 +79,7 @@ def decide(settings: Settings, organization_id: str, users: int, accepted_by: st
 
 def write_stream(path: Path, table: pa.Table, metadata: dict[str, object], previous: Path | None) -> None:
     """Write one stream of a snapshot; where `previous` holds the same rows, link to it instead."""
-    fingerprint = _fingerprint(table)
+    fingerprint = fingerprint_of(table)
     if previous is not None and previous.exists() and read_metadata(previous).get("fingerprint") == fingerprint:
         # A file system without hard links gets a whole file.
         with contextlib.suppress(OSError), temporary_beside(path) as temporary:
@@ -89,7 +89,7 @@ def write_stream(path: Path, table: pa.Table, metadata: dict[str, object], previ
     write_table(path, table, {**metadata, "fingerprint": fingerprint})
 
 
-def _fingerprint(table: pa.Table) -> str:
+def fingerprint_of(table: pa.Table) -> str:
     """A digest of the rows, but for lineage: equal for equal rows, in whatever order they were listed."""
     digest = hashlib.blake2b(digest_size=16)
     for name in table.column_names:
