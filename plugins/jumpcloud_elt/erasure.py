@@ -27,10 +27,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jumpcloud_elt.checkpoints import CHECKPOINTS
+from jumpcloud_elt.events import SCHEMA as EVENTS_SCHEMA
+from jumpcloud_elt.events import open_writer as open_events_writer
 from jumpcloud_elt.landing import (
     COMPRESSION_LEVEL,
     EVENTS,
-    METADATA_KEY,
     RUNS,
     encode_metadata,
     publish,
@@ -82,18 +83,20 @@ class Counts:
 def erase(landing: Path, pseudonyms: Pseudonyms, *, is_dry_run: bool) -> Counts:
     """Rewrite every landed file that holds the person; where `is_dry_run`, only count them."""
     counts = Counts()
-    done: dict[tuple[int, int], tuple[int, Path]] = {}
+    done: dict[tuple[int, ...], tuple[int, Path]] = {}
     for path in _files(landing, pseudonyms.person.organization_id):
-        inode = (path.stat().st_dev, path.stat().st_ino)
-        if inode in done:
-            rows, twin = done[inode]
+        stat = path.stat()
+        # Hard links are one file. Numbers of files are used again; not with the same size and time.
+        identity = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if identity in done:
+            rows, twin = done[identity]
             if rows and not is_dry_run:
                 with temporary_beside(path) as temporary:
                     os.link(twin, temporary)
                     publish(temporary, path)
         else:
             rows = _erase_from_file(path, path.relative_to(landing), pseudonyms, is_dry_run=is_dry_run)
-            done[inode] = (rows, path)
+            done[identity] = (rows, path)
         counts.rows += rows
         counts.files += rows > 0
     return counts
@@ -122,9 +125,7 @@ def _erase_from_file(path: Path, name: Path, pseudonyms: Pseudonyms, *, is_dry_r
     if not rows or is_dry_run:
         return rows
     with temporary_beside(path) as temporary:
-        with pq.ParquetWriter(
-            temporary, file.schema_arrow, compression="zstd", compression_level=COMPRESSION_LEVEL
-        ) as writer:
+        with _open_writer(temporary, name.parts[0], file.schema_arrow.remove_metadata()) as writer:
             for group in groups:
                 table, _ = _erase_from_table(file.read_row_groups(group), erase_row, suspect)
                 if "fingerprint" in own:
@@ -134,6 +135,12 @@ def _erase_from_file(path: Path, name: Path, pseudonyms: Pseudonyms, *, is_dry_r
             writer.add_key_value_metadata({key: metadata[key] for key in metadata if key != b"ARROW:schema"})
         publish(temporary, path)
     return rows
+
+
+def _open_writer(path: Path, stream: str, schema: pa.Schema) -> pq.ParquetWriter:
+    if stream == EVENTS and schema.equals(EVENTS_SCHEMA):
+        return open_events_writer(path)
+    return pq.ParquetWriter(path, schema, compression="zstd", compression_level=COMPRESSION_LEVEL)
 
 
 def _sorted_by_key(table: pa.Table) -> pa.Table:
@@ -182,8 +189,8 @@ def _suspect(pseudonyms: Pseudonyms) -> Callable[[pa.Table], pa.Array]:
 
 
 def _quoted(text: str) -> str:
-    # RE2 knows no escapes of letters and digits but its own; any other sign may be escaped.
-    return re.sub(r"([^\w\s]|_)", r"\\\1", text, flags=re.ASCII) if text.isascii() else re.escape(text)
+    """For RE2, which lets punctuation be escaped and nothing else."""
+    return re.sub(r"([!-/:-@\[-^`{-~])", r"\\\1", text)
 
 
 def _rule_for(name: Path, pseudonyms: Pseudonyms) -> Callable[[Row], Row]:
@@ -285,7 +292,10 @@ def _erase_event_about(event: Row, pseudonyms: Pseudonyms, *, is_about_resource:
     """An event of somebody else: what names the person goes, and what was changed about them."""
     mentioned = _replace(event, pseudonyms.in_events)
     is_about = is_about_resource or mentioned != event
-    erased = {name: _erase_object(value, pseudonyms, is_about=is_about) for name, value in event.items()}
+    erased = {
+        name: value if name in _KEPT_OF_EVENTS else _erase_object(value, pseudonyms, is_about=is_about)
+        for name, value in event.items()
+    }
     changes = event.get("changes")
     if is_about_resource and isinstance(changes, list):
         erased["changes"] = [
@@ -312,7 +322,7 @@ def _erase_object(value: Any, pseudonyms: Pseudonyms, *, is_about: bool = False)
         return _replace(kept, pseudonyms.anywhere) | named
     return {
         # Another's own names are not about the person, whatever the event is.
-        name: _replace(item, pseudonyms.anywhere)
+        pseudonyms.anywhere(name): _replace(item, pseudonyms.anywhere)
         if name in ("id", "type", "username", "email")
         else _erase_object(item, pseudonyms, is_about=is_about)
         for name, item in value.items()

@@ -1,7 +1,7 @@
 """Directory Insights events of one organization and interval, landed as one Parquet file: the hot path.
 
 A page is decoded once for its key columns and once for the raw text of each event, both in C; its bytes become the
-payload column without passing through Python objects. Memory holds one page, whatever the interval.
+payload column without passing through Python objects. Memory holds one page, and the ids of the interval to count.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def _read_unit(
 
 
 def open_writer(path: Path) -> pq.ParquetWriter:
-    """A writer of SCHEMA. Each batch becomes a row group, so memory holds one page."""
+    """A writer of SCHEMA. Each batch becomes a row group: nothing waits in memory for the next page."""
     return pq.ParquetWriter(
         path,
         SCHEMA,

@@ -239,7 +239,7 @@ class JumpCloudHook(HttpHook):
         except requests.RequestException as error:
             raise RequestError(f"{what}: {type(error).__name__}") from error
         if not response.ok or response.is_redirect:
-            _raise_for_status(response, what, self.jumpcloud_conn_id)
+            _raise_for_status(response, what, self.account)
         try:
             return Answer(_readable_json(response.content), response.headers)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -317,7 +317,7 @@ class JumpCloudHook(HttpHook):
             raise TransientError(f"{what}: {_transport_message(error)}") from error
         if response.status_code in (400, 401, 403):
             # Never to be taken for "the role may not read this": it is the credentials that are refused.
-            detail = _detail(response)
+            detail = _detail(response, account)
             raise CredentialError(
                 f"{what}: {response.status_code} {detail}. Connection {self.jumpcloud_conn_id!r}: check the "
                 "client id and the client secret, that the secret has not expired, and that the service account "
@@ -326,7 +326,7 @@ class JumpCloudHook(HttpHook):
                 detail=detail,
             )
         if response.status_code != 200:
-            _raise_for_status(response, what, self.jumpcloud_conn_id)
+            _raise_for_status(response, what, self.account)
         try:
             token = msgspec.json.decode(response.content, type=AccessToken, strict=False)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -358,8 +358,8 @@ def _rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _raise_for_status(response: requests.Response, what: str, connection_id: str) -> NoReturn:
-    status, detail = response.status_code, _detail(response)
+def _raise_for_status(response: requests.Response, what: str, account: Account) -> NoReturn:
+    status, detail, connection_id = response.status_code, _detail(response, account), account.connection_id
     told = f"{what}: {status} {detail}".rstrip()
     is_blocked = status == 403 and ("blocked" in detail.lower() or "abuse" in detail.lower())
     # JumpCloud has answered heavy traffic with "blocked"; it says nothing about what the key may do.
@@ -395,7 +395,7 @@ def _raise_for_status(response: requests.Response, what: str, connection_id: str
     raise RequestError(told, status=status, detail=detail)
 
 
-def _detail(response: requests.Response) -> str:
+def _detail(response: requests.Response, account: Account) -> str:
     """The API's own words, from any of the shapes in which it says them; never more than a line."""
     try:
         body = msgspec.json.decode(response.content)
@@ -403,10 +403,10 @@ def _detail(response: requests.Response) -> str:
         return response.reason or ""
     message = (body.get("message") or body.get("error")) if isinstance(body, dict) else None
     words = " ".join(str(message or response.reason or "").split())
-    for header in ("x-api-key", "Authorization"):
-        sent = str(response.request.headers.get(header) or "")
-        # An API may repeat what it was sent.
-        words = words.replace(sent.rpartition(" ")[2] or sent, "***") if sent else words
+    sent = str(response.request.headers.get("Authorization") or "").rpartition(" ")[2]
+    # An API may repeat what it was sent.
+    for secret in filter(None, (account.secret, sent)):
+        words = words.replace(secret, "***")
     return words[:300]
 
 

@@ -3,6 +3,7 @@
     landing/<stream>/organization_id=<id>/snapshot_at=<time>/<stream>.parquet
     landing/directory_insights_events/organization_id=<id>/date=<day>/<start>_<end>.parquet
     landing/_runs/<dag id>/<run>.parquet
+    landing/_rebuild_from
 
 Knows paths, schemas of manifests and atomic writes. Does not know JumpCloud.
 """
@@ -26,6 +27,7 @@ from jumpcloud_elt.errors import LandingError
 
 EVENTS = "directory_insights_events"
 RUNS = "_runs"
+REBUILD_FROM = "_rebuild_from"
 METADATA_KEY = b"jumpcloud_elt"
 COMPRESSION_LEVEL = 3
 
@@ -107,6 +109,23 @@ def publish(temporary: Path, path: Path) -> None:
         # A rename may survive a power cut that the data before it did not.
         os.fsync(written.fileno())
     temporary.replace(path)
+
+
+def require_rebuild(landing: Path) -> None:
+    """Note that landed files have been rewritten: what was built before now is not to be built upon."""
+    path = landing / REBUILD_FROM
+    with temporary_beside(path) as temporary:
+        temporary.write_text(f"{utc_now().isoformat()}\n")
+        publish(temporary, path)
+
+
+def rebuild_from(landing: Path) -> datetime:
+    """When landed files were last rewritten; the least of times where they never were."""
+    path = landing / REBUILD_FROM
+    try:
+        return datetime.fromisoformat(path.read_text().strip()) if path.exists() else datetime(1, 1, 1)
+    except ValueError as error:
+        raise LandingError(f"{path} does not hold an ISO 8601 time, as jumpcloud_forget writes it") from error
 
 
 def run_file_name(run_id: str) -> str:

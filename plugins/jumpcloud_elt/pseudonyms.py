@@ -114,9 +114,7 @@ class Pseudonyms:
         if word == word.lower():
             return email
         bits = int.from_bytes(hmac.digest(self._key, word.encode(), "sha256"))
-        return "".join(
-            letter.upper() if bits >> position & 1 else letter for position, letter in enumerate(email)
-        )
+        return "".join(letter.upper() if bits >> position & 1 else letter for position, letter in enumerate(email))
 
     def _replace(self, pattern: re.Pattern[str] | None, text: str) -> str:
         return pattern.sub(lambda found: self.of(found.group()), text) if pattern else text

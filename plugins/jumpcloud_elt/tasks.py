@@ -15,7 +15,7 @@ from typing import Any, TypedDict, TypeVar
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from jumpcloud_elt import checkpoints, directory, events, organizations, warehouse
+from jumpcloud_elt import checkpoints, directory, events, forget, organizations, warehouse
 from jumpcloud_elt.errors import ConfigurationError, JumpCloudError, NotEnabledError, PermissionDeniedError
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.intervals import (
@@ -168,6 +168,7 @@ def check_warehouse(built: str) -> str:
 def publish_warehouse(checked: str) -> str:
     """Publish a checked warehouse; return the path of the published file."""
     settings = read_settings()
+    _or_fail(lambda: warehouse.refuse_outdated(settings, Path(checked)))
     warehouse.publish(Path(checked), settings.warehouse)
     return str(settings.warehouse)
 
@@ -178,6 +179,29 @@ def prune_snapshots() -> int:
     if not settings.snapshot_retention_days:
         raise AirflowSkipException("[jumpcloud_elt] snapshot_retention_days is 0: every snapshot is kept.")
     return _or_fail(lambda: checkpoints.prune_snapshots(settings))
+
+
+def find_person(params: dict[str, Any]) -> forget.Found:
+    """How much has landed of the person whom the params name; nobody's name is in it, nor in the log."""
+    settings = read_settings()
+    found = _or_fail(lambda: forget.find(settings, params["organization_id"].lower(), params["target"].strip()))
+    log.info("To be rewritten: %s", found)
+    return found
+
+
+def forget_person(params: dict[str, Any], run_of: dict[str, str], requested_by: str) -> forget.Found:
+    """Rewrite what has landed of that person; return how much it was. Skipped where the run is dry."""
+    if params["dry_run"]:
+        raise AirflowSkipException("dry_run is true: nothing is changed. Run it with dry_run false to forget.")
+    settings = read_settings()
+    organization_id, target = params["organization_id"].lower(), params["target"].strip()
+    return _or_fail(lambda: forget.forget(settings, organization_id, target, _run(settings, run_of), requested_by))
+
+
+def finish_forgetting(params: dict[str, Any]) -> None:
+    """Fail unless nothing of the person is left; then let go of what was kept to be able to go on."""
+    settings = read_settings()
+    _or_fail(lambda: forget.finish(settings, params["organization_id"].lower(), params["target"].strip()))
 
 
 def _probe(organization: Organization, settings: Settings) -> ProbedOrganization:

@@ -15,6 +15,7 @@ import contextlib
 import itertools
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -24,7 +25,7 @@ import jumpcloud_elt
 from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
 from jumpcloud_elt.events import SCHEMA as EVENTS_SCHEMA
-from jumpcloud_elt.landing import EVENTS, RUNS, run_file_name, snapshot_path, utc_now
+from jumpcloud_elt.landing import EVENTS, RUNS, rebuild_from, run_file_name, snapshot_path, utc_now
 from jumpcloud_elt.settings import Settings
 from jumpcloud_elt.streams import DIRECTORY_STREAMS, ORGANIZATIONS
 
@@ -99,6 +100,7 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
         raise WarehouseError(
             f"Nothing has landed under {settings.landing}: run jumpcloud_directory or jumpcloud_usage first."
         )
+    began_at = utc_now()
     target.parent.mkdir(parents=True, exist_ok=True)
     discard(target)
     try:
@@ -112,7 +114,7 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
                 _make(connection, f"marts/{name}", f"create table {name}")
             for name in VIEWS:
                 _make(connection, f"marts/{name}", f"create view {name}")
-            _describe(connection, run_id)
+            _describe(connection, run_id, began_at)
     except duckdb.Error as error:
         discard(target)
         raise WarehouseError(f"The warehouse cannot be built: {error}") from error
@@ -127,6 +129,17 @@ def check(target: Path) -> None:
             found += [f"{name}: {row}" for row in rows]
     if found:
         raise CheckFailedError("Built, but not published: the warehouse's checks found\n" + "\n".join(found))
+
+
+def refuse_outdated(settings: Settings, target: Path) -> None:
+    """Raise WarehouseError where landed files were rewritten while `target` was being built of them."""
+    with contextlib.closing(duckdb.connect(str(target), read_only=True)) as connection:
+        built_at = connection.execute("select built_at from warehouse_info").fetchall()[0][0]
+    if built_at <= rebuild_from(settings.landing):
+        discard(target)
+        raise WarehouseError(
+            "Built, but not published: landed files were rewritten meanwhile (jumpcloud_forget). Run it again."
+        )
 
 
 def publish(target: Path, warehouse: Path) -> None:
@@ -154,22 +167,24 @@ def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
         connection.execute("set threads = ?", [settings.duckdb_threads])
     connection.execute(_sql("state/macros"))
     connection.execute(_sql("state/state"))
-    _carry_state_over(connection, settings.warehouse)
+    _carry_state_over(connection, settings)
     _open_checkpoint(connection, settings)
     return connection
 
 
-def _carry_state_over(connection: duckdb.DuckDBPyConnection, published: Path) -> None:
+def _carry_state_over(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Begin with the state of the last build. Where there is none that fits, landing is folded from the start."""
+    published = settings.warehouse
     if not published.exists():
         return
     try:
         connection.execute(f"attach {_quote(published)} as published (read_only)")
-        version = connection.execute("select schema_version from published.warehouse_info").fetchone()
+        info = connection.execute("select schema_version, built_at from published.warehouse_info").fetchone()
     except duckdb.Error as error:
         log.warning("%s cannot be read (%s); everything is built from landing", published, error)
         return
-    if version == (SCHEMA_VERSION,):
+    # A state of landed files that have been rewritten since is none.
+    if info and info[0] == SCHEMA_VERSION and info[1] > rebuild_from(settings.landing):
         for table in STATE_TABLES:
             connection.execute(f"insert into state.{table} by name select * from published.state.{table}")
     connection.execute("detach published")
@@ -241,11 +256,11 @@ def _read_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
     _make(connection, "staging/stg_events", "create temp table stg_events")
 
 
-def _describe(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
+def _describe(connection: duckdb.DuckDBPyConnection, run_id: str, began_at: datetime) -> None:
     connection.execute(
         "create table warehouse_info as select ?::integer as schema_version, ? as package_version, "
         "?::timestamp as built_at, ? as run_id",
-        [SCHEMA_VERSION, jumpcloud_elt.__version__, utc_now(), run_id],
+        [SCHEMA_VERSION, jumpcloud_elt.__version__, began_at, run_id],
     )
 
 

@@ -39,10 +39,10 @@ memberships as (
     select
         members.organization_id,
         members.user_id,
-        list(groups.name order by groups.name) as groups,
+        list(user_groups.name order by user_groups.name) as groups,
     from stg_group_members as members
-    inner join stg_groups as groups using (organization_id, group_id)
-    where groups.name is not null
+    inner join stg_groups as user_groups using (organization_id, group_id)
+    where user_groups.name is not null
     group by all
 ),
 

@@ -38,20 +38,27 @@ pairs as (
         usage.usage_days_30d,
     from usage
     full join state.access as access using (organization_id, application_id, user_id)
+),
+
+known as (
+    select
+        pairs.*,
+        usage_state_of(pairs.last_used_at, organizations.usage_state) as usage_state,
+    from pairs
+    inner join accounts using (organization_id, user_id)
+    inner join int_usage_state as organizations using (organization_id)
 )
 
 select
-    pairs.organization_id,
-    pairs.application_id,
-    pairs.user_id,
-    pairs.access,
-    pairs.via_group_ids,
-    pairs.first_used_at,
-    pairs.last_used_at,
-    if(usage_state_of(pairs.last_used_at, organizations.usage_state) = 'unknown', null, coalesce(pairs.uses_30d, 0)) as uses_30d,
-    if(usage_state_of(pairs.last_used_at, organizations.usage_state) = 'unknown', null, coalesce(pairs.uses_90d, 0)) as uses_90d,
-    if(usage_state_of(pairs.last_used_at, organizations.usage_state) = 'unknown', null, coalesce(pairs.usage_days_30d, 0)) as usage_days_30d,
-    usage_state_of(pairs.last_used_at, organizations.usage_state) as usage_state,
-from pairs
-inner join accounts using (organization_id, user_id)
-inner join int_usage_state as organizations using (organization_id)
+    organization_id,
+    application_id,
+    user_id,
+    access,
+    via_group_ids,
+    first_used_at,
+    last_used_at,
+    if(usage_state = 'unknown', null, coalesce(uses_30d, 0)) as uses_30d,
+    if(usage_state = 'unknown', null, coalesce(uses_90d, 0)) as uses_90d,
+    if(usage_state = 'unknown', null, coalesce(usage_days_30d, 0)) as usage_days_30d,
+    usage_state,
+from known

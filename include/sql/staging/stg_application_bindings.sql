@@ -6,7 +6,9 @@ with
 
 source as (
     select *
-    from read_parquet(getvariable('application_associations_files'), hive_partitioning = true, hive_types_autocast = false)
+    from read_parquet(
+        getvariable('application_associations_files'), hive_partitioning = true, hive_types_autocast = false
+    )
 ),
 
 renamed as (

@@ -35,7 +35,7 @@ from
         select * exclude (valid_from) from int_account_versions
         intersect
         select * exclude (valid_from, valid_to) from int_open_accounts
-    );
+    ) as kept;
 
 update state.user_history as history
 set valid_to = rounds.snapshot_at
@@ -61,7 +61,7 @@ from
         select organization_id, application_id, user_id, access, via_group_ids
         from state.access_history
         where valid_to is null
-    );
+    ) as kept;
 
 update state.access_history as history
 set valid_to = rounds.snapshot_at

@@ -46,13 +46,20 @@ select organization_id from late
 union all
 select organization_id from left_out;
 
-delete from state.snapshots where organization_id in (select organization_id from int_outdated);
-delete from state.users where organization_id in (select organization_id from int_outdated);
-delete from state.administrators where organization_id in (select organization_id from int_outdated);
-delete from state.applications where organization_id in (select organization_id from int_outdated);
-delete from state.access where organization_id in (select organization_id from int_outdated);
-delete from state.user_history where organization_id in (select organization_id from int_outdated);
-delete from state.access_history where organization_id in (select organization_id from int_outdated);
+delete from state.snapshots
+where organization_id in (select organization_id from int_outdated);
+delete from state.users
+where organization_id in (select organization_id from int_outdated);
+delete from state.administrators
+where organization_id in (select organization_id from int_outdated);
+delete from state.applications
+where organization_id in (select organization_id from int_outdated);
+delete from state.access
+where organization_id in (select organization_id from int_outdated);
+delete from state.user_history
+where organization_id in (select organization_id from int_outdated);
+delete from state.access_history
+where organization_id in (select organization_id from int_outdated);
 
 create temp table int_restored as
 select distinct organization_id

@@ -1,6 +1,7 @@
 -- grain:  none: functions that more than one model needs
 -- inputs: two lists of role names; the first decides the spelling
 -- why:    role names are told apart in lower case, and spelt as the administrator list has them
+-- noqa: disable=LT02
 
 create or replace temp macro role_list(administrator_roles, user_roles) as
     case

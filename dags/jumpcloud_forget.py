@@ -1,0 +1,88 @@
+"""
+### JumpCloud: forget a person
+
+Erases one person of one organization from landing, histories and the warehouse, and leaves every count as it was: a
+random pseudonym stands wherever the person stood. Started by hand, with `organization_id`, `target` (the person's
+user id, user name or e-mail) and `dry_run`, which is true by default: then the run shows how much has landed of the
+person, and changes nothing.
+
+The person must be gone from JumpCloud, or the next sync would bring them back: delete the account there and run
+`jumpcloud_directory` first. Events that JumpCloud still keeps would come back if their days were loaded again.
+
+A run that was killed is finished by running it again with the same params. The last tasks build, check and publish
+the warehouse themselves instead of leaving it to `jumpcloud_warehouse`: once the run is green, neither landing nor
+the published warehouse holds the person. Pause the other Dags meanwhile; what they land of the person while this
+one runs makes it fail, to be run again.
+
+What was done is recorded in `sync_log`: when, by whom, how many rows; not of whom. Airflow itself keeps the params
+of this run: name the person by user id, or delete the run afterwards.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import Asset, Param, dag, get_current_context, task
+
+from jumpcloud_elt import tasks
+from jumpcloud_elt.forget import Found
+
+RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
+
+
+@dag(
+    schedule=None,
+    catchup=False,
+    max_active_runs=1,
+    doc_md=__doc__,
+    tags=["jumpcloud"],
+    default_args={"owner": "jumpcloud_elt", "retries": 1, "retry_delay": timedelta(seconds=30)},
+    params={
+        "organization_id": Param(
+            type="string",
+            pattern="^[0-9a-fA-F]{24}$",
+            description="The organization (id of 24 hexadecimal digits).",
+        ),
+        "target": Param(
+            type="string", minLength=1, description="The person's user id, user name or e-mail in that organization."
+        ),
+        "dry_run": Param(True, type="boolean", description="Show how much would be rewritten, and change nothing."),
+    },
+)
+def jumpcloud_forget() -> None:
+    @task
+    def find_person() -> Found:
+        """Find the person, and how much has landed of them."""
+        return tasks.find_person(get_current_context()["params"])
+
+    @task
+    def forget_person(found: Found, run_of: dict[str, str]) -> Found:
+        """Rewrite every landed file that holds the person."""
+        context = get_current_context()
+        requested_by = context["dag_run"].triggering_user_name or "somebody without a name"
+        return tasks.forget_person(context["params"], run_of, requested_by)
+
+    @task
+    def build(forgotten: Found) -> str:
+        """Compute every table of the rewritten landing, into a file beside the published one."""
+        return tasks.build_warehouse(get_current_context()["run_id"])
+
+    @task
+    def check(built: str) -> str:
+        """Hold the built tables against what must be true of them."""
+        return tasks.check_warehouse(built)
+
+    @task(outlets=[Asset("jumpcloud_warehouse")])
+    def publish(checked: str) -> str:
+        """Swap the built warehouse in."""
+        return tasks.publish_warehouse(checked)
+
+    @task
+    def finish() -> None:
+        """Make sure that nothing is left, and delete the pseudonyms' key."""
+        tasks.finish_forgetting(get_current_context()["params"])
+
+    publish(check(build(forget_person(find_person(), RUN)))) >> finish()
+
+
+jumpcloud_forget()
