@@ -308,3 +308,64 @@ def test_a_restricted_run_makes_nobody_stale(sandbox: Sandbox, settings: Setting
         {"sync_status": "ok", "directory_synced_at": FIRST},
         {"sync_status": "ok", "directory_synced_at": FIRST + DAY},
     ]
+
+
+def test_lists_are_read_beside_each_other_up_to_the_configured_number(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__REQUEST_THREADS", "3")
+    world = organization(120)
+    ids = [user["_id"] for user in world["users"]]
+    world["usergroups"] = [{"id": f"4{n:023x}", "name": f"G{n}", "type": "user_group"} for n in range(12)]
+    world["memberships"] = {group["id"]: ids[n:] for n, group in enumerate(world["usergroups"])}
+    serve(sandbox, world)
+    sandbox.set_latency(20)
+    sandbox.clear_requests()
+    assert run_directory("directory") == []
+    assert sandbox.request_log()["max_in_flight"] == 3
+    files = settings.landing.glob("usergroup_members/*/*/*.parquet")
+    rows = [row for file in files for row in pq.read_table(file, partitioning=None).to_pylist()]
+    pairs = {(row["group_id"], row["user_id"]) for row in rows}
+    assert len(rows) == len(pairs)
+    assert pairs == {(group, user) for group, members in world["memberships"].items() for user in members}
+
+
+def test_a_group_that_goes_between_its_listing_and_its_members_has_none(sandbox: Sandbox, settings: Settings) -> None:
+    world = organization(3)
+    ids = [user["_id"] for user in world["users"]]
+    world["usergroups"] = [{"id": f"4{n:023x}", "name": f"G{n}", "type": "user_group"} for n in range(2)]
+    world["memberships"] = {group["id"]: ids for group in world["usergroups"]}
+    serve(sandbox, world)
+    gone = {"path_regex": f"usergroups/4{1:023x}/members"}
+    sandbox.set_faults({"match": gone, "do": {"status": 404, "body": {"message": "Not Found"}}})
+    assert run_directory("directory") == []
+    rows = query(run_warehouse("w"), "select distinct groups from users")
+    assert rows == [{"groups": ["G0"]}]
+
+
+def test_a_role_that_only_the_list_of_roles_names_is_named(sandbox: Sandbox, settings: Settings) -> None:
+    world = organization(1)
+    world["roles"] = [
+        {"id": "5" * 24, "name": "Fleet Custodian", "description": "", "scopes": []},
+        {"id": "6" * 24, "name": "Not taken", "description": "", "scopes": []},
+    ]
+    world["administrators"] = [
+        {"_id": "2" * 24, "email": "by-id@x.io", "role": "5" * 24},
+        {"_id": "3" * 24, "email": "by-name@x.io", "role": "5" * 24, "roleName": "Help Desk"},
+        {"_id": "4" * 24, "email": "nobody@x.io", "role": "7" * 24},
+    ]
+    serve(sandbox, world)
+    assert run_directory("directory") == []
+    rows = query(run_warehouse("w"), "select email, roles from users where account_type = 'admin' order by email")
+    assert [(row["email"], row["roles"]) for row in rows] == [
+        ("by-id@x.io", ["Fleet Custodian"]),
+        ("by-name@x.io", ["Help Desk"]),
+        ("nobody@x.io", ["Unknown"]),
+    ]
+
+
+def test_a_key_that_may_not_read_the_roles_syncs_all_the_same(sandbox: Sandbox, settings: Settings) -> None:
+    serve(sandbox, organization(3))
+    sandbox.set_faults({"match": {"path_regex": "/api/v2/roles"}, "do": {"status": 403, "body": {"message": "no"}}})
+    assert run_directory("directory") == []
+    assert len(landed_users(settings)) == 3

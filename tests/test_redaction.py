@@ -22,7 +22,7 @@ from jumpcloud_elt.redaction import (
 MARK = "s3cr3t-mark"
 # As the APIs spell them, and as another version of them might.
 SPELLINGS = [
-    "apiKey", "api_key", "apikey",
+    "apiKey", "api_key", "apikey", "to\N{KELVIN SIGN}ken", "api\N{LATIN SMALL LETTER LONG S}key",
     "api_keys", "private_keys", "publicKeys", "certificate", "certificates",
     "APIKEY", "api-key", "Api Key", "x-api-key", "apiKeyHash", "api_key_hash",
     "token", "Token", "accessToken", "access_token", "refresh_token", "id_token", "apiToken", "tokens",

@@ -151,11 +151,10 @@ def mixed(begin: Begin, scheduled: Scenario) -> Scenario:
 def backfilled(begin: Begin, scheduled: Scenario) -> Scenario:
     """Five days of usage backfilled beside a directory run."""
     scenario = begin(organization(ALPHA), organization(BRAVO, "not_enabled"))
-    directory_run_id = scenario.server.trigger(DIRECTORY)
     first, last = scenario.today - 6 * DAY, scenario.today - 2 * DAY
     run_ids = scenario.server.backfill(USAGE, first, last)
-    scenario.runs = {run_id: scenario.server.end_of(USAGE, run_id) for run_id in run_ids}
-    scenario.runs[DIRECTORY] = scenario.server.end_of(DIRECTORY, directory_run_id)
+    scenario.run(DIRECTORY)
+    scenario.runs |= {run_id: scenario.server.end_of(USAGE, run_id) for run_id in run_ids}
     scenario.server.await_rest()
     return scenario
 

@@ -1,0 +1,416 @@
+"""Forgetting a person: nothing of them is left, every count stays, nobody else is touched."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from connections import API_KEY, connection_json
+from forgetting import (
+    ADMINISTRATOR,
+    EMAILS,
+    IDENTIFIERS,
+    NEIGHBOURS,
+    ORGANIZATION,
+    OTHER_ORGANIZATION,
+    SECOND_ADMINISTRATOR,
+    USER,
+    USERNAME,
+    WorldWithPerson,
+    forgotten_ids,
+    landed_rows,
+    marts_without_person,
+    traces_in_landing,
+    traces_in_warehouse,
+)
+from jumpcloud_elt import checkpoints, directory, erasure, tasks
+from jumpcloud_elt.landing import read_metadata
+from jumpcloud_elt.settings import Settings, read_settings
+from jumpcloud_elt.snapshots import fingerprint_of
+from pipeline import query, run_directory, run_usage, run_warehouse
+from sandbox.client import Sandbox
+
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+DAY = timedelta(days=1)
+STEPS = 5
+START = TODAY - STEPS * DAY
+PERSON = (USER, ADMINISTRATOR, SECOND_ADMINISTRATOR)
+
+Json = dict[str, Any]
+
+
+def land(sandbox: Sandbox, seed: int) -> None:
+    """Snapshots and events of a world in which the person is there in three of `STEPS`; and a warehouse."""
+    world = WorldWithPerson(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        for step in range(STEPS):
+            now = START + step * DAY
+            world.advance(now)
+            sandbox.set_world(world.world())
+            patch.setattr(directory, "utc_now", lambda now=now: now)
+            assert run_directory(f"directory-{step}") == []
+    assert run_usage("usage", START, TODAY) == []
+    run_warehouse("before")
+
+
+@pytest.fixture(scope="module")
+def landed(sandbox_process: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A data root with a person who is gone, landed once and never to be changed."""
+    sandbox_process.reset()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT", str(tmp_path_factory.mktemp("landed") / "data"))
+        patch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox_process.url, API_KEY))
+        land(sandbox_process, seed=3)
+        settings = read_settings()
+    content = contents(settings.data_root)
+    yield settings
+    # What the tests change are hard links of these: nothing may be written in place.
+    assert contents(settings.data_root) == content
+
+
+@pytest.fixture
+def copy(landed: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """That data root once more, for one test. Its files are hard links."""
+    shutil.copytree(landed.data_root, tmp_path / "data", copy_function=os.link)
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT", str(tmp_path / "data"))
+    return read_settings()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def params(target: str, organization_id: str = ORGANIZATION, *, dry_run: bool = False) -> Json:
+    return {"organization_id": organization_id, "target": target, "dry_run": dry_run}
+
+
+def run_forget(run_id: str, target: str, organization_id: str = ORGANIZATION) -> Json:
+    """One run of jumpcloud_forget; returns what was rewritten."""
+    given = params(target, organization_id)
+    tasks.find_person(given)
+    found = tasks.forget_person(given, {"dag_id": "jumpcloud_forget", "run_id": run_id}, "Olga Operator")
+    run_warehouse(f"{run_id}-warehouse")
+    tasks.finish_forgetting(given)
+    return dict(found)
+
+
+def assert_forgotten(settings: Settings, before: Path) -> None:
+    """Nothing is left of the person, and all else is as in the warehouse `before`."""
+    assert traces_in_landing(settings.landing) == []
+    assert traces_in_warehouse(settings.warehouse) == []
+    content = settings.warehouse.read_bytes()
+    assert not [one for one in PERSON if one.encode() in content]
+    assert not (settings.landing / "_forgetting").exists()
+    ids = forgotten_ids(settings.warehouse)
+    assert marts_without_person(settings.warehouse, ids) == marts_without_person(before, PERSON)
+
+
+def test_the_world_has_what_is_to_be_forgotten(landed: Settings) -> None:
+    found = {identifier for _, identifier in traces_in_landing(landed.landing)}
+    assert found == set(IDENTIFIERS)
+    files = {path.split("/")[0] for path, _ in traces_in_landing(landed.landing)}
+    assert files >= {"systemusers", "administrators", "usergroups", "usergroup_members", "application_associations",
+                     "directory_insights_events"}  # fmt: skip
+    tables = {table for table, _ in traces_in_warehouse(landed.warehouse)}
+    assert tables >= {"users", "user_history", "access_history", "usage_daily", "application_users", "events"}
+    versions = query(landed.warehouse, "select * from user_history where user_id = ?", [USER])
+    assert len(versions) == 4
+
+
+@pytest.mark.parametrize("target", [USER, USERNAME, EMAILS[2], EMAILS[0].upper(), ADMINISTRATOR])
+def test_nothing_of_the_person_is_left_and_every_count_stays(target: str, landed: Settings, copy: Settings) -> None:
+    found = run_forget("forget", target)
+    assert (found["users"], found["administrators"]) == (1, 2)
+    assert_forgotten(copy, landed.warehouse)
+
+
+def test_a_world_in_which_names_meet_keeps_every_row_of_everybody_else(sandbox: Sandbox, settings: Settings) -> None:
+    land(sandbox, seed=11)
+    before = settings.data_root / "before.duckdb"
+    shutil.copyfile(settings.warehouse, before)
+    others = marts_without_person(before, PERSON)
+    run_forget("forget", USER)
+    assert traces_in_landing(settings.landing) == []
+    assert traces_in_warehouse(settings.warehouse) == []
+    assert marts_without_person(settings.warehouse, forgotten_ids(settings.warehouse)) == others
+
+
+def test_rows_of_others_are_landed_as_they_were(landed: Settings, copy: Settings) -> None:
+    def rows(settings: Settings, stream: str, key: str) -> list[Json]:
+        return [
+            row
+            for path, row in landed_rows(settings.landing / stream)
+            if row[key] in NEIGHBOURS and f"organization_id={ORGANIZATION}" in str(path)
+        ]
+
+    run_forget("forget", USER)
+    [user] = forgotten_ids_of_type(copy, "user")
+    before, after = rows(landed, "systemusers", "user_id"), rows(copy, "systemusers", "user_id")
+    assert len(after) == len(before) == STEPS * len(NEIGHBOURS)
+    for old, new in zip(before, after, strict=True):
+        assert json.loads(new["payload"]) == json.loads(old["payload"].replace(USER, user))
+    events = {row["event_id"]: row for _, row in landed_rows(copy.landing / "directory_insights_events")}
+    for _, row in landed_rows(landed.landing / "directory_insights_events"):
+        if row["initiated_by_id"] in NEIGHBOURS and row["event_type"] == "user_login_attempt":
+            assert events[row["event_id"]] == row
+
+
+def forgotten_ids_of_type(settings: Settings, account_type: str) -> list[str]:
+    rows = query(settings.warehouse, "select user_id from users where account_type = ?", [account_type])
+    return [row["user_id"] for row in rows if row["user_id"] in forgotten_ids(settings.warehouse)]
+
+
+def test_what_is_known_of_the_person_becomes_one_pseudonym_everywhere(landed: Settings, copy: Settings) -> None:
+    run_forget("forget", USER)
+    [user] = forgotten_ids_of_type(copy, "user")
+    [row] = query(copy.warehouse, "select * from users where user_id = ?", [user])
+    [old] = query(landed.warehouse, "select * from users where user_id = ?", [USER])
+    names = ("email", "username", "first_name", "last_name", "display_name", "department", "job_title")
+    assert all("forgotten-" in row[name].lower() for name in names)
+    assert row["job_title"] == row["display_name"]
+    assert {name: row[name] for name in row if name not in (*names, "user_id")} == {
+        name: old[name] for name in old if name not in (*names, "user_id")
+    }
+    history = "select valid_from, valid_to from user_history where user_id = ? order by all"
+    assert query(copy.warehouse, history, [user]) == query(landed.warehouse, history, [USER])
+    members = {row["user_id"] for _, row in landed_rows(copy.landing / "usergroup_members")}
+    assert user in members and USER not in members
+
+
+def test_what_stays_of_the_persons_own_rows_is_no_more_than_marts_need(copy: Settings) -> None:
+    run_forget("forget", USER)
+    [user] = forgotten_ids_of_type(copy, "user")
+    payloads = [
+        json.loads(row["payload"]) for _, row in landed_rows(copy.landing / "systemusers") if row["user_id"] == user
+    ]
+    assert len(payloads) == 3
+    for payload in payloads:
+        assert payload.keys() == {
+            "_id", "id", "email", "username", "firstname", "lastname", "displayname", "department", "jobTitle",
+            "manager", "state", "activated", "totp_enabled", "created", "admin",
+        }  # fmt: skip
+        assert payload["_id"] == payload["id"] == user
+        assert payload["manager"] == next(iter(NEIGHBOURS))
+        assert payload["admin"]["roleName"] == "Help Desk"
+    own = [
+        json.loads(row["payload"])
+        for _, row in landed_rows(copy.landing / "directory_insights_events")
+        if user in (row["initiated_by_id"], row["resource_id"])
+    ]
+    by = [event for event in own if event["event_type"] != "user_update"]
+    assert len(by) == 3 * 3
+    for event in by:
+        assert event.keys() <= {"id", "event_type", "service", "timestamp", "organization", "success",
+                                "sso_token_success", "initiated_by", "resource", "application"}  # fmt: skip
+    about = [event for event in own if event["event_type"] == "user_update"]
+    assert [event["changes"] for event in about] == 3 * [
+        [{"field": "email"}, {"field": "addresses"}, {"field": "displayname"}]
+    ]
+    assert all(event["resource"].keys() == {"id", "type", "username", "email"} for event in about)
+
+
+def test_a_dry_run_changes_no_byte_and_tells_no_name(copy: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    before = contents(copy.data_root)
+    with caplog.at_level(logging.DEBUG):
+        found = tasks.find_person(params(EMAILS[0], dry_run=True))
+        with pytest.raises(AirflowSkipException, match="dry_run is true"):
+            tasks.forget_person(params(EMAILS[0], dry_run=True), {"dag_id": "f", "run_id": "r"}, "Olga")
+    assert contents(copy.data_root) == before
+    assert found["files"] > 10 and found["rows"] > found["files"]
+    assert not [one for one in IDENTIFIERS if one.lower() in caplog.text.lower()]
+    assert all(isinstance(value, int) for value in found.values())
+
+
+def test_a_dry_run_counts_what_is_then_rewritten(copy: Settings) -> None:
+    found = tasks.find_person(params(USER, dry_run=True))
+    assert run_forget("forget", USER) == found
+
+
+@pytest.mark.parametrize(
+    ("target", "organization_id", "message"),
+    [
+        ("nobody", ORGANIZATION, "target: 'nobody' given; nobody in organization a+ has ever had that"),
+        ("", ORGANIZATION, "target: '' given; nobody in organization"),
+        (USER, "c" * 24, f"organization_id: '{'c' * 24}' given; allowed: an organization of which something"),
+        (USER, OTHER_ORGANIZATION, f"target: '{USER}' given; nobody in organization b+ "),
+        ("zoë", ORGANIZATION, r"target: 'zoë' given, who is still in the snapshot of .* \(systemusers\)"),
+        (object_id := "f" + "0" * 21 + "0b", ORGANIZATION, f"target: '{object_id}' given, who is still in"),
+    ],
+)
+def test_a_target_that_cannot_be_forgotten_is_refused(
+    target: str, organization_id: str, message: str, copy: Settings
+) -> None:
+    before = contents(copy.data_root)
+    for dry_run in (True, False):
+        with pytest.raises(AirflowFailException, match=message):
+            tasks.find_person(params(target, organization_id, dry_run=dry_run))
+    with pytest.raises(AirflowFailException, match=message):
+        tasks.forget_person(params(target, organization_id), {"dag_id": "f", "run_id": "r"}, "Olga")
+    assert contents(copy.data_root) == before
+
+
+class Killed(BaseException):
+    """The task's process is gone."""
+
+
+@pytest.mark.parametrize("files", [0, 1, 5, 20])
+def test_a_run_that_was_killed_is_finished_by_running_it_again(
+    files: int, landed: Settings, copy: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter(range(files))
+    publish = erasure.publish
+
+    def publish_until_killed(temporary: Path, path: Path) -> None:
+        if next(left, None) is None:
+            raise Killed
+        publish(temporary, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erasure, "publish", publish_until_killed)
+        with pytest.raises(Killed):
+            run_forget("killed", EMAILS[0])
+    assert len(list((copy.landing / "_forgetting").iterdir())) == 1
+    assert traces_in_landing(copy.landing)
+    run_forget("again", USERNAME)
+    assert_forgotten(copy, landed.warehouse)
+
+
+def test_a_run_that_was_killed_before_the_warehouse_was_published_is_finished_too(
+    landed: Settings, copy: Settings
+) -> None:
+    tasks.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "killed"}, "Olga")
+    assert traces_in_warehouse(copy.warehouse)
+    assert run_forget("again", USER)["rows"] == 0
+    assert_forgotten(copy, landed.warehouse)
+
+
+def test_what_lands_meanwhile_fails_the_run_and_is_forgotten_by_the_next(landed: Settings, copy: Settings) -> None:
+    units = sorted((copy.landing / "directory_insights_events").rglob("*.parquet"))
+    unit = next(path for path in units if f"organization_id={ORGANIZATION}" in str(path))
+    landed_again = unit.read_bytes()
+    tasks.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "first"}, "Olga")
+    unit.unlink()
+    unit.write_bytes(landed_again)
+    with pytest.raises(AirflowFailException, match=r"\d+ rows in 1 files of the person have landed"):
+        tasks.finish_forgetting(params(USER))
+    run_forget("again", USER)
+    assert_forgotten(copy, landed.warehouse)
+
+
+def test_a_warehouse_that_was_being_built_meanwhile_is_not_published(copy: Settings) -> None:
+    built = tasks.build_warehouse("meanwhile")
+    tasks.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
+    with pytest.raises(AirflowFailException, match="landed files were rewritten meanwhile"):
+        tasks.publish_warehouse(tasks.check_warehouse(built))
+    assert not Path(built).exists()
+    run_warehouse("next")
+    assert traces_in_warehouse(copy.warehouse) == []
+
+
+def test_another_organization_is_not_touched_whatever_it_shares(landed: Settings, copy: Settings) -> None:
+    run_forget("forget", EMAILS[2])
+    parts = (f"organization_id={OTHER_ORGANIZATION}",)
+    for path in sorted(copy.landing.rglob("*.parquet")):
+        if path.relative_to(copy.landing).parts[1:2] == parts:
+            assert path.samefile(landed.landing / path.relative_to(copy.landing))
+    with pytest.raises(AirflowFailException, match="still in the snapshot"):
+        tasks.find_person(params(EMAILS[2], OTHER_ORGANIZATION))
+
+
+def test_files_keep_their_metadata_their_order_and_their_twins(landed: Settings, copy: Settings) -> None:
+    run_forget("forget", USER)
+    users = sorted((copy.landing / "systemusers" / f"organization_id={ORGANIZATION}").rglob("*.parquet"))
+    rewritten = 0
+    for path in sorted((copy.landing).rglob("*.parquet")):
+        name = path.relative_to(copy.landing)
+        if name.parts[0] == "_runs":
+            continue
+        old, new = read_metadata(landed.landing / name), read_metadata(path)
+        rewritten += not path.samefile(landed.landing / name)
+        assert {**old, "fingerprint": None} == {**new, "fingerprint": None}
+        table = pq.ParquetFile(path).read()
+        assert table.schema.equals(pq.ParquetFile(landed.landing / name).schema_arrow)
+        if "fingerprint" in new:
+            assert new["fingerprint"] == fingerprint_of(table)
+    assert rewritten > 10
+    for path in users:
+        ids = pq.ParquetFile(path).read(columns=["user_id"])["user_id"].to_pylist()
+        assert ids == sorted(ids)
+
+
+def test_files_that_are_one_stay_one(landed: Settings, copy: Settings) -> None:
+    folder = Path("application_associations", f"organization_id={ORGANIZATION}")
+    first, *_, last = sorted((copy.landing / folder).rglob("*.parquet"))
+    last.unlink()
+    os.link(first, last)
+    run_forget("forget", USER)
+    assert first.samefile(last)
+    assert not first.samefile(landed.landing / first.relative_to(copy.landing))
+
+
+def test_a_snapshot_of_a_checkpoint_is_forgotten_like_any_other(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(sandbox, seed=5)
+    before = settings.data_root / "before.duckdb"
+    shutil.copyfile(settings.warehouse, before)
+    others = marts_without_person(before, PERSON)
+    assert checkpoints.prune_snapshots(replace(settings, snapshot_retention_days=3)) > 0
+    assert "_checkpoints" in {path.split("/")[0] for path, _ in traces_in_landing(settings.landing)}
+    run_forget("forget", EMAILS[0])
+    assert traces_in_landing(settings.landing) == []
+    assert traces_in_warehouse(settings.warehouse) == []
+    assert marts_without_person(settings.warehouse, forgotten_ids(settings.warehouse)) == others
+
+
+def test_an_audit_of_actions_loses_the_person_and_keeps_the_rest(copy: Settings) -> None:
+    rows = [
+        {"action_id": "1", "organization_id": ORGANIZATION, "target": EMAILS[1], "message": f"{USERNAME}: done"},
+        {"action_id": "2", "organization_id": ORGANIZATION, "target": USERNAME, "message": f'{{"id": "{USER}"}}'},
+        {"action_id": "3", "organization_id": ORGANIZATION, "target": "zoë", "message": "done"},
+        {"action_id": "4", "organization_id": OTHER_ORGANIZATION, "target": USERNAME, "message": "done"},
+    ]
+    path = copy.landing / "user_actions" / "actions.parquet"
+    path.parent.mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    run_forget("forget", USER)
+    assert traces_in_landing(copy.landing) == []
+    after = pq.ParquetFile(path).read().to_pylist()
+    assert after[2:] == rows[2:]
+    assert [row["action_id"] for row in after] == ["1", "2", "3", "4"]
+    assert all("forgotten-" in row["target"].lower() for row in after[:2])
+
+
+def test_the_record_says_who_had_it_done_and_how_much_it_was_and_not_of_whom(landed: Settings, copy: Settings) -> None:
+    found = run_forget("forget", USERNAME)
+    [record] = query(copy.warehouse, "select * from sync_log where dag_id = 'jumpcloud_forget'")
+    assert record["reason"] == (
+        f"{found['rows']} rows in {found['files']} files rewritten to forget one person, by Olga Operator"
+    )
+    assert (record["organization_id"], record["outcome"], record["rows"]) == (ORGANIZATION, "ok", found["rows"])
+    assert record["connection_id"] == "jumpcloud_default"
+    others = "select * from sync_log where dag_id <> 'jumpcloud_forget' order by all"
+    assert query(copy.warehouse, others) == query(landed.warehouse, others)
+
+
+def test_what_killed_tasks_have_left_goes_once_it_is_old(copy: Settings) -> None:
+    old, fresh = copy.landing / "systemusers" / ".x.tmp", copy.landing / "systemusers" / ".y.tmp"
+    built = copy.warehouse.with_name(".killed.duckdb")
+    for path in (old, fresh, built):
+        path.write_text(USER)
+    for path in (old, built):
+        os.utime(path, times=(0, 0))
+    run_forget("forget", USER)
+    assert [path.exists() for path in (old, fresh, built)] == [False, True, False]
