@@ -293,7 +293,9 @@ def _erase_event_about(event: Row, pseudonyms: Pseudonyms, *, is_about_resource:
     mentioned = _replace(event, pseudonyms.in_events)
     is_about = is_about_resource or mentioned != event
     erased = {
-        name: value if name in _KEPT_OF_EVENTS else _erase_object(value, pseudonyms, is_about=is_about)
+        pseudonyms.anywhere(name): value
+        if name in _KEPT_OF_EVENTS
+        else _erase_object(value, pseudonyms, is_about=is_about)
         for name, value in event.items()
     }
     changes = event.get("changes")

@@ -182,7 +182,7 @@ def _person_without_account(landing: Path, organization_id: str, target: str) ->
     """Somebody whom only events name, and never by id."""
     emails, usernames = set(), set()
     for actor in _iter_actors(landing, organization_id):
-        if actor["username"] == target or (actor["email"] or "").lower() == target.lower():
+        if target and (actor["username"] == target or (actor["email"] or "").lower() == target.lower()):
             emails.add(actor["email"])
             usernames.add(actor["username"])
     if not emails and not usernames:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -158,6 +159,9 @@ def discard(target: Path) -> None:
 
 def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
+    if _can_be_carried_on(connection, settings):
+        # A copy of bytes: what the histories keep costs no more than that, however much it is.
+        shutil.copyfile(settings.warehouse, target)
     connection.execute(f"attach {_quote(target)} as warehouse (storage_version '{STORAGE_VERSION}')")
     connection.execute("use warehouse")
     connection.execute("set timezone = 'UTC'")
@@ -165,29 +169,37 @@ def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
     connection.execute("set temp_directory = ?", [f"{target}.spill"])
     if settings.duckdb_threads:
         connection.execute("set threads = ?", [settings.duckdb_threads])
+    _drop_all_but_state(connection)
     connection.execute(_sql("state/macros"))
     connection.execute(_sql("state/state"))
-    _carry_state_over(connection, settings)
     _open_checkpoint(connection, settings)
     return connection
 
 
-def _carry_state_over(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Begin with the state of the last build. Where there is none that fits, landing is folded from the start."""
+def _can_be_carried_on(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
+    """Whether the published warehouse holds a state to begin with; where not, landing is folded from the start."""
     published = settings.warehouse
     if not published.exists():
-        return
+        return False
     try:
         connection.execute(f"attach {_quote(published)} as published (read_only)")
         info = connection.execute("select schema_version, built_at from published.warehouse_info").fetchone()
+        connection.execute("detach published")
     except duckdb.Error as error:
         log.warning("%s cannot be read (%s); everything is built from landing", published, error)
-        return
+        return False
     # A state of landed files that have been rewritten since is none.
-    if info and info[0] == SCHEMA_VERSION and info[1] > rebuild_from(settings.landing):
-        for table in STATE_TABLES:
-            connection.execute(f"insert into state.{table} by name select * from published.state.{table}")
-    connection.execute("detach published")
+    return info is not None and info[0] == SCHEMA_VERSION and info[1] > rebuild_from(settings.landing)
+
+
+def _drop_all_but_state(connection: duckdb.DuckDBPyConnection) -> None:
+    """Everything but the state is made anew by every build."""
+    found = connection.execute(
+        "select table_type, table_schema, table_name from information_schema.tables where table_catalog = 'warehouse'"
+    ).fetchall()
+    for table_type, schema, name in found:
+        if schema != "state" or name not in STATE_TABLES:
+            connection.execute(f'drop {"view" if table_type == "VIEW" else "table"} {schema}."{name}"')
 
 
 def _open_checkpoint(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:

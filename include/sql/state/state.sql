@@ -5,14 +5,14 @@
 
 create schema if not exists state;
 
-create table state.snapshots (
+create table if not exists state.snapshots (
     organization_id varchar not null,
     snapshot_at timestamp not null,
     connection_id varchar,
     organization_name varchar
 );
 
-create table state.users (
+create table if not exists state.users (
     organization_id varchar not null,
     user_id varchar not null,
     email varchar,
@@ -35,7 +35,7 @@ create table state.users (
     deleted_at timestamp
 );
 
-create table state.administrators (
+create table if not exists state.administrators (
     organization_id varchar not null,
     administrator_id varchar not null,
     email varchar,
@@ -50,7 +50,7 @@ create table state.administrators (
     deleted_at timestamp
 );
 
-create table state.applications (
+create table if not exists state.applications (
     organization_id varchar not null,
     application_id varchar not null,
     name varchar,
@@ -63,7 +63,7 @@ create table state.applications (
     deleted_at timestamp
 );
 
-create table state.access (
+create table if not exists state.access (
     organization_id varchar not null,
     application_id varchar not null,
     user_id varchar not null,
@@ -71,7 +71,7 @@ create table state.access (
     via_group_ids varchar[] not null
 );
 
-create table state.user_history (
+create table if not exists state.user_history (
     organization_id varchar not null,
     user_id varchar not null,
     status varchar not null,
@@ -89,7 +89,7 @@ create table state.user_history (
     valid_to timestamp
 );
 
-create table state.access_history (
+create table if not exists state.access_history (
     organization_id varchar not null,
     application_id varchar not null,
     user_id varchar not null,
@@ -99,7 +99,7 @@ create table state.access_history (
     valid_to timestamp
 );
 
-create table state.read_counts (
+create table if not exists state.read_counts (
     path varchar not null,
     rows bigint not null
 );

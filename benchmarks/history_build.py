@@ -1,0 +1,79 @@
+"""What a build costs when one snapshot is new, over histories of different lengths.
+
+    python -m benchmarks.history_build
+
+The history is what a published warehouse hands on: closed versions are carried over as they are, and only the open
+ones of the organizations that have a new snapshot are looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+
+from sandbox.client import Sandbox
+
+USERS = 2_000
+KEPT = (0, 1_000_000, 5_000_000)
+ORGANIZATION = "a" * 24
+
+CLOSED_VERSIONS = """
+insert into state.user_history
+select
+    organization_id,
+    format('1{:023x}', (range % 100000)::bigint),
+    'active', ['User'], false, true, 'user' || range || '@x.io', 'user' || range, 'User ' || range,
+    'Department ' || range % 30, 'Engineer', null, ['All', 'Group ' || range % 50],
+    timestamp '2020-01-01' + to_hours(range % 10000), timestamp '2020-01-01' + to_hours(range % 10000 + 24)
+from range(?), (select ? as organization_id)
+"""
+
+
+def main() -> None:
+    users = [{"_id": f"1{n:023x}", "username": f"u{n}", "email": f"u{n}@x.io"} for n in range(USERS)]
+    world = {
+        "organizations": [{"id": ORGANIZATION, "users": users, "insights": "not_enabled"}],
+        "keys": [{"key": "history-key", "organizations": [ORGANIZATION]}],
+    }
+    print(f"{'kept versions':>14}{'build seconds':>15}{'file MB':>9}")
+    for kept in KEPT:
+        with tempfile.TemporaryDirectory() as folder, Sandbox.start(world) as sandbox:
+            os.environ["AIRFLOW_HOME"] = folder
+            os.environ["AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT"] = folder
+            connection = {"conn_type": "jumpcloud", "host": sandbox.url, "password": "history-key"}
+            os.environ["AIRFLOW_CONN_JUMPCLOUD_DEFAULT"] = json.dumps(connection)
+            # Imported once Airflow has a home of its own.
+            from jumpcloud_elt import directory, tasks  # noqa: PLC0415
+
+            def snapshot(number: int) -> None:
+                run_of = {"dag_id": "jumpcloud_directory", "run_id": f"run-{number}"}
+                listed = tasks.list_organizations([])
+                for one in listed:
+                    tasks.extract_directory(one, run_of)
+                tasks.record_run(listed, run_of, tasks.DIRECTORY, is_restricted=False)
+
+            now = directory.utc_now
+            directory.utc_now = lambda: now() - timedelta(days=1)
+            snapshot(1)
+            directory.utc_now = now
+            warehouse = Path(tasks.publish_warehouse(tasks.check_warehouse(tasks.build_warehouse("first"))))
+            warehouse.chmod(0o644)
+            with contextlib.closing(duckdb.connect(str(warehouse))) as connection_:
+                connection_.execute(CLOSED_VERSIONS, [kept, ORGANIZATION])
+            sandbox.set_world({**world, "organizations": [{**world["organizations"][0], "users": users[:-5]}]})
+            snapshot(2)
+            began = time.monotonic()
+            tasks.publish_warehouse(tasks.check_warehouse(tasks.build_warehouse("second")))
+            seconds = time.monotonic() - began
+            print(f"{kept:>14,}{seconds:>15.2f}{warehouse.stat().st_size / 1e6:>9.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
