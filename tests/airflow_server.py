@@ -227,26 +227,24 @@ class AirflowServer:
         )
 
     def warehouse_run_after(self, run: EndedRun) -> EndedRun:
-        """Wait for the end of the warehouse run that has everything that `run` landed.
+        """The warehouse run that has everything that `run` landed, at its end: the first to start afterwards.
 
-        That is the first to start after the asset event. Airflow's own link from the event to a run is no help:
-        of the events that wait for a Dag at its limit of active runs, it knows only the first.
+        Airflow's own link from an asset event to a run is no help: of the events that wait while a Dag is at its
+        limit of active runs, it knows only the first.
         """
         emitted_at = max(_moment(event["timestamp"]) for event in self.asset_events(run))
-
-        def started() -> str | None:
-            runs = self.get("dags/jumpcloud_warehouse/dagRuns", limit=100, order_by="start_date")["dag_runs"]
-            starts = [(_moment(one["start_date"]), one["dag_run_id"]) for one in runs if one["start_date"]]
-            return next((run_id for started_at, run_id in starts if started_at >= emitted_at), None)
-
-        run_id = _wait_for(started, RUN_SECONDS, lambda: f"no warehouse run follows {run.dag_id} {run.run_id}")
-        return self.end_of("jumpcloud_warehouse", run_id)
+        runs = self.get("dags/jumpcloud_warehouse/dagRuns", limit=100, order_by="start_date")["dag_runs"]
+        for one in runs:
+            if _moment(one["start_date"]) >= emitted_at:
+                return self.end_of("jumpcloud_warehouse", one["dag_run_id"])
+        raise ServerError(f"no warehouse run follows {run.dag_id} {run.run_id}")
 
     def asset_events(self, run: EndedRun) -> list[Json]:
-        """The asset events that `run` emitted."""
-        events: list[Json] = self.get("assets/events", source_dag_id=run.dag_id, source_run_id=run.run_id, limit=100)[
-            "asset_events"
-        ]
+        """The asset events that `run` emitted, when all that they started has ended."""
+        # Before that Airflow cannot say: it answers 500 while a run that it started is queued.
+        self.await_rest()
+        query = {"source_dag_id": run.dag_id, "source_run_id": run.run_id, "limit": 100}
+        events: list[Json] = self.get("assets/events", **query)["asset_events"]
         return events
 
     def log_of(self, run: EndedRun, task: str) -> str:

@@ -364,8 +364,13 @@ def test_a_role_that_only_the_list_of_roles_names_is_named(sandbox: Sandbox, set
     ]
 
 
-def test_a_key_that_may_not_read_the_roles_syncs_all_the_same(sandbox: Sandbox, settings: Settings) -> None:
+@pytest.mark.parametrize(
+    "answer", [{"status": 403, "body": {"message": "no"}}, {"status": 404}, {"status": 501}, {"body": ["no", "rows"]}]
+)
+def test_a_key_that_may_not_read_the_roles_syncs_all_the_same(
+    answer: dict[str, Any], sandbox: Sandbox, settings: Settings
+) -> None:
     serve(sandbox, organization(3))
-    sandbox.set_faults({"match": {"path_regex": "/api/v2/roles"}, "do": {"status": 403, "body": {"message": "no"}}})
+    sandbox.set_faults({"match": {"path_regex": "/api/v2/roles"}, "do": answer})
     assert run_directory("directory") == []
     assert len(landed_users(settings)) == 3

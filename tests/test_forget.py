@@ -27,6 +27,7 @@ from sqlalchemy import select
 
 from conftest import ROOT
 from connections import API_KEY, connection_json
+from evolving import object_id
 from forgetting import (
     ADMINISTRATOR,
     EMAILS,
@@ -257,7 +258,7 @@ def test_a_dry_run_counts_what_is_then_rewritten(copy: Settings) -> None:
         (USER, "c" * 24, f"organization_id: '{'c' * 24}' given; allowed: an organization of which something"),
         (USER, OTHER_ORGANIZATION, f"target: '{USER}' given; nobody in organization b+ "),
         ("zoë", ORGANIZATION, r"target: 'zoë' given, who is still in the snapshot of .* \(systemusers\)"),
-        (object_id := "f" + "0" * 21 + "0b", ORGANIZATION, f"target: '{object_id}' given, who is still in"),
+        (object_id("f", 11), ORGANIZATION, f"target: '{object_id('f', 11)}' given, who is still in"),
     ],
 )
 def test_a_target_that_cannot_be_forgotten_is_refused(
@@ -322,7 +323,9 @@ def test_what_lands_meanwhile_fails_the_run_and_is_forgotten_by_the_next(landed:
 
 def test_a_warehouse_that_was_being_built_meanwhile_is_not_published(copy: Settings) -> None:
     built = tasks.build_warehouse("meanwhile")
+    aside = Path(built).rename(copy.data_root / "aside")
     tasks.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
+    aside.rename(built)
     with pytest.raises(AirflowFailException, match="landed files were rewritten meanwhile"):
         tasks.publish_warehouse(tasks.check_warehouse(built))
     assert not Path(built).exists()
@@ -418,13 +421,13 @@ def test_the_record_says_who_had_it_done_and_how_much_it_was_and_not_of_whom(lan
 
 def test_what_killed_tasks_have_left_goes_once_it_is_old(copy: Settings) -> None:
     old, fresh = copy.landing / "systemusers" / ".x.tmp", copy.landing / "systemusers" / ".y.tmp"
-    built = copy.warehouse.with_name(".killed.duckdb")
-    for path in (old, fresh, built):
+    built, spilt = (copy.warehouse.with_name(f".killed.duckdb{suffix}") for suffix in ("", ".spill"))
+    spilt.mkdir()
+    for path in (old, fresh, built, spilt / "x"):
         path.write_text(USER)
-    for path in (old, built):
-        os.utime(path, times=(0, 0))
+    os.utime(old, times=(0, 0))
     run_forget("forget", USER)
-    assert [path.exists() for path in (old, fresh, built)] == [False, True, False]
+    assert [path.exists() for path in (old, fresh, built, spilt)] == [False, True, False, False]
 
 
 def test_a_name_that_two_users_have_had_is_refused_with_their_ids(copy: Settings) -> None:
@@ -457,6 +460,23 @@ def _share_names(settings: Settings) -> tuple[str, str]:
     path.unlink()
     pq.write_table(pa.concat_tables([table, pa.Table.from_pylist(rows, schema=table.schema)]), path)
     return ids
+
+
+def test_an_administrator_who_is_still_there_is_refused(copy: Settings) -> None:
+    folder = copy.landing / "administrators" / f"organization_id={ORGANIZATION}"
+    first, *_, last = sorted(folder.rglob("*.parquet"))
+    last.unlink()
+    os.link(first, last)
+    with pytest.raises(AirflowFailException, match=r"who is still in the snapshot of .* \(administrators\)"):
+        tasks.find_person(params(USER))
+
+
+def test_somebody_whom_only_events_name_is_forgotten_too(copy: Settings) -> None:
+    stranger = object_id("8", 8)
+    assert stranger in repr(list(landed_rows(copy.landing)))
+    assert run_forget("forget", stranger)["users"] == 1
+    files = (copy.landing / "directory_insights_events" / f"organization_id={ORGANIZATION}").rglob("*.parquet")
+    assert stranger not in repr([pq.ParquetFile(path).read().to_pylist() for path in files])
 
 
 def test_identifiers_are_found_whatever_escapes_they_are_written_with(copy: Settings) -> None:

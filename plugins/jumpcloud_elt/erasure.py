@@ -67,6 +67,8 @@ _OBJECT_IDS = ("id", "_id", "object_id", "user_id")
 _OBJECT_NAMES = ("username", "email", "name")
 # Where an audit names whom something was done to.
 _TARGET_COLUMNS = ("target", "username", "user_name")
+# And what it says in words of its own, which may be somebody's user name.
+_WORD_COLUMNS = ("action", "outcome")
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -251,7 +253,12 @@ def _erase_audit(row: Row, pseudonyms: Pseudonyms) -> Row:
     erased = _erase_mentions(row, pseudonyms)
     if erased == row and not any(row.get(name) in pseudonyms.person.usernames for name in _TARGET_COLUMNS):
         return row
-    return {name: _replace_in_cell(value, pseudonyms.about_the_person) for name, value in row.items()}
+    return {
+        name: erased[name]
+        if name.endswith("_id") or name in _WORD_COLUMNS
+        else _replace_in_cell(value, pseudonyms.about_the_person)
+        for name, value in row.items()
+    }
 
 
 def _erase_event(row: Row, pseudonyms: Pseudonyms) -> Row:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import TypedDict
@@ -31,7 +32,6 @@ from jumpcloud_elt.settings import Settings
 log = logging.getLogger(__name__)
 
 STREAM = "forget"
-# What a killed task has left is removed once no task can be at it any more.
 LEFTOVER_AGE = timedelta(days=1)
 
 
@@ -139,9 +139,16 @@ def _organization(landing: Path, organization_id: str) -> Organization:
 
 
 def _remove_leftovers(settings: Settings) -> None:
-    """Remove unfinished files of killed tasks: nobody reads them, and they may hold anybody."""
+    """Remove unfinished files of killed tasks: nobody reads them, and they may hold anybody.
+
+    What is being landed may be in use for a day; what is being built is outdated now, in use or not.
+    """
     oldest = (utc_now() - LEFTOVER_AGE).timestamp()
-    leftovers = [*settings.landing.rglob(".*.tmp"), *settings.warehouse.parent.glob(".*.duckdb*")]
-    for path in leftovers:
-        if path.is_file() and path.stat().st_mtime < oldest:
+    for path in settings.landing.rglob(".*.tmp"):
+        if path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
+    for path in settings.warehouse.parent.glob(".*.duckdb*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink(missing_ok=True)

@@ -16,11 +16,10 @@ import pyarrow as pa
 
 from jumpcloud_elt.errors import (
     IncompleteListingError,
-    NotEnabledError,
     NotFoundError,
     OrganizationHeaderError,
     PageShapeError,
-    PermissionDeniedError,
+    RequestError,
     ResponseError,
 )
 from jumpcloud_elt.hook import JumpCloudHook
@@ -48,8 +47,9 @@ class Stream:
 
     `keys` are the landed names of what identifies a row. A stream with a `parent` has a list of its own, or one
     for each of `variants` (query parameters), for every object of the parent stream; `{parent}` stands for that
-    object's id in `path`, and `keys` begins with it. Where `is_optional`, a key that may not read the stream
-    lands it empty. `personal_names` are cut out like secrets where personal fields are not to be landed.
+    object's id in `path`, and `keys` begins with it. Where `is_optional`, a stream that cannot be read lands
+    empty, and the others count all the same. `personal_names` are cut out like secrets where personal fields are
+    not to be landed.
     """
 
     name: str
@@ -152,10 +152,10 @@ def read_listing(
                 raise
             # Removed since its parent was listed: what is gone has no members and gives no access.
             return {}, 0, 0
-        except (PermissionDeniedError, NotEnabledError) as error:
+        except (RequestError, ResponseError) as error:
             if not stream.is_optional:
                 raise
-            log.info("%s is left empty: %s", what, error)
+            log.warning("%s is left empty: %s", what, error)
             return {}, 0, None
 
     with ThreadPoolExecutor(max(1, min(threads, len(lists)))) as pool:
