@@ -51,6 +51,7 @@ def main() -> None:
             os.environ["AIRFLOW_CONN_JUMPCLOUD_DEFAULT"] = json.dumps(connection)
             # Imported once Airflow has a home of its own.
             from jumpcloud_elt import directory, tasks  # noqa: PLC0415
+            from jumpcloud_elt.landing import utc_now  # noqa: PLC0415
 
             def snapshot(number: int) -> None:
                 run_of = {"dag_id": "jumpcloud_directory", "run_id": f"run-{number}"}
@@ -59,10 +60,10 @@ def main() -> None:
                     tasks.extract_directory(one, run_of)
                 tasks.record_run(listed, run_of, tasks.DIRECTORY, is_restricted=False)
 
-            now = directory.utc_now
-            directory.utc_now = lambda: now() - timedelta(days=1)
+            yesterday = utc_now() - timedelta(days=1)
+            directory.utc_now = lambda: yesterday  # noqa: B023 - called before the loop goes on
             snapshot(1)
-            directory.utc_now = now
+            directory.utc_now = utc_now
             warehouse = Path(tasks.publish_warehouse(tasks.check_warehouse(tasks.build_warehouse("first"))))
             warehouse.chmod(0o644)
             with contextlib.closing(duckdb.connect(str(warehouse))) as connection_:
