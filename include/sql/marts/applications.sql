@@ -55,7 +55,7 @@ reach as (
         pairs.organization_id,
         pairs.application_id,
         count(*) as users_with_access,
-        count_if(pairs.last_used_at is null) as users_never_used,
+        count_if(pairs.last_used_at is null)::bigint as users_never_used,
     from application_users as pairs
     inner join int_accounts as accounts using (organization_id, user_id)
     where pairs.access <> 'none' and accounts.status <> 'deleted'

@@ -1,0 +1,56 @@
+"""The data dictionary has every table and column of a built warehouse, with its type, and no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from jumpcloud_elt.reading import MARTS, read_mart
+from jumpcloud_elt.settings import Settings
+from pipeline import query, run_directory, run_usage, run_warehouse
+from test_definitions import DAY, TODAY
+
+DICTIONARY = Path(__file__).resolve().parents[1] / "docs" / "data-dictionary.md"
+
+
+def documented() -> dict[str, dict[str, tuple[str, str]]]:
+    """Type and nullability by table and column."""
+    tables: dict[str, dict[str, tuple[str, str]]] = {}
+    for part in DICTIONARY.read_text(encoding="utf-8").split("\n## ")[1:]:
+        columns = re.findall(r"^\| `(\w+)` \| ([A-Z]+(?:\[\])?) \| (yes|no) \|", part, re.MULTILINE)
+        if columns:
+            tables[part.split("\n")[0]] = {name: (kind, null) for name, kind, null in columns}
+    return tables
+
+
+def test_the_dictionary_is_the_warehouse(settings: Settings) -> None:
+    assert run_directory("directory") == []
+    rows = query(
+        run_warehouse("warehouse"),
+        "select table_name, column_name, data_type from information_schema.columns where table_schema = 'main'",
+    )
+    built: dict[str, dict[str, str]] = {}
+    for row in rows:
+        built.setdefault(row["table_name"], {})[row["column_name"]] = row["data_type"]
+    assert {
+        table: {name: kind for name, (kind, _) in columns.items()} for table, columns in documented().items()
+    } == built
+
+
+def test_columns_that_are_never_null_are_not(settings: Settings) -> None:
+    assert run_directory("directory") == []
+    assert run_usage("usage", TODAY - 5 * DAY, TODAY) == []
+    warehouse = run_warehouse("warehouse")
+    for table, columns in documented().items():
+        never = [name for name, (_, null) in columns.items() if null == "no"]
+        nulls = ", ".join(f'count(*) - count("{name}") as "{name}"' for name in never)
+        (row,) = query(warehouse, f"select {nulls} from {table}")
+        assert row == dict.fromkeys(never, 0), table
+
+
+def test_every_documented_table_can_be_read_as_a_frame(settings: Settings) -> None:
+    assert run_directory("directory") == []
+    warehouse = run_warehouse("warehouse")
+    assert {*MARTS, "events"} == set(documented())
+    for mart in MARTS:
+        assert list(read_mart(mart, path=warehouse).columns) == list(documented()[mart]), mart
