@@ -102,6 +102,7 @@ class AirflowServer:
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "server-logs"),
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
             # The files do not change under it.
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
             "AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT": str(data_root),
@@ -232,7 +233,9 @@ class AirflowServer:
         Airflow's own link from an asset event to a run is no help: of the events that wait while a Dag is at its
         limit of active runs, it knows only the first.
         """
-        emitted_at = max(_moment(event["timestamp"]) for event in self.asset_events(run))
+        emitted_at = max((_moment(event["timestamp"]) for event in self.asset_events(run)), default=None)
+        if emitted_at is None:
+            raise ServerError(f"{run.dag_id} {run.run_id} told the warehouse nothing: {run.states}")
         runs = self.get("dags/jumpcloud_warehouse/dagRuns", limit=100, order_by="start_date")["dag_runs"]
         for one in runs:
             if _moment(one["start_date"]) >= emitted_at:
@@ -248,13 +251,14 @@ class AirflowServer:
         return events
 
     def log_of(self, run: EndedRun, task: str) -> str:
-        """The log of the last try of a task instance, named as in `EndedRun.tasks`."""
+        """What the last try of a task instance, named as in `EndedRun.tasks`, has logged: messages and errors."""
         task_id, _, name = task.rstrip("]").partition("[")
         path = f"dags/{run.dag_id}/dagRuns/{urllib.parse.quote(run.run_id)}/taskInstances"
         instances = self.get(path, task_id=task_id, limit=100)["task_instances"]
         instance = next(one for one in instances if not name or one["rendered_map_index"] == name)
         log = self.get(f"{path}/{task_id}/logs/{instance['try_number']}", map_index=instance["map_index"])
-        return json.dumps(log["content"], ensure_ascii=False)
+        errors = [error for line in log["content"] for error in line.get("error_detail") or []]
+        return "\n".join([line["event"] for line in log["content"]] + [error["exc_value"] for error in errors])
 
     def await_rest(self) -> None:
         """Wait until nothing runs and nothing is about to."""

@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +21,12 @@ from airflow.sdk import DAG, CronDataIntervalTimetable
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
-from conftest import API_KEY, ROOT
+from connections import API_KEY
 from sandbox.client import Sandbox
 from sandbox.generate import BLUE_YONDER, NORTHWIND, UNNAMED
 from sandbox.payloads import SECRET
 
+ROOT = Path(__file__).resolve().parents[1]
 DAG_IDS = (
     "jumpcloud_directory",
     "jumpcloud_forget",

@@ -25,7 +25,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from conftest import ROOT
 from connections import API_KEY, connection_json
 from evolving import object_id
 from forgetting import (
@@ -53,6 +52,8 @@ from jumpcloud_elt.settings import Settings, read_settings
 from jumpcloud_elt.snapshots import fingerprint_of
 from pipeline import query, run_directory, run_usage, run_warehouse
 from sandbox.client import Sandbox
+
+ROOT = Path(__file__).resolve().parents[1]
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
 DAY = timedelta(days=1)

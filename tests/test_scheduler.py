@@ -251,6 +251,10 @@ def test_organizations_fail_skip_and_succeed_beside_each_other_in_one_usage_run(
     assert set(mixed.landed(EVENTS)) == {"Alpha"}
 
 
+def test_a_skipped_organization_says_why_in_its_log(mixed: Scenario) -> None:
+    assert f"Bravo: {NOT_ENABLED}" in mixed.server.log_of(mixed.runs[USAGE], "extract_events[Bravo]").splitlines()
+
+
 def test_the_failed_run_names_the_organizations_that_failed_and_no_other(mixed: Scenario) -> None:
     told = mixed.server.log_of(mixed.runs[USAGE], "report_failures")
     assert "2 failed; all others have landed" in told

@@ -99,6 +99,8 @@ def extract_events(
     settings = read_settings()
     if organization["unavailable"]:
         _run(settings, run_of).add(organization, [_skipped(organization, organization["unavailable"])])
+        # Airflow itself shows why a task was skipped in a fold of its log only.
+        log.info("%s: %s", organization["organization_name"], organization["unavailable"])
         raise AirflowSkipException(f"{organization['organization_name']}: {organization['unavailable']}")
     landed: list[Outcome] = []
 
