@@ -26,6 +26,7 @@ from jumpcloud_elt.landing import (
     COMPRESSION_LEVEL,
     EVENTS,
     encode_metadata,
+    one_writer,
     publish,
     read_metadata,
     temporary_beside,
@@ -128,7 +129,6 @@ def land_unit(hook: JumpCloudHook, organization: Organization, interval: Interva
     began, requests = time.monotonic(), hook.request_count
     with temporary_beside(path) as temporary:
         counts = _read_complete_unit(temporary, hook, organization_id, interval, settings.usage_services)
-        landed = read_metadata(path).get("received", 0) if path.exists() else 0
         outcome = Outcome(
             connection_id=organization["connection_id"],
             organization_id=organization_id,
@@ -146,11 +146,16 @@ def land_unit(hook: JumpCloudHook, organization: Organization, interval: Interva
             requests=hook.request_count - requests,
             seconds=round(time.monotonic() - began, 3),
         )
-        if isinstance(landed, int) and counts.received < landed:
-            outcome.outcome = KEPT
-            outcome.reason = f"JumpCloud has {counts.received} events left of the {landed} that have landed; these stay"
-        else:
-            publish(temporary, path)
+        with one_writer(path):
+            landed = read_metadata(path).get("received", 0) if path.exists() else 0
+            if isinstance(landed, int) and counts.received < landed:
+                outcome.outcome = KEPT
+                outcome.reason = (
+                    f"{counts.received} events received, {landed} have landed; these stay. JumpCloud no longer keeps "
+                    "the others, or usage_services names fewer services than then."
+                )
+            else:
+                publish(temporary, path)
     return outcome
 
 

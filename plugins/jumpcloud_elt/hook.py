@@ -41,7 +41,7 @@ from jumpcloud_elt.errors import (
 from jumpcloud_elt.pagination import Answer
 from jumpcloud_elt.settings import Settings, read_settings
 
-REQUEST_TIMEOUT, TOO_MANY_REQUESTS, SERVER_ERROR = 408, 429, 500
+REQUEST_TIMEOUT, TOO_MANY_REQUESTS, SERVER_ERROR, NOT_IMPLEMENTED = 408, 429, 500, 501
 POOL_SIZE = 16
 TOKEN_RENEWAL_SECONDS = 60
 TOKEN_SECONDS = 3600  # where the answer does not say: what JumpCloud's own client assumes
@@ -363,7 +363,11 @@ def _raise_for_status(response: requests.Response, what: str, account: Account) 
     told = f"{what}: {status} {detail}".rstrip()
     is_blocked = status == 403 and ("blocked" in detail.lower() or "abuse" in detail.lower())
     # JumpCloud has answered heavy traffic with "blocked"; it says nothing about what the key may do.
-    if status in (REQUEST_TIMEOUT, TOO_MANY_REQUESTS) or status >= SERVER_ERROR or is_blocked:
+    if (
+        status in (REQUEST_TIMEOUT, TOO_MANY_REQUESTS)
+        or (status >= SERVER_ERROR and status != NOT_IMPLEMENTED)
+        or is_blocked
+    ):
         wait = _retry_after(response)
         asked = "" if wait is None else f" (Retry-After: {wait:.0f} s)"
         raise TransientError(told + asked, status=status, detail=detail, retry_after=wait)

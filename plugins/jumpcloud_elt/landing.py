@@ -10,6 +10,7 @@ Knows paths, schemas of manifests and atomic writes. Does not know JumpCloud.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -101,6 +102,17 @@ def temporary_beside(path: Path) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def one_writer(path: Path) -> Iterator[None]:
+    """Hold the folder of `path` alone: runs of the same interval beside each other take turns to publish."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def publish(temporary: Path, path: Path) -> None:

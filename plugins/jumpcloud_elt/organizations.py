@@ -13,12 +13,14 @@ from jumpcloud_elt.errors import (
     ConfigurationError,
     IncompleteListingError,
     JumpCloudError,
+    NotFoundError,
     OrganizationHeaderError,
     PermissionDeniedError,
 )
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.pagination import Row
 from jumpcloud_elt.providers import find_provider_id
+from jumpcloud_elt.redaction import remove_secrets
 from jumpcloud_elt.settings import Settings
 from jumpcloud_elt.streams import ORGANIZATIONS, read_until_whole, row_id
 
@@ -47,10 +49,11 @@ def list_organizations(settings: Settings, only: Sequence[str] = ()) -> list[Org
     `only` restricts to these ids. An organization that several connections reach belongs to the first. A
     connection that fails is returned as an entry with `error`, so that the others go on.
 
-    Raises ConfigurationError where there is no connection, or no organization at all.
+    Raises ConfigurationError where there is no usable connection, or no organization at all.
     """
     found: dict[str, Organization] = {}
     failed: list[Organization] = []
+    was_asked = False
     for connection_id in settings.connections:
         if connection_id in settings.exclude:
             continue
@@ -58,6 +61,7 @@ def list_organizations(settings: Settings, only: Sequence[str] = ()) -> list[Org
             seen = _list_of_connection(connection_id, settings)
         except JumpCloudError as error:
             log.error("Connection %s: %s", connection_id, error)
+            was_asked |= not isinstance(error, ConfigurationError)
             failed.append(_failure(connection_id, None, f"connection {connection_id}", str(error)))
             continue
         for organization in seen:
@@ -69,10 +73,11 @@ def list_organizations(settings: Settings, only: Sequence[str] = ()) -> list[Org
     organizations = [one for one in found.values() if not only or one["organization_id"] in only]
     failed += [
         _failure("", one, one, f"Organization {one} was asked for, but no configured connection sees it.")
-        for one in only
+        for one in dict.fromkeys(only)
         if one not in found
     ]
-    if not organizations and failed and not only:
+    # An account that refused is recorded as failed, beside its organizations' last good data.
+    if not organizations and failed and not only and not was_asked:
         raise ConfigurationError("No organization can be synced.\n" + "\n".join(str(one["error"]) for one in failed))
     if not organizations and not failed:
         raise ConfigurationError(
@@ -87,7 +92,7 @@ def _list_of_connection(connection_id: str, settings: Settings) -> list[Organiza
         account = hook.account
         try:
             rows = _read_rows(hook)
-        except (PermissionDeniedError, OrganizationHeaderError):
+        except (PermissionDeniedError, OrganizationHeaderError, NotFoundError):
             if not account.organization_ids:
                 raise
             # A key that may not list organizations can still read those that the connection names.
@@ -110,7 +115,7 @@ def _list_of_connection(connection_id: str, settings: Settings) -> list[Organiza
             connection_id=connection_id,
             organization_id=organization_id,
             organization_name=str(row.get("displayName") or organization_id),
-            payload=row,
+            payload=remove_secrets(row),
             error=None,
         )
         if provider_id is not None:
@@ -124,11 +129,11 @@ def _read_rows(hook: JumpCloudHook) -> dict[str, Row]:
 
     def read() -> dict[str, Row]:
         rows: dict[str, Row] = {}
-        total: int | None = None
+        total, nulls = 0, 0
         for page in ORGANIZATIONS.iter_pages(lambda params: hook.get(ORGANIZATIONS.path, params), None):
             rows.update((row_id(row), row) for row in page.rows)
-            total = page.total
-        if len(rows) != total:
+            total, nulls = page.total or 0, nulls + page.nulls
+        if not total - nulls <= len(rows) <= total:
             raise IncompleteListingError(f"{len(rows)} distinct ids received, {total} stated by the API")
         return rows
 

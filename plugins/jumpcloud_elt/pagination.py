@@ -45,10 +45,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a listing: its rows without nulls, and the total that the API states (None: states none)."""
+    """One page of a listing: its rows without nulls, and the total that the API states (None: states none).
+
+    Whether the total counts the `nulls` is not known.
+    """
 
     rows: list[Row]
     total: int | None
+    nulls: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,8 @@ def iter_insights_pages(fetch: Fetch, body: Mapping[str, Any], total: int) -> It
             return
         cursor = answer.headers.get("X-Search_after")
         if not cursor:
+            if received >= total:
+                return
             raise PageShapeError(f"Events: a page of {count} rows came without the header X-Search_after")
         if cursor in cursors:
             raise RepeatedCursorError(
@@ -135,7 +141,7 @@ def _iter_by_offset(
         if new or not received:
             # The first page is given even when it is empty: it states the total.
             last_key = _row_key(new[-1]) if new else None
-            yield Page([_check_row(row) for row in new if row is not None], total)
+            yield Page([_check_row(row) for row in new if row is not None], total, new.count(None))
         if total is not None and received >= total:
             return
         if not new:
@@ -155,6 +161,8 @@ def _row_key(row: Any) -> str | None:
 
 def _read_envelope(answer: Answer) -> tuple[list[Any], int | None]:
     body = answer.decode()
+    if body == {"totalCount": 0, "results": None}:
+        return [], 0
     if not isinstance(body, dict) or not isinstance(body.get("results"), list):
         raise PageShapeError(f"expected an object with `results`, got {_describe(body)}")
     total = body.get("totalCount")
@@ -166,6 +174,8 @@ def _read_envelope(answer: Answer) -> tuple[list[Any], int | None]:
 
 def _read_array(answer: Answer) -> tuple[list[Any], int | None]:
     body = answer.decode()
+    if body is None and not _header_number(answer, "x-total-count"):
+        return [], 0
     if not isinstance(body, list):
         raise PageShapeError(f"expected an array, got {_describe(body)}")
     return body, _header_number(answer, "x-total-count")
@@ -179,7 +189,7 @@ def _check_row(row: Any) -> Row:
 
 def _count_rows(answer: Answer) -> int:
     try:
-        return len(msgspec.json.decode(answer.body, type=list[msgspec.Raw]))
+        return len(msgspec.json.decode(answer.body, type=list[msgspec.Raw] | None) or [])
     except msgspec.ValidationError as error:
         raise PageShapeError("Events: expected an array of events") from error
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from jumpcloud_elt.errors import NotFoundError, OrganizationHeaderError, PermissionDeniedError, RequestError
+from jumpcloud_elt.errors import RequestError, ResponseError, TransientError
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.pagination import Fetch, Page, Row, iter_v1_pages, iter_v2_pages
 from jumpcloud_elt.streams import read_until_whole, row_id
 
 log = logging.getLogger(__name__)
-
-_UNSEEN = (PermissionDeniedError, NotFoundError, OrganizationHeaderError)
 
 
 def find_provider_id(hook: JumpCloudHook) -> str | None:
@@ -49,7 +47,9 @@ def read_provider_administrators(hook: JumpCloudHook, provider_id: str, organiza
             lambda: list(iter_v1_pages(fetch(administrators_path), {"sort": None})),
             f"administrators of provider {provider_id}",
         )
-    except _UNSEEN as error:
+    except TransientError:
+        raise
+    except (RequestError, ResponseError) as error:
         log.info("Provider administrators of organization %s are left out: %s", organization_id, error)
         return []
     linked = {row.get("administrator") for row in links}

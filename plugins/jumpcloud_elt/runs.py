@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -105,33 +106,43 @@ class Run:
     ) -> list[Outcome]:
         """Gather the parts into the manifest and return its outcomes.
 
-        An organization without a part is one whose task was killed: it failed. When some organizations of a run
-        are run again, the others keep what the manifest has of them.
+        An organization without a part is one whose task was killed: it failed. When a run is run again, the manifest
+        keeps what it had of organizations that were not, and of everything landed that was not landed anew: it is
+        the only index of what has landed.
         """
+        recorded_at = utc_now()
         before = self._rows_of_manifest()
         outcomes: list[Outcome] = []
+        earlier: list[dict[str, Any]] = []
         for organization in organizations:
             part = self._part(organization)
+            known = before.pop((organization["connection_id"], organization["organization_id"]), [])
             if part.exists():
-                outcomes += msgspec.json.decode(part.read_bytes(), type=list[Outcome])
-            elif (organization["connection_id"], organization["organization_id"]) in before:
-                outcomes += before[organization["connection_id"], organization["organization_id"]]
+                new = msgspec.json.decode(part.read_bytes(), type=list[Outcome])
+                landed = {outcome.path for outcome in new if outcome.outcome == OK}
+                earlier += [row for row in known if row["outcome"] == OK and row["path"] not in landed]
+            elif known:
+                latest = max(row["recorded_at"] for row in known)
+                new = [_as_outcome(row) for row in known if row["recorded_at"] == latest]
+                earlier += [row for row in known if row["recorded_at"] != latest]
             else:
-                outcomes.append(
+                new = [
                     failure(
                         organization,
                         stream,
                         "the task ended without an outcome: it was killed, or its worker was lost",
                     )
-                )
+                ]
+            outcomes += new
+        earlier += [row for rows in before.values() for row in rows if row["outcome"] == OK]
         recorded = {
             "dag_id": self.dag_id,
             "run_id": self.run_id,
             "is_restricted": is_restricted,
-            "recorded_at": utc_now(),
+            "recorded_at": recorded_at,
         }
         rows = [{**msgspec.structs.asdict(outcome), **recorded} for outcome in outcomes]
-        write_table(self.manifest, pa.Table.from_pylist(rows, schema=SCHEMA))
+        write_table(self.manifest, pa.Table.from_pylist(earlier + rows, schema=SCHEMA))
         shutil.rmtree(self._parts, ignore_errors=True)
         return outcomes
 
@@ -139,13 +150,17 @@ class Run:
         key = f"{organization['connection_id']}/{organization['organization_id']}"
         return self._parts / f"{run_file_name(key)}.json"
 
-    def _rows_of_manifest(self) -> dict[tuple[str, str | None], list[Outcome]]:
-        before: dict[tuple[str, str | None], list[Outcome]] = {}
+    def _rows_of_manifest(self) -> dict[tuple[str, str | None], list[dict[str, Any]]]:
+        """What the run has recorded before, by connection and organization."""
+        before: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
         if self.manifest.exists():
             for row in pq.read_table(self.manifest).to_pylist():
-                outcome = Outcome(**{name: row[name] for name in Outcome.__struct_fields__})
-                before.setdefault((outcome.connection_id, outcome.organization_id), []).append(outcome)
+                before.setdefault((row["connection_id"], row["organization_id"]), []).append(row)
         return before
+
+
+def _as_outcome(row: dict[str, Any]) -> Outcome:
+    return Outcome(**{name: row[name] for name in Outcome.__struct_fields__})
 
 
 def failure(organization: Organization, stream: str, reason: str) -> Outcome:

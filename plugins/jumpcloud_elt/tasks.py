@@ -210,7 +210,7 @@ def _probe(organization: Organization, settings: Settings) -> ProbedOrganization
     probed = ProbedOrganization(**organization, unavailable=None)
     if organization["error"] is not None:
         return probed
-    end = datetime.now(UTC)
+    end = datetime.now(UTC).replace(microsecond=0)
     with JumpCloudHook(organization["connection_id"], settings) as hook:
         try:
             hook.count_events(str(organization["organization_id"]), settings.usage_services, end - PROBED_RANGE, end)

@@ -26,7 +26,7 @@ import jumpcloud_elt
 from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
 from jumpcloud_elt.events import SCHEMA as EVENTS_SCHEMA
-from jumpcloud_elt.landing import EVENTS, RUNS, rebuild_from, run_file_name, snapshot_path, utc_now
+from jumpcloud_elt.landing import EVENTS, METADATA_KEY, RUNS, rebuild_from, run_file_name, snapshot_path, utc_now
 from jumpcloud_elt.settings import Settings
 from jumpcloud_elt.streams import DIRECTORY_STREAMS, ORGANIZATIONS
 
@@ -39,7 +39,7 @@ SNAPSHOT_STREAMS = (ORGANIZATIONS.name, *(stream.name for stream in DIRECTORY_ST
 # Typed here, and not cast later: only so a filter by date keeps files of other days closed.
 UNITS = (
     "hive_partitioning = true, hive_types = {'organization_id': varchar, 'date': date}, "
-    "union_by_name = true, filename = true, file_row_number = true"
+    "filename = true, file_row_number = true"
 )
 
 STAGING_OF_A_ROUND = (
@@ -119,6 +119,9 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
     except duckdb.Error as error:
         discard(target)
         raise WarehouseError(f"The warehouse cannot be built: {error}") from error
+    except BaseException:
+        discard(target)
+        raise
 
 
 def check(target: Path) -> None:
@@ -227,7 +230,7 @@ def _fold_snapshots(connection: duckdb.DuckDBPyConnection, settings: Settings) -
         for stream in SNAPSHOT_STREAMS:
             files = [snapshot_path(settings.landing, stream, *partition) for partition in partitions]
             _set_files(connection, stream, files)
-            _count_rows(connection, settings, f"read_parquet(getvariable('{stream}_files'), filename = true)")
+            _count_rows(connection, settings, stream, "filename = true")
         for name in STAGING_OF_A_ROUND:
             _make(connection, f"staging/{name}", f"create or replace temp table {name}")
         for name, table in FOLDED.items():
@@ -243,12 +246,13 @@ def _fold_snapshots(connection: duckdb.DuckDBPyConnection, settings: Settings) -
 def _read_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Make stg_events of the units that the manifests know, and the view's source of all that have landed."""
     units = connection.execute(
-        "select distinct path from stg_runs where stream = ? and outcome = 'ok' order by path", [EVENTS]
+        "select distinct path from stg_runs where stream = ? and outcome in ('ok', 'kept') order by path", [EVENTS]
     ).fetchall()
     if units:
         # A view holds no variable and no relative path: the landing's own is written into it.
         everything = _quote(settings.landing / EVENTS / "*" / "*" / "*.parquet")
-        excluded = ", ".join(_quote(one) for one in settings.exclude)
+        left_out = connection.execute("select organization_id from int_excluded").fetchall()
+        excluded = ", ".join(_quote(organization_id) for (organization_id,) in left_out)
         connection.execute(
             f"create view state.landed_events as select * from read_parquet({everything}, {UNITS})"
             + (f" where organization_id not in ({excluded})" if excluded else "")
@@ -257,7 +261,7 @@ def _read_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
         connection.execute(
             f"create temp view landed_units as select * from read_parquet(getvariable('events_files'), {UNITS})"
         )
-        _count_rows(connection, settings, "landed_units")
+        _count_rows(connection, settings, "events", UNITS)
     else:
         partitions = pa.schema(
             [("organization_id", pa.string()), ("date", pa.date32()), ("file_row_number", pa.int64())]
@@ -280,11 +284,20 @@ def _make(connection: duckdb.DuckDBPyConnection, model: str, create: str) -> Non
     connection.execute(f"{create} as\n{_sql(model)}")
 
 
-def _count_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, source: str) -> None:
-    """Note how many rows each file of `source` gave, for the check against what was landed."""
+def _count_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, stream: str, options: str) -> None:
+    """Note how many rows each file of a stream gave, and how many its own metadata says were landed."""
+    files = f"getvariable('{stream}_files')"
     begin = len(str(settings.landing)) + 2
     connection.execute(
-        f"insert into state.read_counts select filename[{begin}:], count(*) from {source} group by filename"
+        "insert into state.read_counts by name "
+        f"with given as (select filename, count(*) as rows from read_parquet({files}, {options}) group by filename), "
+        "landed as ("
+        "    select file_name as filename, decode(value)::json as metadata "
+        f"   from parquet_kv_metadata({files}) where decode(key) = '{METADATA_KEY.decode()}'"
+        ") "
+        f"select landed.filename[{begin}:] as path, coalesce(given.rows, 0) as rows, "
+        "    (metadata ->> '$.rows')::bigint as landed_rows, (metadata ->> '$.inside')::bigint as inside "
+        "from landed left join given using (filename)"
     )
 
 

@@ -1,25 +1,28 @@
 -- grain:  one row per organization and landed unit
--- inputs: stg_runs
+-- inputs: stg_runs, state.read_counts
 -- why:    what has been read of an organization's usage begins with the first unit that holds an event of its own
 
 with
 
-landed as (
+units as (
     select
         organization_id,
         interval_start,
         interval_end,
         path,
-        rows,
-        inside as events,
-        recorded_at as landed_at,
+        coalesce(max(recorded_at) filter (where outcome = 'ok'), min(recorded_at)) as landed_at,
     from stg_runs
-    where stream = 'directory_insights_events' and outcome = 'ok'
-    qualify
-        row_number() over (
-            partition by organization_id, interval_start, interval_end
-            order by recorded_at desc, run_id desc
-        ) = 1
+    where stream = 'directory_insights_events' and outcome in ('ok', 'kept')
+    group by all
+),
+
+-- What a unit holds it says itself: a run may have landed it anew and not come to record it.
+landed as (
+    select
+        units.*,
+        counts.inside as events,
+    from units
+    inner join state.read_counts as counts using (path)
 ),
 
 known as (
@@ -33,8 +36,6 @@ select
     landed.organization_id,
     landed.interval_start,
     landed.interval_end,
-    landed.path,
-    landed.rows,
     landed.events,
     landed.landed_at,
     known.usage_from,

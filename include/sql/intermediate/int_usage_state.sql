@@ -10,7 +10,7 @@ attempts as (
         arg_max(connection_id, recorded_at) as connection_id,
         arg_max(organization_name, recorded_at) as organization_name,
     from stg_runs
-    where organization_id is not null
+    where organization_id is not null and connection_id <> ''
     group by organization_id
 ),
 

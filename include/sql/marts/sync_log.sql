@@ -23,3 +23,9 @@ select
     reason,
     recorded_at,
 from stg_runs
+-- Of a run that was run again, the last time counts.
+qualify
+    row_number() over (
+        partition by organization_id, connection_id, stream, dag_id, run_id, interval_start, interval_end
+        order by recorded_at desc, outcome asc
+    ) = 1

@@ -1,4 +1,4 @@
--- grain:  one row per organization and event: those of the units that the manifests know
+-- grain:  one row per organization and event of usage: those of the units that the manifests know
 -- inputs: landing/directory_insights_events
 -- why:    each event once, as extracted last; events dated outside of their unit are left in landing
 
@@ -11,7 +11,10 @@ source as (
 inside as (
     select *
     from source
-    where event_at >= _interval_start and event_at < _interval_end
+    where
+        event_at >= _interval_start and event_at < _interval_end
+        -- What nothing is computed from need not be told apart.
+        and event_type in ('user_login_attempt', 'admin_login_attempt', 'sso_auth')
 ),
 
 latest as (

@@ -3,15 +3,16 @@
 -- why:    an organization or connection that is left out on purpose leaves the warehouse; everything else is
 --         computed from what stg_runs still names
 
+create temp table int_excluded as
+select organization_id
+from stg_runs
+where organization_id is not null
+group by organization_id
+having
+    list_contains(getvariable('excluded'), organization_id)
+    or list_contains(getvariable('excluded'), arg_max(connection_id, recorded_at));
+
 delete from stg_runs
 where
-    organization_id in
-    (
-        select organization_id
-        from stg_runs
-        group by organization_id
-        having
-            list_contains(getvariable('excluded'), organization_id)
-            or list_contains(getvariable('excluded'), arg_max(connection_id, recorded_at))
-    )
+    organization_id in (select organization_id from int_excluded)
     or (organization_id is null and list_contains(getvariable('excluded'), connection_id));

@@ -101,5 +101,7 @@ create table if not exists state.access_history (
 
 create table if not exists state.read_counts (
     path varchar not null,
-    rows bigint not null
+    rows bigint not null,
+    landed_rows bigint,
+    inside bigint
 );

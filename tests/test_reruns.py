@@ -1,0 +1,197 @@
+"""A run that is run again, killed, or refused never takes away what has landed."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from connections import connection_json
+from jumpcloud_elt import tasks
+from jumpcloud_elt.settings import Settings
+from pipeline import Row, query, run_directory, run_usage, run_warehouse
+from sandbox.client import Sandbox
+from test_definitions import DAY, TODAY
+from test_directory import ORGANIZATION, OTHER, organization, serve
+
+Json = Row
+
+
+def with_logins(count: int, organization_id: str = ORGANIZATION) -> Json:
+    """An organization whose first user has logged in so often, yesterday."""
+    logins = [
+        {
+            "id": f"{number:024x}",
+            "event_type": "user_login_attempt",
+            "service": "directory",
+            "success": True,
+            "initiated_by": {"id": f"1{0:023x}", "type": "user"},
+            "timestamp": f"{TODAY - DAY:%Y-%m-%d}T08:00:{number:02d}Z",
+        }
+        for number in range(count)
+    ]
+    return organization(3, organization_id) | {"events": logins}
+
+
+def usage(settings: Settings) -> list[tuple[object, ...]]:
+    """Successes, and what is said of each organization's usage, after a build."""
+    rows = query(
+        run_warehouse("warehouse"),
+        "select organization_id, usage_state, usage_from, "
+        "(select sum(successes)::int from usage_daily as u where u.organization_id = o.organization_id) as successes "
+        "from organizations as o order by all",
+    )
+    return [tuple(row.values()) for row in rows]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        None,  # fewer events than have landed
+        {"status": 500},
+        {"status": 401, "body": {"message": "Unauthorized: api key user not found"}},
+    ],
+)
+def test_a_run_that_is_run_again_to_no_good_end_keeps_what_it_landed(
+    fault: Json | None, sandbox: Sandbox, settings: Settings
+) -> None:
+    serve(sandbox, with_logins(5), with_logins(4, OTHER))
+    run_usage("usage", TODAY - DAY, TODAY)
+    landed = [(ORGANIZATION, "available", TODAY - DAY, 5), (OTHER, "available", TODAY - DAY, 4)]
+    assert usage(settings) == landed
+    serve(sandbox, with_logins(3), with_logins(4, OTHER))
+    if fault:
+        sandbox.set_faults(
+            {"match": {"organization_id": ORGANIZATION, "path_regex": "/directory/v1/events$"}, "do": fault}
+        )
+    failures = run_usage("usage", TODAY - DAY, TODAY)
+    assert [one["organization_name"] for one in failures] == (["Org c"] if fault else [])
+    assert usage(settings) == landed
+
+
+def test_usage_that_has_landed_stays_where_directory_insights_is_switched_off(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    serve(sandbox, with_logins(5))
+    run_usage("usage", TODAY - DAY, TODAY)
+    serve(sandbox, with_logins(5) | {"insights": "not_enabled"})
+    run_usage("usage", TODAY - DAY, TODAY)
+    assert usage(settings) == [(ORGANIZATION, "unavailable", TODAY - DAY, 5)]
+
+
+def test_a_unit_landed_by_a_run_that_was_killed_before_it_was_recorded_counts_once_it_is_read_again(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    serve(sandbox, with_logins(5))
+    run_directory("directory")
+    run_usage("killed", TODAY - DAY, TODAY)
+    shutil.rmtree(settings.landing / "_runs" / "jumpcloud_usage")
+    assert usage(settings) == [(ORGANIZATION, "unknown", None, None)]
+    serve(sandbox, with_logins(2))
+    run_usage("again", TODAY - DAY, TODAY)
+    assert usage(settings) == [(ORGANIZATION, "available", TODAY - DAY, 5)]
+
+
+def test_a_unit_landed_anew_and_not_recorded_yet_is_counted_as_it_is(sandbox: Sandbox, settings: Settings) -> None:
+    serve(sandbox, with_logins(5))
+    run_usage("first", TODAY - DAY, TODAY)
+    serve(sandbox, with_logins(9))
+    run_usage("second", TODAY - DAY, TODAY)
+    for manifest in (settings.landing / "_runs" / "jumpcloud_usage").glob("second-*"):
+        manifest.unlink()
+    assert usage(settings) == [(ORGANIZATION, "available", TODAY - DAY, 9)]
+    (row,) = query(settings.warehouse, "select events from usage_coverage")
+    assert row["events"] == 9
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_refused_key_is_recorded_as_failed_with_what_to_do_and_the_last_good_data_stays(
+    beside: bool, sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(sandbox, organization(4))
+    run_directory("good")
+    world = sandbox.world()
+    sandbox.set_world(world | {"keys": [{"key": "other-key", "organizations": []}], "organizations": []})
+    if beside:
+        both = [organization(4), organization(2, OTHER)]
+        sandbox.set_world({"organizations": both, "keys": [{"key": "other-key", "organizations": [OTHER]}]})
+        monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__CONNECTIONS", "jumpcloud_default,jc_other")
+        monkeypatch.setenv("AIRFLOW_CONN_JC_OTHER", connection_json(sandbox.url, "other-key"))
+    (failure,) = run_directory("refused")
+    assert failure["organization_name"] == "connection jumpcloud_default"
+    warehouse = run_warehouse("warehouse")
+    (row,) = query(warehouse, f"from organizations where organization_id = '{ORGANIZATION}'")
+    assert row["sync_status"] == "failed"
+    assert "401 Unauthorized: api key user not found" in row["sync_message"]
+    assert "check that the key is complete" in row["sync_message"]
+    assert len(query(warehouse, f"from users where organization_id = '{ORGANIZATION}' and status = 'active'")) == 4
+
+
+def test_an_organization_that_nobody_sees_can_be_named_twice_and_leaves_no_trace_in_the_marts(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    serve(sandbox, organization(4))
+    (failure,) = run_directory("directory", only=[ORGANIZATION, OTHER, OTHER.upper()])
+    assert failure["organization_name"] == OTHER
+    assert [row["organization_id"] for row in query(run_warehouse("w"), "from organizations")] == [ORGANIZATION]
+
+
+def test_a_query_of_one_organization_does_not_touch_anothers_files(sandbox: Sandbox, settings: Settings) -> None:
+    serve(sandbox, with_logins(5), with_logins(4, OTHER))
+    run_usage("usage", TODAY - DAY, TODAY)
+    warehouse = run_warehouse("warehouse")
+    for file in settings.landing.glob(f"directory_insights_events/organization_id={OTHER}/*/*.parquet"):
+        file.write_bytes(b"not Parquet")
+    (row,) = query(
+        warehouse,
+        "select count(*) as n from events where organization_id = ? and date = ?::date",
+        [ORGANIZATION, TODAY - DAY],
+    )
+    assert row["n"] == 5
+
+
+def test_a_connection_that_is_left_out_takes_its_events_with_it(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(sandbox, with_logins(5))
+    run_usage("usage", TODAY - DAY, TODAY)
+    assert query(run_warehouse("with"), "select count(*) as n from events") == [{"n": 5}]
+    world = sandbox.world()
+    sandbox.set_world(
+        {
+            "organizations": [*world["organizations"], with_logins(2, OTHER)],
+            "keys": [*world["keys"], {"key": "other-key", "organizations": [OTHER]}],
+        }
+    )
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__CONNECTIONS", "jumpcloud_default,jc_other")
+    monkeypatch.setenv("AIRFLOW_CONN_JC_OTHER", connection_json(sandbox.url, "other-key"))
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__EXCLUDE", "jumpcloud_default")
+    run_usage("other", TODAY - DAY, TODAY)
+    assert query(run_warehouse("without"), "select organization_id, count(*) as n from events group by 1") == [
+        {"organization_id": OTHER, "n": 2}
+    ]
+
+
+def test_null_rows_are_left_out_whether_the_total_counts_them_or_not(sandbox: Sandbox, settings: Settings) -> None:
+    serve(sandbox, organization(5))
+    sandbox.set_faults({"match": {"path_regex": "/api/systemusers"}, "do": {"null_rows": 2, "wrong_total": 2}})
+    assert run_directory("counted") == []
+    assert len(query(run_warehouse("counted"), "from users where status = 'active'")) == 5
+
+
+def test_a_build_that_fails_leaves_nothing_beside_the_published_file(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(sandbox, organization(5))
+    run_directory("directory")
+    published = run_warehouse("good")
+    before = published.read_bytes()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jumpcloud_elt.warehouse._describe", killed)
+    with pytest.raises(KeyboardInterrupt):
+        tasks.build_warehouse("killed")
+    assert list(published.parent.iterdir()) == [published]
+    assert published.read_bytes() == before
