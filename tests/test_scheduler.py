@@ -109,7 +109,6 @@ def begin(
             return Scenario(server, sandbox_process, data_root, _today())
 
         yield begin
-        server.await_rest()
 
 
 @pytest.fixture(scope="module", autouse=True)
