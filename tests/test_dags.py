@@ -6,6 +6,7 @@ How they run is in `test_scheduler`; here one run of each in this process, for w
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -62,16 +63,9 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a fresh process says that reads the Dags and the plugins: without connection, data root or database."""
-    folder = tmp_path_factory.mktemp("parsing")
-    environment = {
-        "AIRFLOW_HOME": str(folder),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
-    }
     ended = subprocess.run(
         [sys.executable, "-c", PARSE, str(ROOT / "dags"), str(ROOT / "plugins")],
-        env=environment,
+        env=os.environ | {"AIRFLOW_HOME": str(tmp_path_factory.mktemp("parsing"))},
         capture_output=True,
         text=True,
         check=True,

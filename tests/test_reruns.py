@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -195,3 +197,26 @@ def test_a_build_that_fails_leaves_nothing_beside_the_published_file(
         tasks.build_warehouse("killed")
     assert list(published.parent.iterdir()) == [published]
     assert published.read_bytes() == before
+
+
+def test_what_an_abandoned_build_has_left_goes_after_a_day(sandbox: Sandbox, settings: Settings) -> None:
+    serve(sandbox, organization(5))
+    run_directory("directory")
+    old, young = (settings.warehouse.with_name(f".{name}.duckdb") for name in ("old", "young"))
+    settings.warehouse.parent.mkdir(parents=True)
+    for file in (old, young):
+        file.write_bytes(b"half a warehouse")
+    os.utime(old, (0, 0))
+    run_warehouse("build")
+    assert not old.exists()
+    assert young.exists()
+
+
+def test_publishing_again_what_has_been_published_does_nothing(sandbox: Sandbox, settings: Settings) -> None:
+    serve(sandbox, organization(5))
+    run_directory("directory")
+    built = tasks.check_warehouse(tasks.build_warehouse("build"))
+    published = tasks.publish_warehouse(built)
+    before = Path(published).stat()
+    assert tasks.publish_warehouse(built) == published
+    assert Path(published).stat().st_mtime_ns == before.st_mtime_ns

@@ -15,6 +15,7 @@ import contextlib
 import itertools
 import logging
 import shutil
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ from jumpcloud_elt.streams import DIRECTORY_STREAMS, ORGANIZATIONS
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
+ABANDONED_SECONDS = 86_400
 # DuckDB 1.2 and later clients can open it; 2.0's default cannot be opened by any 1.x client.
 STORAGE_VERSION = "v1.2.0"
 SNAPSHOT_STREAMS = (ORGANIZATIONS.name, *(stream.name for stream in DIRECTORY_STREAMS))
@@ -104,6 +106,7 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
     began_at = utc_now()
     target.parent.mkdir(parents=True, exist_ok=True)
     discard(target)
+    _discard_abandoned(target.parent)
     try:
         with contextlib.closing(_open_new(target, settings)) as connection:
             _read_runs(connection, manifests, settings)
@@ -135,6 +138,15 @@ def check(target: Path) -> None:
         raise CheckFailedError("Built, but not published: the warehouse's checks found\n" + "\n".join(found))
 
 
+def is_published(settings: Settings, target: Path) -> bool:
+    """Whether `target` is gone because it is the published file by now."""
+    if target.exists() or not settings.warehouse.exists():
+        return False
+    with contextlib.closing(duckdb.connect(str(settings.warehouse), read_only=True)) as connection:
+        run_id = connection.execute("select run_id from warehouse_info").fetchall()[0][0]
+    return building_path(settings, run_id) == target
+
+
 def refuse_outdated(settings: Settings, target: Path) -> None:
     """Raise WarehouseError where landed files were rewritten while `target` was being built of them."""
     with contextlib.closing(duckdb.connect(str(target), read_only=True)) as connection:
@@ -152,6 +164,13 @@ def publish(target: Path, warehouse: Path) -> None:
     # The log of a killed read-write session would be replayed into the new file.
     warehouse.with_name(f"{warehouse.name}.wal").unlink(missing_ok=True)
     target.replace(warehouse)
+
+
+def _discard_abandoned(folder: Path) -> None:
+    """Remove what builds that were killed, or failed their checks, have left for a day."""
+    for left in folder.glob(".*.duckdb*"):
+        if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def discard(target: Path) -> None:
