@@ -1,16 +1,21 @@
-"""The data dictionary has every table and column of a built warehouse, with its type, and no other."""
+"""The documents against what is built: every table and column is in the dictionary, every example query gives rows."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pyarrow as pa
+
+from jumpcloud_elt import events, runs
 from jumpcloud_elt.reading import MARTS, read_mart
 from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.streams import DIRECTORY_STREAMS
 from pipeline import query, run_directory, run_usage, run_warehouse
 from test_definitions import DAY, TODAY
 
-DICTIONARY = Path(__file__).resolve().parents[1] / "docs" / "data-dictionary.md"
+ROOT = Path(__file__).resolve().parents[1]
+DICTIONARY = ROOT / "docs" / "data-dictionary.md"
 
 
 def documented() -> dict[str, dict[str, tuple[str, str]]]:
@@ -21,6 +26,10 @@ def documented() -> dict[str, dict[str, tuple[str, str]]]:
         if columns:
             tables[part.split("\n")[0]] = {name: (kind, null) for name, kind, null in columns}
     return tables
+
+
+def landing_section(title: str) -> str:
+    return DICTIONARY.read_text(encoding="utf-8").split(f"\n### {title}\n")[1].split("\n#")[0]
 
 
 def test_the_dictionary_is_the_warehouse(settings: Settings) -> None:
@@ -54,3 +63,29 @@ def test_every_documented_table_can_be_read_as_a_frame(settings: Settings) -> No
     assert {*MARTS, "events"} == set(documented())
     for mart in MARTS:
         assert list(read_mart(mart, path=warehouse).columns) == list(documented()[mart]), mart
+
+
+def test_the_columns_of_landed_events_and_manifests_are_those_of_their_schemas() -> None:
+    for title, schema in (("Events", events.SCHEMA), ("Manifests", runs.SCHEMA)):
+        assert isinstance(schema, pa.Schema)
+        columns = re.findall(r"^\| `(\w+)` \| ([a-z0-9]+(?:\[us\])?) \|", landing_section(title), re.MULTILINE)
+        assert columns == [(field.name, str(field.type)) for field in schema], title
+
+
+def test_every_stream_is_documented_with_its_keys() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| `([^`]+)`.*? \| ([^|]+) \|$", landing_section("Streams of a snapshot"), re.MULTILINE
+    )
+    found = {name: (path, tuple(re.findall(r"`(\w+)`", keys))) for name, path, keys in rows}
+    declared = {one.name: (one.path.replace("{parent}", "{id}"), one.keys) for one in DIRECTORY_STREAMS}
+    assert found == {"organizations": ("/api/organizations", ()), **declared}
+
+
+def test_every_query_of_the_readme_gives_rows(settings: Settings) -> None:
+    assert run_directory("directory") == []
+    assert run_usage("usage", TODAY - 5 * DAY, TODAY) == []
+    warehouse = run_warehouse("warehouse")
+    examples = re.findall(r"```sql\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert examples
+    for example in examples:
+        assert query(warehouse, example), example
