@@ -75,6 +75,8 @@ def land_directory(
         outcome.seconds = round(time.monotonic() - began, 3)
         outcomes.append(outcome)
     decision = decide(settings, organization_id, len(parents[SYSTEMUSERS.name]), accepted_by)
+    if decision.is_held:
+        hook.log.warning("The snapshot of %s is held: %s", organization["organization_name"], decision.reason)
     outcomes.append(_commit(organization, settings, snapshot_at, decision, outcomes))
     for outcome in outcomes:
         outcome.outcome = HELD if decision.is_held else OK
