@@ -86,16 +86,17 @@ def _land_checkpoint(connection: duckdb.DuckDBPyConnection, landing: Path) -> No
         rows = f"select * from state.{table}"
         if before:
             rows += (
-                f" union all by name select * from read_parquet({_quote(before / path.name)}) "
+                f" union all by name select * from read_parquet({quote(before / path.name)}) "
                 "where organization_id not in (select organization_id from state.snapshots)"
             )
         with temporary_beside(path) as temporary:
-            connection.execute(f"copy ({rows}) to {_quote(temporary)} (format parquet, compression zstd)")
+            connection.execute(f"copy ({rows}) to {quote(temporary)} (format parquet, compression zstd)")
             publish(temporary, path)
     for superseded in (landing / CHECKPOINTS).iterdir():
         if superseded != folder:
             shutil.rmtree(superseded, ignore_errors=True)
 
 
-def _quote(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+def quote(text: Path | str) -> str:
+    """A path or id as an SQL literal, where a parameter cannot stand."""
+    return "'" + str(text).replace("'", "''") + "'"

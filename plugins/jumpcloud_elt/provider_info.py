@@ -122,7 +122,7 @@ CONNECTION_TYPE = {
         },
         "permission": {
             "label": "Permission",
-            "description": "read: sync only (the default). read_and_act: jumpcloud_user_action may change users.",
+            "description": "read: sync only (the default). read_and_act: users may be changed (nothing does so yet).",
             "schema": {"type": ["string", "null"], "enum": ["read", "read_and_act"], "default": "read"},
         },
         "usage_retention_days": {

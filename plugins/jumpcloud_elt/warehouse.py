@@ -24,7 +24,7 @@ import duckdb
 import pyarrow as pa
 
 import jumpcloud_elt
-from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint
+from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint, quote
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
 from jumpcloud_elt.events import SCHEMA as EVENTS_SCHEMA
 from jumpcloud_elt.landing import EVENTS, METADATA_KEY, RUNS, rebuild_from, run_file_name, snapshot_path, utc_now
@@ -184,7 +184,7 @@ def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
     if _can_be_carried_on(connection, settings):
         # A copy of bytes: what the histories keep costs no more than that, however much it is.
         shutil.copyfile(settings.warehouse, target)
-    connection.execute(f"attach {_quote(target)} as warehouse (storage_version '{STORAGE_VERSION}')")
+    connection.execute(f"attach {quote(target)} as warehouse (storage_version '{STORAGE_VERSION}')")
     connection.execute("use warehouse")
     connection.execute("set timezone = 'UTC'")
     connection.execute("set memory_limit = ?", [settings.duckdb_memory_limit])
@@ -204,7 +204,7 @@ def _can_be_carried_on(connection: duckdb.DuckDBPyConnection, settings: Settings
     if not published.exists():
         return False
     try:
-        connection.execute(f"attach {_quote(published)} as published (read_only)")
+        connection.execute(f"attach {quote(published)} as published (read_only)")
         info = connection.execute("select schema_version, built_at from published.warehouse_info").fetchone()
         connection.execute("detach published")
     except duckdb.Error as error:
@@ -228,7 +228,7 @@ def _open_checkpoint(connection: duckdb.DuckDBPyConnection, settings: Settings) 
     """Make the state that was landed before snapshots were pruned readable as checkpoint_<table>."""
     checkpoint = latest_checkpoint(settings.landing)
     for table in STATE_TABLES:
-        rows = f"read_parquet({_quote(checkpoint / f'{table}.parquet')})" if checkpoint else f"state.{table} limit 0"
+        rows = f"read_parquet({quote(checkpoint / f'{table}.parquet')})" if checkpoint else f"state.{table} limit 0"
         connection.execute(f"create temp view checkpoint_{table} as select * from {rows}")
 
 
@@ -269,9 +269,9 @@ def _read_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
     ).fetchall()
     if units:
         # A view holds no variable and no relative path: the landing's own is written into it.
-        everything = _quote(settings.landing / EVENTS / "*" / "*" / "*.parquet")
+        everything = quote(settings.landing / EVENTS / "*" / "*" / "*.parquet")
         left_out = connection.execute("select organization_id from int_excluded").fetchall()
-        excluded = ", ".join(_quote(organization_id) for (organization_id,) in left_out)
+        excluded = ", ".join(quote(organization_id) for (organization_id,) in left_out)
         connection.execute(
             f"create view state.landed_events as select * from read_parquet({everything}, {UNITS})"
             + (f" where organization_id not in ({excluded})" if excluded else "")
@@ -326,7 +326,3 @@ def _set_files(connection: duckdb.DuckDBPyConnection, name: str, files: Sequence
 
 def _sql(name: str) -> str:
     return (sql_folder() / f"{name}.sql").read_text(encoding="utf-8")
-
-
-def _quote(text: Path | str) -> str:
-    return "'" + str(text).replace("'", "''") + "'"
