@@ -10,10 +10,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
 from evolving import EvolvingWorld
 from expectations import Snapshot
 from jumpcloud_elt import checkpoints, directory
+from jumpcloud_elt.landing import read_metadata
 from jumpcloud_elt.settings import Settings
 from pipeline import assert_warehouse_is, query, run_directory, run_warehouse, snapshots_of
 from sandbox.client import Sandbox
@@ -245,11 +247,12 @@ def test_a_checkpoint_says_its_version_and_one_that_is_not_known_is_refused(
     assert checkpoints.prune_snapshots(prune) == 2
     (last,) = settings.landing.glob("_checkpoints/*/snapshots.parquet")
     assert read_metadata(last) == {"state_version": checkpoints.STATE_VERSION}
-    monkeypatch.setattr(checkpoints, "STATE_VERSION", 7)
     settings.warehouse.unlink()
-    with pytest.raises(AirflowFailException, match=r"_checkpoints/.*: state version 1 found; allowed: 7\. Another"):
-        run_warehouse("of another version")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "STATE_VERSION", 7)
+        told = r"_checkpoints/.*: state version 1 found; allowed: 7\. Another"
+        with pytest.raises(AirflowFailException, match=told):
+            run_warehouse("of another version")
     # Those of before versions were written down are of the first.
     pq.write_table(pq.ParquetFile(last).read().replace_schema_metadata(), last)
     assert checkpoints.latest_checkpoint(settings.landing) == last.parent
