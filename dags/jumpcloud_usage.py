@@ -82,7 +82,8 @@ def jumpcloud_usage() -> None:
         listed: list[Organization] | None, units: list[tuple[str, str]] | None, run_of: dict[str, str]
     ) -> list[tasks.Failure]:
         """Write what happened, and tell the warehouse."""
-        return tasks.record_run(listed if units else None, run_of, EVENTS, is_restricted=False)
+        planned = units or []
+        return tasks.record_run(listed if planned else None, run_of, EVENTS, is_restricted=False, intervals=planned)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
     def report_failures(failures: list[tasks.Failure] | None) -> None:

@@ -36,8 +36,8 @@ returns rows as dictionaries, sorted by key.
 # 14. `is_active` is null where the listing says nothing; deleted applications keep the last one known.
 # 15. Booleans are JSON booleans only; every other value says nothing.
 # 16. Numbers and booleans where text is expected are kept as JSON text. White space is text.
-# 17. The events view has an event once per organization, date and id; usage counts it once per organization
-#     and id: where one id has two dates, the latest extraction alone counts.
+# 17. The events view has an event once per organization, date and id, and usage counts it as the view has it:
+#     where one id has two dates it counts on both.
 # 18. Strays are cut before duplicates: a stray copy never hides one that is inside its interval. Among copies
 #     of one extraction time, the unit with the later start, then end, then the later row stands.
 # 19. An interval that is given twice: the later extraction replaces it as a whole, unless it has fewer
@@ -180,7 +180,7 @@ def _tables_of(
     landed = _landed_units(units)
     coverage = _coverage(landed, insights)
     events = _events(landed)
-    uses = _resolved(_counted_once(events), Actors(directory))
+    uses = _resolved(events, Actors(directory))
     organization = {
         "organization_name": text(directory.organization.get("displayName")) or organization_id,
         "connection_id": connection_id,
@@ -623,12 +623,6 @@ def _events(units: list[Unit]) -> list[Event]:
     for event in sorted((event for unit in units for event in _inside(unit)), key=lambda event: event.order):
         latest[event.day, event.event_id] = event
     return [latest[key] for key in sorted(latest)]
-
-
-def _counted_once(events: list[Event]) -> list[Event]:
-    """Return each event once per id, whatever its date: its latest extraction."""
-    latest = {event.event_id: event for event in sorted(events, key=lambda event: event.order)}
-    return list(latest.values())
 
 
 def _event_row(event: Event) -> Row:

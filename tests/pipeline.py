@@ -46,7 +46,7 @@ def run_usage(run_id: str, start: datetime, end: datetime) -> list[tasks.Failure
         for organization in probed:
             with contextlib.suppress(AirflowFailException, AirflowSkipException):
                 tasks.extract_events(organization, run_of, units)
-    return tasks.record_run(listed, run_of, EVENTS, is_restricted=False)
+    return tasks.record_run(listed, run_of, EVENTS, is_restricted=False, intervals=units)
 
 
 def run_warehouse(run_id: str) -> Path:

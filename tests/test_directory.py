@@ -10,10 +10,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
 from evolving import EvolvingWorld
 from expectations import Snapshot
 from jumpcloud_elt import checkpoints, directory
+from jumpcloud_elt.landing import read_metadata
 from jumpcloud_elt.settings import Settings
 from pipeline import assert_warehouse_is, query, run_directory, run_warehouse, snapshots_of
 from sandbox.client import Sandbox
@@ -231,6 +233,29 @@ def test_a_pruning_that_is_killed_before_its_checkpoint_is_whole_removes_nothing
         checkpoints.prune_snapshots(dataclasses.replace(settings, snapshot_retention_days=1))
     assert sorted(settings.landing.rglob("*.parquet")) == before
     assert checkpoints.latest_checkpoint(settings.landing) is None
+
+
+def test_a_checkpoint_says_its_version_and_one_that_is_not_known_is_refused(
+    sandbox: Sandbox, settings: Settings, set_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        serve(sandbox, organization(5 + number))
+        set_clock(FIRST + number * DAY)
+        run_directory(f"directory-{number}")
+    run_warehouse("warehouse")
+    prune = dataclasses.replace(settings, snapshot_retention_days=1)
+    assert checkpoints.prune_snapshots(prune) == 2
+    (last,) = settings.landing.glob("_checkpoints/*/snapshots.parquet")
+    assert read_metadata(last) == {"state_version": checkpoints.STATE_VERSION}
+    settings.warehouse.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "STATE_VERSION", 7)
+        told = r"_checkpoints/.*: state version 1 found; allowed: 7\. Another"
+        with pytest.raises(AirflowFailException, match=told):
+            run_warehouse("of another version")
+    # Those of before versions were written down are of the first.
+    pq.write_table(pq.ParquetFile(last).read().replace_schema_metadata(), last)
+    assert checkpoints.latest_checkpoint(settings.landing) == last.parent
 
 
 def test_what_is_left_out_leaves_the_warehouse_and_comes_back_whole(

@@ -304,7 +304,8 @@ def test_a_unit_is_one_file_that_says_what_it_holds(sandbox: Sandbox, settings: 
     assert ids(landed(settings)) == ["e2", "e1"]
     assert pq.read_schema(path).remove_metadata() == events.SCHEMA
     counts = {"received": 2, "inside": 2, "strays": 0, "rows": 2, "api_total": 2}
-    assert read_metadata(path) == counts
+    [row] = [row for row in landed(settings) if row["event_id"] == "e1"]
+    assert read_metadata(path) == {**counts, "extracted_at": row["_extracted_at"].isoformat()}
     assert outcome == Outcome(
         connection_id="jumpcloud_default",
         organization_id=ORG,
@@ -316,6 +317,7 @@ def test_a_unit_is_one_file_that_says_what_it_holds(sandbox: Sandbox, settings: 
         path=str(path.relative_to(settings.landing)),
         requests=2,
         seconds=outcome.seconds,
+        extracted_at=row["_extracted_at"],
         **counts,
     )
 

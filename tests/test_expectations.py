@@ -583,11 +583,11 @@ def test_an_event_of_two_overlapping_units_counts_once_as_last_extracted() -> No
         assert [(row["successes"], row["failures"]) for row in result["usage_daily"]] == [(1, 0)]
 
 
-def test_one_event_id_with_two_dates_is_two_events_but_one_use() -> None:
+def test_one_event_id_with_two_dates_is_two_events_and_two_uses() -> None:
     units = [unit(1, portal("e1", at(1, 5), id="u1")), unit(2, portal("e1", at(2, 5), id="u1"))]
     result = tables([], units)
     assert [row["date"] for row in result["events"]] == [date(2026, 1, 1), date(2026, 1, 2)]
-    assert [row["date"] for row in result["usage_daily"]] == [date(2026, 1, 2)]
+    assert [row["date"] for row in result["usage_daily"]] == [date(2026, 1, 1), date(2026, 1, 2)]
 
 
 def test_one_event_id_in_two_organizations_counts_in_both() -> None:

@@ -123,6 +123,7 @@ def assert_forgotten(settings: Settings, before: Path) -> None:
     """Nothing is left of the person, and all else is as in the warehouse `before`."""
     assert traces_in_landing(settings.landing) == []
     assert traces_in_warehouse(settings.warehouse) == []
+    assert traces_in_landing(settings.rollups) == []
     content = settings.warehouse.read_bytes()
     assert not [one for one in PERSON if one.encode() in content]
     assert not (settings.landing / "_forgetting").exists()
@@ -319,6 +320,28 @@ def test_what_lands_meanwhile_fails_the_run_and_is_forgotten_by_the_next(landed:
     with pytest.raises(AirflowFailException, match=r"\d+ rows in 1 files of the person have landed"):
         tasks.finish_forgetting(params(USER))
     run_forget("again", USER)
+    assert_forgotten(copy, landed.warehouse)
+
+
+def test_roll_ups_go_with_the_person_and_what_an_older_build_still_writes_is_never_read(
+    landed: Settings, copy: Settings
+) -> None:
+    """They name people as events do."""
+    assert traces_in_landing(landed.rollups)
+    (older,) = copy.rollups.iterdir()
+    aside = older.rename(copy.data_root / "aside")
+    tasks.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
+    assert list(copy.rollups.iterdir()) == []
+    # As a build does that began before.
+    aside.rename(older)
+    assert traces_in_landing(copy.rollups)
+    built = tasks.check_warehouse(tasks.build_warehouse("build"))
+    assert traces_in_landing(copy.rollups) == []
+    tasks.publish_warehouse(built)
+    (newer,) = copy.rollups.iterdir()
+    shutil.copytree(newer, older)
+    tasks.finish_forgetting(params(USER))
+    assert list(copy.rollups.iterdir()) == [newer]
     assert_forgotten(copy, landed.warehouse)
 
 

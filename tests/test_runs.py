@@ -86,6 +86,7 @@ def test_a_manifest_gathers_what_every_task_left_and_the_parts_go(run: Run, tmp_
         strays=1,
         requests=3,
         seconds=1.25,
+        extracted_at=END,
     )
     run.add(A, [whole, outcome(A, "applications")])
     run.add(B, [outcome(B)])
@@ -116,6 +117,7 @@ def test_a_manifest_gathers_what_every_task_left_and_the_parts_go(run: Run, tmp_
         "decision": "accepted",
         "reason": None,
         "recorded_at": first["recorded_at"],
+        "extracted_at": END,
     }
     assert [(row["organization_name"], row["stream"]) for row in (second, third)] == [
         ("a", "applications"),
@@ -133,6 +135,17 @@ def test_a_task_that_was_killed_is_a_failure(run: Run) -> None:
         ("a", "systemusers", "ok", None),
         ("b", "directory", "failed", KILLED[:20]),
         ("c", "directory", "failed", KILLED[:20]),
+    ]
+
+
+def test_a_task_of_events_that_was_killed_failed_over_all_that_its_run_was_to_land(tmp_path: Path) -> None:
+    run = Run(tmp_path, "jumpcloud_usage", RUN_ID)
+    run.add(A, [outcome(A)])
+    events = "directory_insights_events"
+    run.write_manifest([A, B], events, is_restricted=False, interval=(START, END))
+    assert [(row["outcome"], row["interval_start"], row["interval_end"]) for row in manifest(run)] == [
+        ("ok", None, None),
+        ("failed", START, END),
     ]
 
 

@@ -17,7 +17,15 @@ from pathlib import Path
 import duckdb
 
 from jumpcloud_elt.errors import WarehouseError
-from jumpcloud_elt.landing import format_time, publish, snapshot_path, temporary_beside, utc_now
+from jumpcloud_elt.landing import (
+    METADATA_KEY,
+    format_time,
+    publish,
+    read_metadata,
+    snapshot_path,
+    temporary_beside,
+    utc_now,
+)
 from jumpcloud_elt.settings import Settings
 from jumpcloud_elt.snapshots import COMMIT_STREAM, iter_snapshots
 from jumpcloud_elt.streams import DIRECTORY_STREAMS
@@ -25,6 +33,9 @@ from jumpcloud_elt.streams import DIRECTORY_STREAMS
 log = logging.getLogger(__name__)
 
 CHECKPOINTS = "_checkpoints"
+# Of the tables below, as they are landed; raised when they change, together with the way from the last version on:
+# snapshots that were pruned cannot be folded again. Checkpoints without one are of version 1.
+STATE_VERSION = 1
 # Written in this order: a checkpoint without its last table is none.
 STATE_TABLES = (
     "users",
@@ -38,9 +49,21 @@ STATE_TABLES = (
 
 
 def latest_checkpoint(landing: Path) -> Path | None:
-    """The folder of the youngest whole checkpoint, None where there is none."""
+    """The folder of the youngest whole checkpoint, None where there is none.
+
+    Raises WarehouseError where it is of a version that this package does not know: it holds what nothing else does.
+    """
     folders = sorted((landing / CHECKPOINTS).glob("*"), reverse=True)
-    return next((folder for folder in folders if (folder / f"{STATE_TABLES[-1]}.parquet").exists()), None)
+    last = f"{STATE_TABLES[-1]}.parquet"
+    checkpoint = next((folder for folder in folders if (folder / last).exists()), None)
+    if checkpoint is not None:
+        version = read_metadata(checkpoint / last).get("state_version", 1)
+        if version != STATE_VERSION:
+            raise WarehouseError(
+                f"Checkpoint {checkpoint}: state version {version!r} found; allowed: {STATE_VERSION}. Another version "
+                "of this package landed it; install that version or a later one."
+            )
+    return checkpoint
 
 
 def prune_snapshots(settings: Settings) -> int:
@@ -90,7 +113,10 @@ def _land_checkpoint(connection: duckdb.DuckDBPyConnection, landing: Path) -> No
                 "where organization_id not in (select organization_id from state.snapshots)"
             )
         with temporary_beside(path) as temporary:
-            connection.execute(f"copy ({rows}) to {quote(temporary)} (format parquet, compression zstd)")
+            connection.execute(
+                f"copy ({rows}) to {quote(temporary)} (format parquet, compression zstd, "
+                f"kv_metadata {{{METADATA_KEY.decode()}: '{{\"state_version\": {STATE_VERSION}}}'}})"
+            )
             publish(temporary, path)
     for superseded in (landing / CHECKPOINTS).iterdir():
         if superseded != folder:

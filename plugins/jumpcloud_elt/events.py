@@ -105,7 +105,8 @@ class UnitCounts:
     """What was received of a unit, in distinct event ids.
 
     `received` is everything, before anything is cut; `inside` is dated in the interval; `strays` is dated
-    elsewhere, but for the interval's very end: those belong to the next unit and are cut.
+    elsewhere, but for the interval's very end: those belong to the next unit and are cut. `extracted_at` tells one
+    reading of the unit from the next: the roll-ups ask the file for it.
     """
 
     received: int
@@ -113,6 +114,7 @@ class UnitCounts:
     strays: int
     rows: int
     api_total: int
+    extracted_at: datetime
 
 
 def land_unit(hook: JumpCloudHook, organization: Organization, interval: Interval, settings: Settings) -> Outcome:
@@ -145,11 +147,13 @@ def land_unit(hook: JumpCloudHook, organization: Organization, interval: Interva
             strays=counts.strays,
             requests=hook.request_count - requests,
             seconds=round(time.monotonic() - began, 3),
+            extracted_at=counts.extracted_at,
         )
         with one_writer(path):
             landed = read_metadata(path).get("received", 0) if path.exists() else 0
             if isinstance(landed, int) and counts.received < landed:
                 outcome.outcome = KEPT
+                outcome.extracted_at = None
                 outcome.reason = (
                     f"{counts.received} events received, {landed} have landed; these stay. JumpCloud no longer keeps "
                     "the others, or usage_services names fewer services than then."
@@ -207,11 +211,11 @@ def _read_unit(
             batch = batch.filter(pc.fill_null(pc.not_equal(batch["event_at"], _scalar(interval[1])), True))
             rows += batch.num_rows
             writer.write_batch(batch)
-        counts = _count_distinct(ids, times, interval, rows, api_total)
+        counts = _count_distinct(ids, times, interval, rows, api_total, lineage[1])
         if counts.received != api_total:
             # The count was taken first: events may have arrived since. It is the later count that must agree.
             api_total = hook.count_events(organization_id, services, start, end)
-            counts = _count_distinct(ids, times, interval, rows, api_total)
+            counts = _count_distinct(ids, times, interval, rows, api_total, lineage[1])
         writer.add_key_value_metadata(encode_metadata(asdict(counts)))
     return counts
 
@@ -229,7 +233,12 @@ def open_writer(path: Path) -> pq.ParquetWriter:
 
 
 def _count_distinct(
-    ids: list[pa.Array], times: list[pa.Array], interval: Interval, rows: int, api_total: int
+    ids: list[pa.Array],
+    times: list[pa.Array],
+    interval: Interval,
+    rows: int,
+    api_total: int,
+    extracted_at: datetime,
 ) -> UnitCounts:
     all_ids = pa.chunked_array(ids, pa.string())
     all_times = pa.chunked_array(times, _TIME)
@@ -245,6 +254,7 @@ def _count_distinct(
         strays=pc.count_distinct(all_ids.filter(is_stray)).as_py(),
         rows=rows,
         api_total=api_total,
+        extracted_at=extracted_at,
     )
 
 

@@ -1,7 +1,7 @@
 """Forgets one person of one organization: landing is rewritten, the warehouse built of it, the last link dropped.
 
     1. find      who it is, and how much of them has landed; changes nothing
-    2. forget    every file that holds the person is rewritten, and published warehouses count as outdated
+    2. forget    every file that holds the person is rewritten; published warehouses count as outdated, roll-ups go
     3. finish    after a new warehouse is published: nothing may be left; the pseudonyms' key is deleted
 
 A run that is killed is finished by running it again: what it needs lies in landing until step 3. Does not ask
@@ -26,6 +26,7 @@ from jumpcloud_elt.landing import RUNS, require_rebuild, utc_now
 from jumpcloud_elt.organizations import Organization
 from jumpcloud_elt.people import find_person, refuse_if_present
 from jumpcloud_elt.pseudonyms import Forgetting, Pseudonyms, unfinished
+from jumpcloud_elt.rollups import discard_all, discard_outdated
 from jumpcloud_elt.runs import OK, Outcome, Run
 from jumpcloud_elt.settings import Settings
 
@@ -66,6 +67,8 @@ def forget(settings: Settings, organization_id: str, target: str, run: Run, requ
     _remove_leftovers(settings)
     # Only now: what is built of half-rewritten files is outdated too.
     require_rebuild(landing)
+    # They name people as events do, and are computed again from what is left.
+    discard_all(settings)
     log.info("%d rows in %d files have been rewritten", counts.rows, counts.files)
     organization = _organization(landing, organization_id)
     outcome = Outcome(
@@ -90,6 +93,8 @@ def finish(settings: Settings, organization_id: str, target: str) -> None:
     begun = unfinished(settings.landing, organization_id, target)
     if begun is None:
         return
+    # A build that began before landing was rewritten may have gone on since.
+    discard_outdated(settings)
     path, forgetting = begun
     left = erase(settings.landing, Pseudonyms(forgetting), is_dry_run=True)
     if left.rows:

@@ -17,6 +17,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jumpcloud_elt.intervals import Interval
 from jumpcloud_elt.landing import RUNS, publish, run_file_name, temporary_beside, utc_now, write_table
 from jumpcloud_elt.organizations import Organization
 
@@ -52,6 +53,7 @@ SCHEMA = pa.schema(
         ("decision", pa.string()),
         ("reason", pa.string()),
         ("recorded_at", _TIME),
+        ("extracted_at", _TIME),
     ]
 )
 
@@ -61,7 +63,8 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     `rows` landed; `received` distinct ids; `api_total` the API's own count for the same; `inside` events dated
     in the interval; `strays` events dated outside of it; `path` relative to the landing folder; `decision` what
-    the drift guard said of a snapshot.
+    the drift guard said of a snapshot; `extracted_at` the extraction of the unit that landed. Of events that failed,
+    the interval is all that the run was to land: what of it has landed nobody says, so it is looked at.
     """
 
     connection_id: str
@@ -82,6 +85,16 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
     strays: int | None = None
     requests: int | None = None
     seconds: float | None = None
+    extracted_at: datetime | None = None
+
+
+def list_manifests(landing: Path) -> dict[str, str]:
+    """Every manifest, as its path below landing, and what tells one version of it from the next; opens none."""
+    found = {}
+    for path in (landing / RUNS).glob("*/*.parquet"):
+        stat = path.stat()
+        found[str(path.relative_to(landing))] = f"{stat.st_size}-{stat.st_mtime}"
+    return found
 
 
 class Run:
@@ -102,11 +115,17 @@ class Run:
             publish(temporary, part)
 
     def write_manifest(
-        self, organizations: Iterable[Organization], stream: str, *, is_restricted: bool
+        self,
+        organizations: Iterable[Organization],
+        stream: str,
+        *,
+        is_restricted: bool,
+        interval: Interval | None = None,
     ) -> list[Outcome]:
         """Gather the parts into the manifest and return its outcomes.
 
-        An organization without a part is one whose task was killed: it failed. When a run is run again, the manifest
+        An organization without a part is one whose task was killed: it failed, over the whole `interval` of a run
+        of events. When a run is run again, the manifest
         keeps what it had of organizations that were not, and of everything landed that was not landed anew: it is
         the only index of what has landed.
         """
@@ -131,6 +150,7 @@ class Run:
                         organization,
                         stream,
                         "the task ended without an outcome: it was killed, or its worker was lost",
+                        interval,
                     )
                 ]
             outcomes += new
@@ -163,8 +183,9 @@ def _as_outcome(row: dict[str, Any]) -> Outcome:
     return Outcome(**{name: row[name] for name in Outcome.__struct_fields__})
 
 
-def failure(organization: Organization, stream: str, reason: str) -> Outcome:
-    """The outcome of an organization that failed before anything landed."""
+def failure(organization: Organization, stream: str, reason: str, interval: Interval | None = None) -> Outcome:
+    """The outcome of an organization that failed before anything landed; of events, within which `interval`."""
+    start, end = interval or (None, None)
     return Outcome(
         connection_id=organization["connection_id"],
         organization_id=organization["organization_id"],
@@ -172,4 +193,6 @@ def failure(organization: Organization, stream: str, reason: str) -> Outcome:
         stream=stream,
         outcome=FAILED,
         reason=reason,
+        interval_start=start,
+        interval_end=end,
     )

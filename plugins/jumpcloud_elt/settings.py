@@ -47,6 +47,11 @@ class Settings:
         return self.data_root / "landing"
 
     @property
+    def rollups(self) -> Path:
+        """Usage by day, computed from landing and kept from build to build."""
+        return self.data_root / "rollups"
+
+    @property
     def warehouse(self) -> Path:
         """The published DuckDB file."""
         return self.data_root / "warehouse" / "jumpcloud.duckdb"

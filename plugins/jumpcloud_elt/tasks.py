@@ -113,7 +113,8 @@ def extract_events(
                 landed.append(events.land_unit(hook, organization, (start, end), settings))
         return landed
 
-    outcomes = _leaving_outcomes(organization, run_of, EVENTS, settings, extract, so_far=landed)
+    interval = _whole(intervals)
+    outcomes = _leaving_outcomes(organization, run_of, EVENTS, settings, extract, so_far=landed, interval=interval)
     return sum(outcome.rows or 0 for outcome in outcomes)
 
 
@@ -131,12 +132,18 @@ def plan_units(dag_run: Any, params: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def record_run(
-    listed: Iterable[Organization] | None, run_of: dict[str, str], stream: str, *, is_restricted: bool
+    listed: Iterable[Organization] | None,
+    run_of: dict[str, str],
+    stream: str,
+    *,
+    is_restricted: bool,
+    intervals: Sequence[tuple[str, str]] = (),
 ) -> list[Failure]:
-    """Write the run's manifest and return the organizations that failed."""
+    """Write the run's manifest and return the organizations that failed; `intervals` are those of `plan_units`."""
     if listed is None:
         raise AirflowSkipException("Nothing was tried; there is nothing to record.")
-    outcomes = _run(read_settings(), run_of).write_manifest(listed, stream, is_restricted=is_restricted)
+    run = _run(read_settings(), run_of)
+    outcomes = run.write_manifest(listed, stream, is_restricted=is_restricted, interval=_whole(intervals))
     return [
         Failure(organization_name=outcome.organization_name, reason=outcome.reason or "")
         for outcome in outcomes
@@ -245,6 +252,7 @@ def _leaving_outcomes(
     extract: Callable[[JumpCloudHook], list[Outcome]],
     *,
     so_far: Sequence[Outcome] = (),
+    interval: Interval | None = None,
 ) -> list[Outcome]:
     """Run `extract` with a hook and leave its outcomes, or those `so_far` and the failure, for the manifest."""
     run = _run(settings, run_of)
@@ -254,7 +262,8 @@ def _leaving_outcomes(
         with JumpCloudHook(organization["connection_id"], settings) as hook:
             outcomes = extract(hook)
     except Exception as error:
-        run.add(organization, [*so_far, failure(organization, stream, str(error) or type(error).__name__)])
+        told = str(error) or type(error).__name__
+        run.add(organization, [*so_far, failure(organization, stream, told, interval)])
         if isinstance(error, JumpCloudError):
             raise AirflowFailException(f"{organization['organization_name']}: {error}") from error
         raise
@@ -301,6 +310,12 @@ def _data_interval(dag_run: Any) -> Interval | None:
 
 def _from_xcom(intervals: Sequence[tuple[str, str]]) -> list[Interval]:
     return [(datetime.fromisoformat(start), datetime.fromisoformat(end)) for start, end in intervals]
+
+
+def _whole(intervals: Sequence[tuple[str, str]]) -> Interval | None:
+    """From the start of the first to the end of the last; None of none."""
+    units = _from_xcom(intervals)
+    return (min(start for start, _ in units), max(end for _, end in units)) if units else None
 
 
 def _run(settings: Settings, run_of: dict[str, str]) -> Run:

@@ -3,9 +3,9 @@
 Runs SQL files in order and moves files; what the tables mean is in the files. A build that fails leaves the last
 good file where it is.
 
-    1. what happened   stg_runs, from the manifests
+    1. what happened   state.runs, from the manifests that are new
     2. directory       each snapshot not yet seen is folded into the state that the last build left
-    3. usage           stg_events and its roll-ups
+    3. usage           the roll-ups of the days that have changed are made anew (`rollups`)
     4. marts, checks, publish
 """
 
@@ -16,7 +16,6 @@ import itertools
 import logging
 import shutil
 import time
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -24,25 +23,29 @@ import duckdb
 import pyarrow as pa
 
 import jumpcloud_elt
+from jumpcloud_elt import rollups
 from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint, quote
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
 from jumpcloud_elt.events import SCHEMA as EVENTS_SCHEMA
-from jumpcloud_elt.landing import EVENTS, METADATA_KEY, RUNS, rebuild_from, run_file_name, snapshot_path, utc_now
+from jumpcloud_elt.landing import EVENTS, METADATA_KEY, rebuild_from, run_file_name, snapshot_path, utc_now
+from jumpcloud_elt.runs import list_manifests
 from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.sql_files import make, read_sql, set_files
 from jumpcloud_elt.streams import DIRECTORY_STREAMS, ORGANIZATIONS
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ABANDONED_SECONDS = 86_400
 # DuckDB 1.2 and later clients can open it; 2.0's default cannot be opened by any 1.x client.
 STORAGE_VERSION = "v1.2.0"
 SNAPSHOT_STREAMS = (ORGANIZATIONS.name, *(stream.name for stream in DIRECTORY_STREAMS))
+# What a build hands on beside what is folded.
+CARRIED = (*STATE_TABLES, "runs", "manifests", "views")
+# Over landing: made anew only where they would be others, for making one lists all of it.
+LANDING_VIEWS = ("events", "landed_events", "no_events")
 # Typed here, and not cast later: only so a filter by date keeps files of other days closed.
-UNITS = (
-    "hive_partitioning = true, hive_types = {'organization_id': varchar, 'date': date}, "
-    "filename = true, file_row_number = true"
-)
+UNITS = "hive_partitioning = true, hive_types = {'organization_id': varchar, 'date': date}, file_row_number = true"
 
 STAGING_OF_A_ROUND = (
     "stg_organizations",
@@ -65,7 +68,6 @@ INTERMEDIATE = (
     "int_coverage",
     "int_usage_state",
     "int_directory_runs",
-    "int_usage_actors",
     "int_usage_applications",
     "int_usage_daily",
 )
@@ -78,14 +80,8 @@ MARTS = (
     "usage_coverage",
     "sync_log",
 )
-VIEWS = ("user_history", "access_history", "events")
+VIEWS = ("user_history", "access_history")
 CHECKS = ("check_keys", "check_organizations", "check_secrets", "check_counts")
-
-
-def sql_folder() -> Path:
-    """Where the SQL files are: inside an installed package, beside it in a source tree."""
-    installed = Path(__file__).parent / "sql"
-    return installed if installed.is_dir() else Path(__file__).parents[2] / "include" / "sql"
 
 
 def building_path(settings: Settings, run_id: str) -> Path:
@@ -98,7 +94,7 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
 
     Raises WarehouseError where nothing has landed yet, or a model cannot be computed.
     """
-    manifests = sorted((settings.landing / RUNS).glob("*/*.parquet"))
+    manifests = list_manifests(settings.landing)
     if not manifests:
         raise WarehouseError(
             f"Nothing has landed under {settings.landing}: run jumpcloud_directory or jumpcloud_usage first."
@@ -111,13 +107,15 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
         with contextlib.closing(_open_new(target, settings)) as connection:
             _read_runs(connection, manifests, settings)
             _fold_snapshots(connection, settings)
-            _read_events(connection, settings)
-            for name in INTERMEDIATE:
-                _make(connection, f"intermediate/{name}", f"create temp table {name}")
+            with rollups.up_to_date(connection, settings):
+                make(connection, "intermediate/int_usage_actors", "create temp view int_usage_actors")
+                for name in INTERMEDIATE:
+                    make(connection, f"intermediate/{name}", f"create temp table {name}")
             for name in MARTS:
-                _make(connection, f"marts/{name}", f"create table {name}")
+                make(connection, f"marts/{name}", f"create table {name}")
             for name in VIEWS:
-                _make(connection, f"marts/{name}", f"create view {name}")
+                make(connection, f"marts/{name}", f"create view {name}")
+            _show_events(connection, settings)
             _describe(connection, run_id, began_at)
     except duckdb.Error as error:
         discard(target)
@@ -132,7 +130,7 @@ def check(target: Path) -> None:
     found = []
     with contextlib.closing(duckdb.connect(str(target), read_only=True)) as connection:
         for name in CHECKS:
-            rows = connection.execute(_sql(f"checks/{name}")).fetchmany(5)
+            rows = connection.execute(read_sql(f"checks/{name}")).fetchmany(5)
             found += [f"{name}: {row}" for row in rows]
     if found:
         raise CheckFailedError("Built, but not published: the warehouse's checks found\n" + "\n".join(found))
@@ -192,8 +190,8 @@ def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
     if settings.duckdb_threads:
         connection.execute("set threads = ?", [settings.duckdb_threads])
     _drop_all_but_state(connection)
-    connection.execute(_sql("state/macros"))
-    connection.execute(_sql("state/state"))
+    connection.execute(read_sql("state/macros"))
+    connection.execute(read_sql("state/state"))
     _open_checkpoint(connection, settings)
     return connection
 
@@ -220,7 +218,7 @@ def _drop_all_but_state(connection: duckdb.DuckDBPyConnection) -> None:
         "select table_type, table_schema, table_name from information_schema.tables where table_catalog = 'warehouse'"
     ).fetchall()
     for table_type, schema, name in found:
-        if schema != "state" or name not in STATE_TABLES:
+        if name not in LANDING_VIEWS and (schema != "state" or name not in CARRIED):
             connection.execute(f'drop {"view" if table_type == "VIEW" else "table"} {schema}."{name}"')
 
 
@@ -232,63 +230,76 @@ def _open_checkpoint(connection: duckdb.DuckDBPyConnection, settings: Settings) 
         connection.execute(f"create temp view checkpoint_{table} as select * from {rows}")
 
 
-def _read_runs(connection: duckdb.DuckDBPyConnection, manifests: Sequence[Path], settings: Settings) -> None:
-    _set_files(connection, "runs", manifests)
-    _make(connection, "staging/stg_runs", "create temp table stg_runs")
+def _read_runs(connection: duckdb.DuckDBPyConnection, manifests: dict[str, str], settings: Settings) -> None:
+    """Bring state.runs up to the manifests that are there, reading those that are new or have changed."""
+    known = dict(connection.execute("select path, version from state.manifests").fetchall())
+    outdated = [path for path in known if manifests.get(path) != known[path]]
+    new = sorted(path for path in manifests if known.get(path) != manifests[path])
+    connection.execute("set variable landing_length = ?", [len(str(settings.landing))])
+    connection.execute("set variable outdated = ?::varchar[]", [outdated])
+    connection.execute("delete from state.runs where list_contains(getvariable('outdated'), manifest)")
+    connection.execute("delete from state.manifests where list_contains(getvariable('outdated'), path)")
+    if new:
+        set_files(connection, "manifests", [settings.landing / path for path in new])
+        connection.execute(f"insert into state.runs by name {read_sql('staging/stg_manifests')}")
+        connection.execute(
+            "insert into state.manifests select unnest(?::varchar[]), unnest(?::varchar[])",
+            [new, [manifests[path] for path in new]],
+        )
+    make(connection, "staging/stg_runs", "create temp table stg_runs")
     connection.execute("set variable excluded = ?::varchar[]", [list(settings.exclude)])
-    connection.execute(_sql("state/exclude"))
+    connection.execute(read_sql("state/exclude"))
 
 
 def _fold_snapshots(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Fold the snapshots that the state has not seen into it, one per organization at a time."""
-    _make(connection, "intermediate/int_accounts", "create temp view int_accounts")
-    connection.execute(_sql("state/forget_outdated"))
-    rounds = connection.execute(_sql("state/snapshots_to_fold")).fetchall()
+    make(connection, "intermediate/int_accounts", "create temp view int_accounts")
+    connection.execute(read_sql("state/forget_outdated"))
+    rounds = connection.execute(read_sql("state/snapshots_to_fold")).fetchall()
     for _, snapshots in itertools.groupby(rounds, key=lambda row: row[0]):
         partitions = [(organization_id, snapshot_at) for _, organization_id, snapshot_at in snapshots]
         for stream in SNAPSHOT_STREAMS:
             files = [snapshot_path(settings.landing, stream, *partition) for partition in partitions]
-            _set_files(connection, stream, files)
-            _count_rows(connection, settings, stream, "filename = true")
+            set_files(connection, stream, files)
+            _count_rows(connection, stream)
         for name in STAGING_OF_A_ROUND:
-            _make(connection, f"staging/{name}", f"create or replace temp table {name}")
+            make(connection, f"staging/{name}", f"create or replace temp table {name}")
         for name, table in FOLDED.items():
-            _make(connection, f"intermediate/{name}", f"create or replace temp table {name}")
+            make(connection, f"intermediate/{name}", f"create or replace temp table {name}")
             connection.execute(
                 f"delete from state.{table} where organization_id in (select organization_id from stg_organizations)"
             )
             connection.execute(f"insert into state.{table} by name select * from {name}")
         connection.execute("insert into state.snapshots by name select * from stg_organizations")
-        connection.execute(_sql("state/fold_histories"))
+        connection.execute(read_sql("state/fold_histories"))
 
 
-def _read_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Make stg_events of the units that the manifests know, and the view's source of all that have landed."""
-    units = connection.execute(
-        "select distinct path from stg_runs where stream = ? and outcome in ('ok', 'kept') order by path", [EVENTS]
-    ).fetchall()
-    if units:
-        # A view holds no variable and no relative path: the landing's own is written into it.
-        everything = quote(settings.landing / EVENTS / "*" / "*" / "*.parquet")
-        left_out = connection.execute("select organization_id from int_excluded").fetchall()
-        excluded = ", ".join(quote(organization_id) for (organization_id,) in left_out)
-        connection.execute(
-            f"create view state.landed_events as select * from read_parquet({everything}, {UNITS})"
-            + (f" where organization_id not in ({excluded})" if excluded else "")
-        )
-        _set_files(connection, "events", [settings.landing / path for (path,) in units])
-        connection.execute(
-            f"create temp view landed_units as select * from read_parquet(getvariable('events_files'), {UNITS})"
-        )
-        _count_rows(connection, settings, "events", UNITS)
-    else:
-        partitions = pa.schema(
-            [("organization_id", pa.string()), ("date", pa.date32()), ("file_row_number", pa.int64())]
-        )
-        empty = pa.unify_schemas([EVENTS_SCHEMA, partitions]).empty_table()  # noqa: F841, read by name
-        connection.execute("create table state.landed_events as select * from empty")
-        connection.execute("create temp view landed_units as select * from state.landed_events")
-    _make(connection, "staging/stg_events", "create temp table stg_events")
+def _show_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Make the view `events` over everything that has landed; leave it as it is where it would be no other.
+
+    What lands later is in it too.
+    """
+    # A view holds no variable and no relative path: the landing's own is written into it.
+    everything = quote(settings.landing / EVENTS / "*" / "*" / "*.parquet")
+    left_out = connection.execute("select organization_id from int_excluded order by all").fetchall()
+    excluded = ", ".join(quote(organization_id) for (organization_id,) in left_out)
+    source = f"select * from read_parquet({everything}, {UNITS})"
+    if excluded:
+        source += f" where organization_id not in ({excluded})"
+    if not connection.execute("select 1 from stg_runs where stream = ? and path is not null", [EVENTS]).fetchone():
+        source = "select * from state.no_events"
+    definition = f"{source}\n{read_sql('marts/events')}"
+    if connection.execute("select 1 from state.views where definition = ?", [definition]).fetchone():
+        return
+    connection.execute("drop view if exists events")
+    connection.execute("drop view if exists state.landed_events")
+    partitions = pa.schema([("organization_id", pa.string()), ("date", pa.date32()), ("file_row_number", pa.int64())])
+    empty = pa.unify_schemas([EVENTS_SCHEMA, partitions]).empty_table()  # noqa: F841, read by name
+    connection.execute("create or replace table state.no_events as select * from empty")
+    connection.execute(f"create view state.landed_events as {source}")
+    make(connection, "marts/events", "create view events")
+    connection.execute("delete from state.views")
+    connection.execute("insert into state.views values ('events', ?)", [definition])
 
 
 def _describe(connection: duckdb.DuckDBPyConnection, run_id: str, began_at: datetime) -> None:
@@ -299,30 +310,17 @@ def _describe(connection: duckdb.DuckDBPyConnection, run_id: str, began_at: date
     )
 
 
-def _make(connection: duckdb.DuckDBPyConnection, model: str, create: str) -> None:
-    connection.execute(f"{create} as\n{_sql(model)}")
-
-
-def _count_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, stream: str, options: str) -> None:
+def _count_rows(connection: duckdb.DuckDBPyConnection, stream: str) -> None:
     """Note how many rows each file of a stream gave, and how many its own metadata says were landed."""
     files = f"getvariable('{stream}_files')"
-    begin = len(str(settings.landing)) + 2
     connection.execute(
         "insert into state.read_counts by name "
-        f"with given as (select filename, count(*) as rows from read_parquet({files}, {options}) group by filename), "
+        f"with given as (select filename, count(*) as rows from read_parquet({files}, filename = true) group by all), "
         "landed as ("
         "    select file_name as filename, decode(value)::json as metadata "
         f"   from parquet_kv_metadata({files}) where decode(key) = '{METADATA_KEY.decode()}'"
         ") "
-        f"select landed.filename[{begin}:] as path, coalesce(given.rows, 0) as rows, "
-        "    (metadata ->> '$.rows')::bigint as landed_rows, (metadata ->> '$.inside')::bigint as inside "
+        "select landed.filename[getvariable('landing_length') + 2:] as path, coalesce(given.rows, 0) as rows, "
+        "    (metadata ->> '$.rows')::bigint as landed_rows "
         "from landed left join given using (filename)"
     )
-
-
-def _set_files(connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[Path]) -> None:
-    connection.execute(f"set variable {name}_files = ?::varchar[]", [[str(file) for file in files]])
-
-
-def _sql(name: str) -> str:
-    return (sql_folder() / f"{name}.sql").read_text(encoding="utf-8")

@@ -1,5 +1,5 @@
--- grain:  one row per file read in this build whose rows are not as many as it says were landed
--- inputs: state.read_counts
+-- grain:  one row per file whose rows were not as many, when it was read, as it says were landed
+-- inputs: state.read_counts: the snapshots that this build folded, and every unit that is rolled up
 -- why:    a file that lost rows after it was written would go unnoticed
 
 select

@@ -1,5 +1,5 @@
 -- grain:  one row per organization and landed unit
--- inputs: stg_runs, state.read_counts
+-- inputs: stg_runs, rollup_units
 -- why:    what has been read of an organization's usage begins with the first unit that holds an event of its own
 
 with
@@ -20,9 +20,9 @@ units as (
 landed as (
     select
         units.*,
-        counts.inside as events,
+        rolled_up.inside as events,
     from units
-    inner join state.read_counts as counts using (path)
+    inner join rollup_units as rolled_up using (path)
 ),
 
 known as (

@@ -1,39 +1,15 @@
 -- grain:  one row per organization, day, source, actor as the event names it, and application
--- inputs: stg_events
+-- inputs: rollup_usage_daily, rollup_units, int_excluded
 -- why:    usage rolled up before anybody is looked for, so that a user who appears later is still matched
 
 with
 
-usage_events as (
-    select
-        organization_id,
-        date,
-        case event_type
-            when 'user_login_attempt' then 'user_portal'
-            when 'admin_login_attempt' then 'admin_portal'
-            when 'sso_auth' then 'sso'
-        end as source,
-        actor_id,
-        actor_username,
-        actor_email,
-        if(event_type = 'sso_auth', application_id, null) as application_id,
-        event_at,
-        is_success,
-    from stg_events
-    where event_type in ('user_login_attempt', 'admin_login_attempt', 'sso_auth') and is_success is not null
+days as (
+    select distinct organization_id, date
+    from rollup_units
+    anti join int_excluded using (organization_id)
 )
 
-select
-    organization_id,
-    date,
-    source,
-    actor_id,
-    actor_username,
-    actor_email,
-    application_id,
-    count_if(is_success) as successes,
-    count_if(not is_success) as failures,
-    min(event_at) filter (where is_success) as first_at,
-    max(event_at) filter (where is_success) as last_at,
-from usage_events
-group by all
+select *
+from rollup_usage_daily
+semi join days using (organization_id, date)

@@ -1,13 +1,21 @@
 -- grain:  one row per organization and application that an sso_auth event ever named
--- inputs: stg_events
+-- inputs: rollup_usage_applications, rollup_units, int_excluded
 -- why:    an application removed before the first snapshot is known from its events alone
+
+with
+
+days as (
+    select distinct organization_id, date
+    from rollup_units
+    anti join int_excluded using (organization_id)
+)
 
 select
     organization_id,
     application_id,
-    last(application_label order by event_at, event_id) as name,
-    last(application_name order by event_at, event_id) as catalog_name,
-    last(application_sso_type order by event_at, event_id) as sso_type,
-from stg_events
-where event_type = 'sso_auth' and application_id is not null
+    last(name order by event_at, event_id) as name,
+    last(catalog_name order by event_at, event_id) as catalog_name,
+    last(sso_type order by event_at, event_id) as sso_type,
+from rollup_usage_applications
+semi join days using (organization_id, date)
 group by organization_id, application_id

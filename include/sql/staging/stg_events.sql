@@ -1,20 +1,25 @@
--- grain:  one row per organization and event of usage: those of the units that the manifests know
--- inputs: landing/directory_insights_events
--- why:    each event once, as extracted last; events dated outside of their unit are left in landing
+-- grain:  one row per organization, day and event of usage, of the days that this batch rolls up
+-- inputs: landing/directory_insights_events: every unit of these days that the manifests know
+-- why:    each event once, as extracted last and as the view `events` has it; events dated outside of their unit are
+--         left in landing
 
 with
 
 source as (
-    select * from landed_units
+    select *
+    from
+        read_parquet(
+            getvariable('units_files'),
+            hive_partitioning = true,
+            hive_types = { 'organization_id': varchar, 'date': date },
+            file_row_number = true
+        )
 ),
 
 inside as (
     select *
     from source
-    where
-        event_at >= _interval_start and event_at < _interval_end
-        -- What nothing is computed from need not be told apart.
-        and event_type in ('user_login_attempt', 'admin_login_attempt', 'sso_auth')
+    where event_at >= _interval_start and event_at < _interval_end
 ),
 
 latest as (
@@ -22,7 +27,7 @@ latest as (
     from inside
     qualify
         row_number() over (
-            partition by organization_id, event_id
+            partition by organization_id, date, event_id
             order by _extracted_at desc, _interval_start desc, _interval_end desc, file_row_number desc
         ) = 1
 ),
@@ -46,6 +51,7 @@ renamed as (
         nullif(application_name, '') as application_name,
         nullif(application_sso_type, '') as application_sso_type,
     from latest
+    where event_type in ('user_login_attempt', 'admin_login_attempt', 'sso_auth')
 )
 
 select * exclude (has_initiator)

@@ -1,5 +1,5 @@
 -- grain:  one row per Dag run, organization, and unit or stream
--- inputs: landing/_runs
+-- inputs: state.runs: the rows of every manifest, of whichever build read it
 -- why:    what happened, as the runs wrote it down last of all
 
 select
@@ -25,4 +25,5 @@ select
     decision,
     reason,
     recorded_at,
-from read_parquet(getvariable('runs_files'), union_by_name = true)
+    extracted_at,
+from state.runs

@@ -99,9 +99,47 @@ create table if not exists state.access_history (
     valid_to timestamp
 );
 
+-- Every row of every manifest: a build reads the manifests that are new, and no other.
+create table if not exists state.runs (
+    manifest varchar not null,
+    dag_id varchar,
+    run_id varchar,
+    is_restricted boolean,
+    connection_id varchar,
+    organization_id varchar,
+    organization_name varchar,
+    stream varchar,
+    snapshot_at timestamp,
+    interval_start timestamp,
+    interval_end timestamp,
+    path varchar,
+    rows bigint,
+    received bigint,
+    api_total bigint,
+    inside bigint,
+    strays bigint,
+    requests bigint,
+    seconds double,
+    outcome varchar,
+    decision varchar,
+    reason varchar,
+    recorded_at timestamp,
+    extracted_at timestamp
+);
+
+create table if not exists state.manifests (
+    path varchar not null,
+    version varchar not null
+);
+
+-- What the views over landing were made of: a view that stays as it is need not list landing again.
+create table if not exists state.views (
+    name varchar not null,
+    definition varchar not null
+);
+
 create table if not exists state.read_counts (
     path varchar not null,
     rows bigint not null,
-    landed_rows bigint,
-    inside bigint
+    landed_rows bigint
 );

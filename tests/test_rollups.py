@@ -1,0 +1,345 @@
+"""Roll-ups: whatever happens to landing between builds, the warehouse is that of a build from nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from expectations import Insights, Unit
+from jumpcloud_elt import rollups, tasks
+from jumpcloud_elt.landing import unit_path
+from jumpcloud_elt.settings import Settings, read_settings
+from landed_units import ORGANIZATIONS, ChangingUnits, extracted, land, login, record
+from pipeline import assert_warehouse_is, query, run_warehouse
+
+ROOT = Path(__file__).resolve().parents[1]
+ORGANIZATION, OTHER, _ = ORGANIZATIONS
+DAY = timedelta(days=1)
+MARCH = datetime(2026, 3, 1)
+OF_USAGE = ("usage_daily", "usage_coverage", "applications")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings with a data root of this test's own; nobody is asked anything."""
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT", str(tmp_path / "data"))
+    return read_settings()
+
+
+def unit(day: int, *event_ids: str, organization_id: str = ORGANIZATION, hours: tuple[int, int] = (0, 24)) -> Unit:
+    """A unit of a day of March, or of some hours of it, with log-ins of its first hour."""
+    start = MARCH + (day - 1) * DAY
+    bounds = [start + timedelta(hours=hour) for hour in hours]
+    events = [login(one, bounds[0] + timedelta(minutes=len(one))) for one in event_ids]
+    return Unit(organization_id, bounds[0], bounds[1], MARCH + 60 * DAY, events)
+
+
+def is_as_expected(warehouse: Path, units: list[Unit], tables: tuple[str, ...] = (*OF_USAGE, "events")) -> None:
+    insights = [Insights(one, "read", None) for one in {unit.organization_id for unit in units}]
+    assert_warehouse_is(warehouse, [], units, insights, tables)
+
+
+def generation(settings: Settings) -> Path:
+    (folder,) = settings.rollups.iterdir()
+    return folder
+
+
+def times(settings: Settings) -> dict[str, int]:
+    """When each file of the roll-ups was written."""
+    return {str(path.relative_to(settings.rollups)): path.stat().st_mtime_ns
+            for path in settings.rollups.rglob("*.parquet")}  # fmt: skip
+
+
+def everything(warehouse: Path) -> dict[str, Any]:
+    tables = (*OF_USAGE, "organizations", "events", "sync_log")
+    return {table: query(warehouse, f"select * from {table} order by all") for table in tables}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_build_after_build_is_as_defined_whatever_happens_to_landing(
+    seed: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = ChangingUnits(settings.landing, seed)
+    world.land_days()
+    happened: list[str] = []
+    for number in range(25):
+        happened += [world.step() for _ in range(world.random.randrange(1, 4))]
+        loss = world.random.random()
+        if loss < 0.1:
+            files = sorted(settings.rollups.rglob("*.parquet"))
+            for file in files[:: world.random.randrange(1, 4)]:
+                file.unlink()
+        elif loss < 0.2:
+            settings.warehouse.unlink(missing_ok=True)
+        elif loss < 0.35:
+            _build_killed(world.random.randrange(6), monkeypatch)
+        excluded = [one for one in ORGANIZATIONS if world.random.random() < 0.15]
+        monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__EXCLUDE", ",".join(excluded))
+        units = [one for one in world.known() if one.organization_id not in excluded]
+        if not list((settings.landing / "_runs").glob("*/*.parquet")):
+            continue
+        warehouse = run_warehouse(f"build {number}")
+        try:
+            is_as_expected(warehouse, units, (*OF_USAGE, "events") if world.is_all_known() else OF_USAGE)
+        except AssertionError as error:
+            raise AssertionError(f"after {happened[-6:]}, without {excluded}: {error}") from error
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__EXCLUDE", "")
+    incremental = everything(run_warehouse("last"))
+    settings.warehouse.unlink()
+    shutil.rmtree(settings.rollups)
+    assert everything(run_warehouse("from nothing")) == incremental
+
+
+def _build_killed(after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build that is killed when it has written so many files of roll-ups; it may come to write no more."""
+    left = iter(range(after))
+    publish = rollups.publish
+
+    def publish_until_killed(temporary: Path, path: Path) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        publish(temporary, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rollups, "publish", publish_until_killed)
+        with contextlib.suppress(KeyboardInterrupt, AirflowFailException):
+            tasks.build_warehouse("killed")
+
+
+@pytest.mark.parametrize("files", range(6))
+def test_a_build_that_is_killed_between_two_files_is_made_up_for_by_the_next(
+    files: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = [unit(1, "e1"), unit(2, "e2"), unit(32, "e3")]
+    record(settings.landing, "first", [land(settings.landing, one) for one in units])
+    run_warehouse("first")
+    units = [extracted(one, DAY, [*one.events, login("e9", one.interval_start)]) for one in units]
+    record(settings.landing, "second", [land(settings.landing, one) for one in units])
+    _build_killed(files, monkeypatch)
+    is_as_expected(run_warehouse("second"), units)
+
+
+def test_only_the_months_that_have_changed_are_written_and_only_their_changed_days_are_read(settings: Settings) -> None:
+    units = [unit(1, "e1"), unit(2, "e2"), unit(32, "e3"), unit(1, "e4", organization_id=OTHER)]
+    record(settings.landing, "first", [land(settings.landing, one) for one in units])
+    run_warehouse("first")
+    before = times(settings)
+    assert {name.split("/", 1)[1] for name in before} == {
+        f"{dataset}/{month}.parquet" for dataset in rollups.DATASETS for month in ("2026-03", "2026-04")
+    }
+    run_warehouse("nothing new")
+    assert times(settings) == before
+    units.append(unit(3, "e5"))
+    record(settings.landing, "second", [land(settings.landing, units[-1])])
+    for one in units[:-1]:
+        # Whoever reads it now fails.
+        path = unit_path(settings.landing, one.organization_id, one.interval_start, one.interval_end)
+        path.rename(path.with_suffix(".aside"))
+        path.write_bytes(b"not Parquet")
+    warehouse = run_warehouse("second")
+    is_as_expected(warehouse, units, OF_USAGE)
+    changed = {name for name, time in times(settings).items() if time != before.get(name)}
+    assert {Path(name).stem for name in changed} == {"2026-03"}
+
+
+def test_manifests_are_read_once(settings: Settings) -> None:
+    units = [unit(1, "e1"), unit(2, "e2")]
+    old, again = (record(settings.landing, f"run{n}", [land(settings.landing, one)]) for n, one in enumerate(units))
+    run_warehouse("first")
+    stat, content = old.stat(), old.read_bytes()
+    old.write_bytes(b"x" * len(content))
+    os.utime(old, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    is_as_expected(run_warehouse("not opened again"), units)
+    again.unlink()
+    is_as_expected(run_warehouse("gone"), units[:1], OF_USAGE)
+    old.write_bytes(content)
+    is_as_expected(run_warehouse("written again"), units[:1], OF_USAGE)
+
+
+def test_a_schedule_that_is_switched_over_the_same_day_neither_loses_nor_doubles(settings: Settings) -> None:
+    whole = unit(1, "a", "bb", "ccc")
+    record(settings.landing, "daily", [land(settings.landing, whole)])
+    run_warehouse("daily")
+    hours = [extracted(unit(1, hours=(hour, hour + 1)), DAY, whole.events if hour == 0 else []) for hour in range(24)]
+    for number, one in enumerate(hours):
+        record(settings.landing, f"hourly {number}", [land(settings.landing, one)])
+        if number in (0, 12):
+            is_as_expected(run_warehouse(f"hourly {number}"), [whole, *hours[: number + 1]])
+    later = extracted(whole, 2 * DAY, [*whole.events, login("dddd", whole.interval_start + timedelta(hours=5))])
+    record(settings.landing, "daily again", [land(settings.landing, later)])
+    warehouse = run_warehouse("daily again")
+    is_as_expected(warehouse, [later, *hours])
+    assert query(warehouse, "select sum(successes)::int as n from usage_daily") == [{"n": 4}]
+
+
+def test_an_event_counts_on_each_day_that_it_is_dated_as_the_view_shows_it(settings: Settings) -> None:
+    units = [unit(1, "e1"), unit(2, "e1")]
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    warehouse = run_warehouse("build")
+    is_as_expected(warehouse, units)
+    daily = query(warehouse, "select date, successes from usage_daily order by date")
+    shown = query(warehouse, "select date, count(*) as successes from events group by date order by date")
+    assert daily == shown and len(daily) == 2
+
+
+def test_a_unit_landed_anew_by_a_task_that_was_killed_is_looked_at_once_its_run_says_so(settings: Settings) -> None:
+    units = [unit(1, "e1"), unit(2, "e2"), unit(1, "e3", organization_id=OTHER)]
+    record(settings.landing, "first", [land(settings.landing, one) for one in units])
+    run_warehouse("first")
+    units[0] = extracted(units[0], DAY, [*units[0].events, login("e4", MARCH)])
+    land(settings.landing, units[0])
+    other = unit_path(settings.landing, ORGANIZATION, units[1].interval_start, units[1].interval_end)
+    aside = other.read_bytes()
+    other.write_bytes(b"not Parquet")  # outside of what the run was to land, so nobody looks
+    record(settings.landing, "killed", [], killed=ORGANIZATION, interval=(MARCH, MARCH + DAY))
+    warehouse = run_warehouse("second")
+    other.write_bytes(aside)
+    is_as_expected(warehouse, units)
+    before = times(settings)
+    run_warehouse("third")
+    assert times(settings) == before
+
+
+def test_what_is_left_out_stays_rolled_up_and_comes_back_without_being_read(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = [unit(1, "e1"), unit(1, "e2", organization_id=OTHER)]
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    before = everything(run_warehouse("with"))
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__EXCLUDE", OTHER)
+    record(settings.landing, "again", [land(settings.landing, extracted(units[0], DAY, units[0].events))])
+    warehouse = run_warehouse("without")
+    is_as_expected(warehouse, units[:1])
+    assert {row["organization_id"] for row in query(warehouse, "from events")} == {ORGANIZATION}
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__EXCLUDE", "")
+    path = unit_path(settings.landing, OTHER, units[1].interval_start, units[1].interval_end)
+    content = path.read_bytes()
+    rolled = times(settings)
+    warehouse = run_warehouse("with it again")
+    assert times(settings) == rolled
+    is_as_expected(warehouse, units)
+    assert everything(warehouse)["usage_daily"] == before["usage_daily"]
+    assert path.read_bytes() == content
+
+
+def test_reading_everything_again_changes_nothing_but_the_logs_own_times(settings: Settings) -> None:
+    """What a second backfill of the same days does."""
+    units = [unit(day, f"e{day}") for day in range(1, 6)]
+    record(settings.landing, "first", [land(settings.landing, one) for one in units])
+    before = everything(run_warehouse("first"))
+    again = [extracted(one, DAY, one.events) for one in units]
+    record(settings.landing, "first", [land(settings.landing, one) for one in again])
+    after = everything(run_warehouse("second"))
+    its_own_times = ("recorded_at", "landed_at", "seconds", "_extracted_at")
+    for tables in (before, after):
+        for rows in tables.values():
+            for row in rows:
+                for column in its_own_times:
+                    row.pop(column, None)
+    assert after == before
+
+
+@pytest.mark.parametrize("lost", ["rollups", "warehouse", "both", "one dataset", "another version"])
+def test_losing_what_is_computed_loses_nothing(lost: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    units = [unit(1, "e1", "e2"), unit(2, "e2"), unit(32, "e3"), unit(1, "e4", organization_id=OTHER)]
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    before = everything(run_warehouse("first"))
+    if lost in ("rollups", "both"):
+        shutil.rmtree(settings.rollups)
+    if lost in ("warehouse", "both"):
+        settings.warehouse.unlink()
+    if lost == "one dataset":
+        shutil.rmtree(generation(settings) / "usage_applications")
+    if lost == "another version":
+        monkeypatch.setattr(rollups, "VERSION", rollups.VERSION + 1)
+    assert everything(run_warehouse("second")) == before
+    assert generation(settings).name == f"v{rollups.VERSION}"
+
+
+def test_a_unit_that_lost_rows_is_not_published_until_it_is_whole_again(settings: Settings) -> None:
+    units = [unit(1, "e1", "e2"), unit(2, "e3")]
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    path = unit_path(settings.landing, ORGANIZATION, MARCH, MARCH + DAY)
+    whole = path.read_bytes()
+    table = pq.ParquetFile(path)
+    with pq.ParquetWriter(path.with_suffix(".tmp"), table.schema_arrow) as writer:
+        writer.write_table(table.read().slice(0, 1))
+        writer.add_key_value_metadata({b"jumpcloud_elt": table.metadata.metadata[b"jumpcloud_elt"]})
+    path.with_suffix(".tmp").replace(path)
+    for number in range(2):
+        # What has been rolled up of it does not make the second build forget.
+        with pytest.raises(AirflowFailException, match="check_counts"):
+            run_warehouse(f"short {number}")
+    path.write_bytes(whole)
+    is_as_expected(run_warehouse("whole"), units)
+
+
+def test_batches_bound_what_is_read_at_a_time_and_change_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups, "BATCH_FILES", 2)
+    monkeypatch.setattr(rollups, "BATCH_ROWS", 3)
+    units = [unit(day, *(f"e{day}{n}" for n in range(day))) for day in range(1, 6)]
+    units += [unit(1, "x", hours=(hour, hour + 1)) for hour in range(4)]
+    assert [len(batch) for batch in rollups._batches([(ORGANIZATION, MARCH.date(), str(n), 9) for n in range(4)])] == [
+        4
+    ]
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    is_as_expected(run_warehouse("build"), units)
+
+
+def test_coverage_shows_since_when_until_when_and_where_the_gaps_are(settings: Settings) -> None:
+    """Two empty days, two with events, a gap, an empty day; another organization has none at all."""
+    units = [unit(1), unit(2), unit(3, "e1"), unit(4, "e2"), unit(8), unit(3, organization_id=OTHER)]
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    warehouse = run_warehouse("build")
+    is_as_expected(warehouse, units)
+    organizations = query(
+        warehouse, "select organization_id, usage_state, usage_from, usage_until from organizations order by all"
+    )
+    assert [tuple(row.values()) for row in organizations] == [
+        (ORGANIZATION, "available", MARCH + 2 * DAY, MARCH + 8 * DAY),
+        (OTHER, "unknown", None, None),
+    ]
+    outcomes = query(warehouse, "select organization_id, interval_start, outcome from usage_coverage order by all")
+    assert [(row["interval_start"].day, row["outcome"]) for row in outcomes if row["organization_id"] == OTHER] == [
+        (3, "unverified")
+    ]
+    assert [
+        (row["interval_start"].day, row["outcome"]) for row in outcomes if row["organization_id"] == ORGANIZATION
+    ] == [(1, "unverified"), (2, "unverified"), (3, "ok"), (4, "ok"), (8, "ok")]
+    (gaps,) = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "data-dictionary.md").read_text(), re.DOTALL)
+    assert query(warehouse, gaps) == [
+        {"organization_id": ORGANIZATION, "gap_from": MARCH + 4 * DAY, "gap_until": MARCH + 7 * DAY}
+    ]
+    late = [unit(day) for day in (5, 6, 7)]
+    record(settings.landing, "late", [land(settings.landing, one) for one in late])
+    assert query(run_warehouse("no gap"), gaps) == []
+
+
+def test_the_view_of_events_is_not_made_again_and_shows_what_lands_later(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = [unit(1, "e1")]
+    record(settings.landing, "first", [land(settings.landing, one) for one in units])
+    run_warehouse("first")
+
+    def made(*_: object) -> None:
+        raise AssertionError("landing is listed again")
+
+    monkeypatch.setattr("jumpcloud_elt.warehouse.pa.unify_schemas", made)
+    units.append(unit(2, "e2"))
+    record(settings.landing, "second", [land(settings.landing, units[-1])])
+    warehouse = run_warehouse("second")
+    is_as_expected(warehouse, units)
+    land(settings.landing, unit(3, "e3"))
+    assert query(warehouse, "select count(*) as n from events") == [{"n": 3}]
