@@ -1,12 +1,12 @@
-"""The warehouse: built aside by the SQL under `include/sql`, checked, and published by rename.
+"""The warehouse: built aside by the SQL under `include/sql`, and checked.
 
-Runs SQL files in order and moves files; what the tables mean is in the files. A build that fails leaves the last
-good file where it is.
+Runs SQL files in order; what the tables mean is in the files. A build that fails leaves the last good file where it
+is. Does not publish: `publishing` does.
 
     1. what happened   stg_runs, from the manifests
     2. directory       each snapshot not yet seen is folded into the state that the last build left
     3. usage           stg_events and its roll-ups
-    4. marts, checks, publish
+    4. marts, checks
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import contextlib
 import itertools
 import logging
 import shutil
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -24,17 +23,18 @@ import duckdb
 import pyarrow as pa
 
 import jumpcloud_elt
-from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint, quote
+from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
 from jumpcloud_elt.events import SCHEMA as EVENTS_SCHEMA
-from jumpcloud_elt.landing import EVENTS, METADATA_KEY, RUNS, rebuild_from, run_file_name, snapshot_path, utc_now
+from jumpcloud_elt.landing import EVENTS, METADATA_KEY, RUNS, rebuild_from, snapshot_path, utc_now
+from jumpcloud_elt.places import Place, find_files, let_read, quote, url_of
+from jumpcloud_elt.publishing import built_by, discard_abandoned, discard_file, open_file, published_file
 from jumpcloud_elt.settings import Settings
 from jumpcloud_elt.streams import DIRECTORY_STREAMS, ORGANIZATIONS
 
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
-ABANDONED_SECONDS = 86_400
 # DuckDB 1.2 and later clients can open it; 2.0's default cannot be opened by any 1.x client.
 STORAGE_VERSION = "v1.2.0"
 SNAPSHOT_STREAMS = (ORGANIZATIONS.name, *(stream.name for stream in DIRECTORY_STREAMS))
@@ -88,25 +88,20 @@ def sql_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[2] / "include" / "sql"
 
 
-def building_path(settings: Settings, run_id: str) -> Path:
-    """Where a run builds: beside the published file, so that a rename can publish it."""
-    return settings.warehouse.with_name(f".{run_file_name(run_id)}.duckdb")
-
-
 def build(settings: Settings, target: Path, run_id: str) -> None:
     """Build a warehouse from landing into the new file `target`.
 
     Raises WarehouseError where nothing has landed yet, or a model cannot be computed.
     """
-    manifests = sorted((settings.landing / RUNS).glob("*/*.parquet"))
+    manifests = find_files(settings.landing / RUNS, "*/*.parquet")
     if not manifests:
         raise WarehouseError(
-            f"Nothing has landed under {settings.landing}: run jumpcloud_directory or jumpcloud_usage first."
+            f"Nothing has landed under {url_of(settings.landing)}: run jumpcloud_directory or jumpcloud_usage first."
         )
     began_at = utc_now()
     target.parent.mkdir(parents=True, exist_ok=True)
-    discard(target)
-    _discard_abandoned(target.parent)
+    discard_file(target)
+    discard_abandoned(target.parent)
     try:
         with contextlib.closing(_open_new(target, settings)) as connection:
             _read_runs(connection, manifests, settings)
@@ -120,17 +115,17 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
                 _make(connection, f"marts/{name}", f"create view {name}")
             _describe(connection, run_id, began_at)
     except duckdb.Error as error:
-        discard(target)
+        discard_file(target)
         raise WarehouseError(f"The warehouse cannot be built: {error}") from error
     except BaseException:
-        discard(target)
+        discard_file(target)
         raise
 
 
-def check(target: Path) -> None:
+def check(settings: Settings, target: Path) -> None:
     """Raise CheckFailedError, with the first rows found, unless every check of a built file finds nothing."""
     found = []
-    with contextlib.closing(duckdb.connect(str(target), read_only=True)) as connection:
+    with contextlib.closing(open_file(target, settings.landing)) as connection:
         for name in CHECKS:
             rows = connection.execute(_sql(f"checks/{name}")).fetchmany(5)
             found += [f"{name}: {row}" for row in rows]
@@ -138,52 +133,18 @@ def check(target: Path) -> None:
         raise CheckFailedError("Built, but not published: the warehouse's checks found\n" + "\n".join(found))
 
 
-def is_published(settings: Settings, target: Path) -> bool:
-    """Whether `target` is gone because it is the published file by now."""
-    if target.exists() or not settings.warehouse.exists():
-        return False
-    with contextlib.closing(duckdb.connect(str(settings.warehouse), read_only=True)) as connection:
-        run_id = connection.execute("select run_id from warehouse_info").fetchall()[0][0]
-    return building_path(settings, run_id) == target
-
-
-def refuse_outdated(settings: Settings, target: Path) -> None:
-    """Raise WarehouseError where landed files were rewritten while `target` was being built of them."""
-    with contextlib.closing(duckdb.connect(str(target), read_only=True)) as connection:
-        built_at = connection.execute("select built_at from warehouse_info").fetchall()[0][0]
-    if built_at <= rebuild_from(settings.landing):
-        discard(target)
-        raise WarehouseError(
-            "Built, but not published: landed files were rewritten meanwhile (jumpcloud_forget). Run it again."
-        )
-
-
-def publish(target: Path, warehouse: Path) -> None:
-    """Swap a checked warehouse in for the published one, read-only."""
-    target.chmod(0o444)
-    # The log of a killed read-write session would be replayed into the new file.
-    warehouse.with_name(f"{warehouse.name}.wal").unlink(missing_ok=True)
-    target.replace(warehouse)
-
-
-def _discard_abandoned(folder: Path) -> None:
-    """Remove what builds that were killed, or failed their checks, have left for a day."""
-    for left in folder.glob(".*.duckdb*"):
-        if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
-
-
-def discard(target: Path) -> None:
-    """Remove what a build has left."""
-    target.unlink(missing_ok=True)
-    target.with_name(f"{target.name}.wal").unlink(missing_ok=True)
+def is_outdated(settings: Settings, target: Path) -> bool:
+    """Whether landed files were rewritten while `target` was being built of them."""
+    return built_by(target)[1] <= rebuild_from(settings.landing)
 
 
 def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
-    if _can_be_carried_on(connection, settings):
+    let_read(connection, settings.landing)
+    published = published_file(settings)
+    if published and _can_be_carried_on(connection, published, settings):
         # A copy of bytes: what the histories keep costs no more than that, however much it is.
-        shutil.copyfile(settings.warehouse, target)
+        shutil.copyfile(published, target)
     connection.execute(f"attach {quote(target)} as warehouse (storage_version '{STORAGE_VERSION}')")
     connection.execute("use warehouse")
     connection.execute("set timezone = 'UTC'")
@@ -198,11 +159,8 @@ def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _can_be_carried_on(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
+def _can_be_carried_on(connection: duckdb.DuckDBPyConnection, published: Path, settings: Settings) -> bool:
     """Whether the published warehouse holds a state to begin with; where not, landing is folded from the start."""
-    published = settings.warehouse
-    if not published.exists():
-        return False
     try:
         connection.execute(f"attach {quote(published)} as published (read_only)")
         info = connection.execute("select schema_version, built_at from published.warehouse_info").fetchone()
@@ -232,7 +190,7 @@ def _open_checkpoint(connection: duckdb.DuckDBPyConnection, settings: Settings) 
         connection.execute(f"create temp view checkpoint_{table} as select * from {rows}")
 
 
-def _read_runs(connection: duckdb.DuckDBPyConnection, manifests: Sequence[Path], settings: Settings) -> None:
+def _read_runs(connection: duckdb.DuckDBPyConnection, manifests: Sequence[Place], settings: Settings) -> None:
     _set_files(connection, "runs", manifests)
     _make(connection, "staging/stg_runs", "create temp table stg_runs")
     connection.execute("set variable excluded = ?::varchar[]", [list(settings.exclude)])
@@ -306,7 +264,7 @@ def _make(connection: duckdb.DuckDBPyConnection, model: str, create: str) -> Non
 def _count_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, stream: str, options: str) -> None:
     """Note how many rows each file of a stream gave, and how many its own metadata says were landed."""
     files = f"getvariable('{stream}_files')"
-    begin = len(str(settings.landing)) + 2
+    begin = len(url_of(settings.landing)) + 2
     connection.execute(
         "insert into state.read_counts by name "
         f"with given as (select filename, count(*) as rows from read_parquet({files}, {options}) group by filename), "
@@ -320,8 +278,8 @@ def _count_rows(connection: duckdb.DuckDBPyConnection, settings: Settings, strea
     )
 
 
-def _set_files(connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[Path]) -> None:
-    connection.execute(f"set variable {name}_files = ?::varchar[]", [[str(file) for file in files]])
+def _set_files(connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[Place]) -> None:
+    connection.execute(f"set variable {name}_files = ?::varchar[]", [[url_of(file) for file in files]])
 
 
 def _sql(name: str) -> str:
