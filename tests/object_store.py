@@ -41,7 +41,7 @@ def s3_server() -> Iterator[str]:
         process.wait()
 
 
-def connection_to(url: str) -> str:
+def connection_to(url: str, **extra: object) -> str:
     """An AIRFLOW_CONN_* value of the server."""
-    extra = {"endpoint_url": url, "region_name": "us-east-1"}
+    extra |= {"endpoint_url": url, "region_name": "us-east-1"}
     return json.dumps({"conn_type": "aws", "login": "access-key", "password": "secret-key", "extra": extra})

@@ -38,6 +38,8 @@ Place: TypeAlias = "Path | ObjectStoragePath"
 STORE_URL = re.compile(r"s3://(?:(?P<conn_id>[^@/\s]+)@)?(?P<bucket>[a-zA-Z0-9][\w.-]+)(?P<prefix>(?:/[^*?\[\]\s]*)?)")
 # A PUT with a condition is one request, and S3 takes no more than this at once.
 _LARGEST_PUT = 5 * 2**30
+# Most files are smaller; of the others columns are read.
+_BLOCK = 8 * 2**20
 _UNMET = ("PreconditionFailed", "ConditionalRequestConflict")
 
 
@@ -71,10 +73,9 @@ def _open_store(url: str, _process: int) -> ObjectStoragePath:
         raise refused(missing)
     if named["conn_id"]:
         _require_connection(named["conn_id"], refused)
-    # A listing that is remembered hides what other workers have put.
     root = ObjectStoragePath(url.rstrip("/"), use_listings_cache=False)
     try:
-        root.fs.dircache.use_listings_cache = False
+        _set_up(root.fs)
         prefix = named["prefix"].strip("/")
         root.fs.call_s3("list_objects_v2", Bucket=named["bucket"], Prefix=prefix, MaxKeys=1)
     except ImportError as error:
@@ -92,6 +93,13 @@ def _open_store(url: str, _process: int) -> ObjectStoragePath:
             raise refused(f"{error}; allowed: s3://connection-id@bucket/prefix, or AWS_* variables") from error
         raise ConnectionError(f"data_root: {url!r} given; it cannot be reached: {error}") from error
     return root
+
+
+def _set_up(store: Any) -> None:
+    # A listing that is remembered hides what other workers have put.
+    store.dircache.use_listings_cache = False
+    # Parquet is read from its end: a cache that only reads ahead would fetch a small file three times.
+    store.default_cache_type, store.default_block_size = "blockcache", _BLOCK
 
 
 def _require_connection(conn_id: str, refused: Any) -> None:
