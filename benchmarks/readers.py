@@ -1,6 +1,6 @@
 """Readers while warehouses are published and builds are killed: does any read fail, lag behind, or see half a build?
 
-    python -m benchmarks.readers [--publishes 200] [--kills 20] [--users 2000]
+    python -m benchmarks.readers [--publishes 200] [--kills 20] [--users 500]
 
 Three kinds of readers read in a loop all the while: an analyst who connects with DuckDB, in a process of its own; one
 process with overlapping requests, which never has the warehouse closed, as a dashboard's server; and in that process
@@ -29,7 +29,7 @@ from sandbox.client import Sandbox
 
 ORGANIZATION = "a" * 24
 SERVER_THREADS = 3
-PAUSE_SECONDS = 0.01
+PAUSE_SECONDS = 0.05
 # One row, of three tables: all of one build, or the read has seen two.
 READ = """
 select
@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--publishes", type=int, default=200)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--users", type=int, default=2_000)
+    parser.add_argument("--users", type=int, default=500)
     parser.add_argument("--analyst", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.analyst:

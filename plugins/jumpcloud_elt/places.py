@@ -65,7 +65,7 @@ def _open_store(url: str, _process: int) -> ObjectStoragePath:
     def refused(why: str) -> ConfigurationError:
         return ConfigurationError(f"data_root: {url!r} given; {why}")
 
-    missing = "an object store needs the extra `s3` (apache-airflow-providers-amazon[s3fs]): pip install …[s3]"
+    missing = "an object store needs this package's extra `s3` (apache-airflow-providers-amazon[s3fs])"
     named = STORE_URL.fullmatch(url)
     if not named:
         raise refused("allowed: s3://bucket/prefix, or s3://connection-id@bucket/prefix")
