@@ -343,3 +343,18 @@ def test_the_view_of_events_is_not_made_again_and_shows_what_lands_later(
     is_as_expected(warehouse, units)
     land(settings.landing, unit(3, "e3"))
     assert query(warehouse, "select count(*) as n from events") == [{"n": 3}]
+
+
+def test_events_of_one_organization_are_those_of_the_view_and_nobody_elses_files_are_looked_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = [unit(1, "e1"), unit(2, "e2", "e3"), unit(1, "e4", organization_id=OTHER)]
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    warehouse = run_warehouse("build")
+    own = query(warehouse, "select * from events where organization_id = ? order by all", [ORGANIZATION])
+    assert len(own) == 3
+    for folder in settings.landing.glob(f"directory_insights_events/organization_id={OTHER}"):
+        shutil.rmtree(folder)
+    assert query(warehouse, f"select * from events_of('{ORGANIZATION}') order by all") == own
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__EXCLUDE", ORGANIZATION)
+    assert query(run_warehouse("without"), f"select * from events_of('{ORGANIZATION}')") == []
