@@ -55,6 +55,9 @@ def up_to_date(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Ite
     folder.mkdir(parents=True, exist_ok=True)
     with one_writer(folder / UNITS):
         discard_outdated(settings)
+        for left in folder.rglob(".*.tmp"):
+            # Of a build that was killed: no other writes here now.
+            left.unlink()
         _Update(connection, settings.landing, folder).run()
         yield
 
