@@ -69,8 +69,9 @@ INTERMEDIATE = (
     "int_usage_state",
     "int_directory_runs",
     "int_usage_applications",
-    "int_usage_daily",
 )
+# As long as usage itself: never written down between roll-ups and mart.
+READ_ONCE = ("int_usage_actors", "int_usage_daily")
 MARTS = (
     "organizations",
     "usage_daily",
@@ -103,11 +104,12 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
             _read_runs(connection, manifests, settings)
             _fold_snapshots(connection, settings)
             with rollups.up_to_date(connection, settings):
-                make(connection, "intermediate/int_usage_actors", "create temp view int_usage_actors")
                 for name in INTERMEDIATE:
                     make(connection, f"intermediate/{name}", f"create temp table {name}")
-            for name in MARTS:
-                make(connection, f"marts/{name}", f"create table {name}")
+                for name in READ_ONCE:
+                    make(connection, f"intermediate/{name}", f"create temp view {name}")
+                for name in MARTS:
+                    make(connection, f"marts/{name}", f"create table {name}")
             for name in VIEWS:
                 make(connection, f"marts/{name}", f"create view {name}")
             _show_events(connection, settings)
@@ -195,8 +197,8 @@ def _read_runs(connection: duckdb.DuckDBPyConnection, manifests: dict[str, str],
     new = sorted(path for path in manifests if known.get(path) != manifests[path])
     connection.execute("set variable landing_length = ?", [len(url_of(settings.landing))])
     connection.execute("set variable outdated = ?::varchar[]", [outdated])
-    connection.execute("delete from state.runs where list_contains(getvariable('outdated'), manifest)")
-    connection.execute("delete from state.manifests where list_contains(getvariable('outdated'), path)")
+    connection.execute("delete from state.runs where manifest in (select unnest(getvariable('outdated')))")
+    connection.execute("delete from state.manifests where path in (select unnest(getvariable('outdated')))")
     if new:
         set_files(connection, "manifests", [settings.landing / path for path in new])
         connection.execute(f"insert into state.runs by name {read_sql('staging/stg_manifests')}")
@@ -233,20 +235,23 @@ def _fold_snapshots(connection: duckdb.DuckDBPyConnection, settings: Settings) -
 
 
 def _show_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Make the view `events` over everything that has landed; leave it as it is where it would be no other.
+    """Make `events` over everything that has landed, and `events_of`; leave them where they would be no others.
 
-    What lands later is in it too.
+    What lands later is in both. Whoever asks the view has DuckDB list all of landing, and `events_of` only the
+    organization's.
     """
-    # A view holds no variable and no relative path: the landing's own is written into it.
-    everything = quote(settings.landing / EVENTS / "*" / "*" / "*.parquet")
+    model = read_sql("marts/events")
     left_out = connection.execute("select organization_id from int_excluded order by all").fetchall()
     excluded = ", ".join(quote(organization_id) for (organization_id,) in left_out)
-    source = f"select * from read_parquet({everything}, {UNITS})"
-    if excluded:
-        source += f" where organization_id not in ({excluded})"
+    where = f" where organization_id not in ({excluded})" if excluded else ""
+    # A view holds no variable and no relative path: the landing's own is written into it.
+    folder = settings.landing / EVENTS
+    of_all = f"select * from read_parquet({quote(folder / '*' / '*' / '*.parquet')}, {UNITS}){where}"
+    pattern = f"{quote(f'{folder}/organization_id=')} || organization || '/*/*.parquet'"
+    of_one = f"select * from read_parquet({pattern}, {UNITS}){where}"
     if not connection.execute("select 1 from stg_runs where stream = ? and path is not null", [EVENTS]).fetchone():
-        source = "select * from state.no_events"
-    definition = f"{source}\n{read_sql('marts/events')}"
+        of_all = of_one = "select * from state.no_events"
+    definition = "\n".join((of_all, of_one, model))
     if connection.execute("select 1 from state.views where definition = ?", [definition]).fetchone():
         return
     connection.execute("drop view if exists events")
@@ -254,8 +259,10 @@ def _show_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
     partitions = pa.schema([("organization_id", pa.string()), ("date", pa.date32()), ("file_row_number", pa.int64())])
     empty = pa.unify_schemas([EVENTS_SCHEMA, partitions]).empty_table()  # noqa: F841, read by name
     connection.execute("create or replace table state.no_events as select * from empty")
-    connection.execute(f"create view state.landed_events as {source}")
+    connection.execute(f"create view state.landed_events as {of_all}")
     make(connection, "marts/events", "create view events")
+    of_organization = model.replace("state.landed_events", f"({of_one})")
+    connection.execute(f"create or replace macro events_of(organization) as table\n{of_organization}")
     connection.execute("delete from state.views")
     connection.execute("insert into state.views values ('events', ?)", [definition])
 

@@ -15,7 +15,7 @@ landed as (
         rows,
         concat_ws(' ', outcome, run_id, recorded_at, extracted_at) as statement,
     from stg_runs
-    where stream = 'directory_insights_events' and outcome in ('ok', 'kept')
+    where stream = 'directory_insights_events' and outcome in ('ok', 'kept') and path is not null
 ),
 
 units as (

@@ -1,0 +1,281 @@
+"""What a build costs when a day is new, over histories of many events and over histories of many files.
+
+    python -m benchmarks.rollup_build [--part events|files] [--size 0.01] [--folder FOLDER]
+
+The history is written straight into landing: Parquet with short payloads, manifests, one snapshot per organization.
+Each build runs in a process of its own, from the start of the build to the published file. The whole takes half an
+hour and 10 GB; `--size` less of everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from benchmarks.measuring import MB, machine, table
+
+FIRST_DAY = datetime(2023, 1, 1)
+DAY = timedelta(days=1)
+HISTORY_DAYS = 90
+USERS, APPLICATIONS = 2_000, 25
+SMALL_USERS, SMALL_APPLICATIONS, SMALL_EVENTS = 8, 4, 20
+_KILOBYTES = 1 if sys.platform == "darwin" else 1024
+
+# The same users and applications every day, one event in eight a portal's, one in twelve failed.
+EVENTS = """
+select
+    lpad(to_hex({first} + i), 24, '0') as event_id,
+    if(i % 8 = 0, 'user_login_attempt', 'sso_auth') as event_type,
+    if(i % 8 = 0, 'directory', 'sso') as service,
+    {start}::timestamp + to_microseconds((i * 86399999999::hugeint / {events})::bigint) as event_at,
+    if(i % 8 = 0, i % 12 <> 0, null) as success,
+    if(i % 8 = 0, null, i % 12 <> 0) as sso_token_success,
+    lpad('1' || to_hex(hash(i) % {users}), 24, '0') as initiated_by_id,
+    'user' as initiated_by_type,
+    'user' || (hash(i) % {users}) as initiated_by_username,
+    null::varchar as initiated_by_email,
+    null::varchar as resource_id,
+    null::varchar as resource_type,
+    null::varchar as resource_username,
+    null::varchar as resource_email,
+    if(i % 8 = 0, null, lpad('3' || to_hex(hash(i + 7) % {applications}), 24, '0')) as application_id,
+    if(i % 8 = 0, null, 'app' || (hash(i + 7) % {applications})) as application_name,
+    null::varchar as application_display_label,
+    if(i % 8 = 0, null, 'saml') as application_sso_type,
+    '{{"id":"' || (i % 9) || '"}}' as payload,
+    'bench' as _connection_id,
+    {extracted}::timestamp as _extracted_at,
+    {start}::timestamp as _interval_start,
+    {start}::timestamp + interval 1 day as _interval_end,
+from range({events}) as numbers(i)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", choices=("events", "files"))
+    parser.add_argument("--folder", type=Path, help="where to put landing, instead of the system's temporary folder")
+    parser.add_argument("--size", type=float, default=1.0, help="of the histories, as a share of all")
+    parser.add_argument("--build", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.build:
+        _build()
+        return
+    if given.part != "files":
+        histories = [int(events * given.size) for events in (10_000_000, 100_000_000)]
+        _measure_events(given.folder, histories, int(1_000_000 * given.size))
+    if given.part != "events":
+        _measure_files(given.folder, int(500 * given.size**0.5), int(1_095 * given.size**0.5))
+    print(f"\n{machine('duckdb', 'pyarrow')}")
+
+
+def _measure_events(folder: Path | None, histories: Sequence[int], new: int) -> None:
+    """One organization, the same days, users and applications; only the number of events differs."""
+    rows = []
+    for history in histories:
+        with _data_root(folder):
+            landing = Landing([organization_id(0)])
+            landing.snapshot(USERS, APPLICATIONS)
+            for number in range(HISTORY_DAYS):
+                landing.land_day(number, history // HISTORY_DAYS, USERS, APPLICATIONS)
+            first = build()
+            landing.land_day(HISTORY_DAYS, new, USERS, APPLICATIONS)
+            one_day = build()
+            for number in range(3):
+                # Late events, a third of the new ones each: the days they belong to are read again.
+                again = history // HISTORY_DAYS + new // 3
+                landing.land_day(HISTORY_DAYS - 4 + number, again, USERS, APPLICATIONS)
+            late = build()
+            rows.append([f"{history:,}", *first, *one_day, *late, f"{build()[0]}"])
+            print(rows[-1], flush=True)
+    header = [f"history, {new:,} events new", "first build s", "peak MB", "new day s", "peak MB", "three late days s"]
+    print(table([*header, "peak MB", "nothing new s"], rows), flush=True)
+
+
+def _measure_files(folder: Path | None, organizations: int, days: int) -> None:
+    """Many organizations and days, a small file of each."""
+    with _data_root(folder) as root:
+        landing = Landing([organization_id(number) for number in range(organizations)])
+        landing.snapshot(SMALL_USERS, SMALL_APPLICATIONS)
+        began = time.monotonic()
+        for number in range(days):
+            landing.land_day(number, SMALL_EVENTS, SMALL_USERS, SMALL_APPLICATIONS)
+        print(f"{organizations * days:,} files generated in {time.monotonic() - began:.0f} s", flush=True)
+        rows = [["first build", *build()]]
+        landing.land_day(days, SMALL_EVENTS, SMALL_USERS, SMALL_APPLICATIONS)
+        rows.append(["one day new", *build()])
+        rows.append(["nothing new", *build()])
+        for number in (3, days // 2, days - 1):
+            landing.land_day(number, SMALL_EVENTS, SMALL_USERS, SMALL_APPLICATIONS, of=10)
+        rows.append(["three days of ten organizations again", *build()])
+        print(table([f"{organizations} organizations, {days} days", "seconds", "peak MB"], rows), flush=True)
+        start = FIRST_DAY + (days // 2) * DAY
+        where = f"where organization_id = '{organization_id(1)}' and date >= date '{start:%Y-%m-%d}' "
+        where += f"and date < date '{start + 7 * DAY:%Y-%m-%d}'"
+        for name, source in (
+            ("events", f"events {where}"),
+            ("events_of", f"events_of('{organization_id(1)}') {where}"),
+        ):
+            print(f"one organization, one week, from {name}: {_query(root, source)}", flush=True)
+        size = (root / "warehouse" / "jumpcloud.duckdb").stat().st_size
+        rollups = sum(path.stat().st_size for path in (root / "rollups").rglob("*.parquet"))
+        print(f"warehouse {size / MB:,.0f} MB, roll-ups {rollups / MB:,.0f} MB", flush=True)
+
+
+def _query(root: Path, source: str) -> str:
+    with contextlib.closing(duckdb.connect(str(root / "warehouse" / "jumpcloud.duckdb"), read_only=True)) as connection:
+        began = time.monotonic()
+        (count,) = connection.execute(f"select count(*) from {source}").fetchall()[0]
+        seconds = time.monotonic() - began
+        plan = connection.execute(f"explain analyze select count(*) from {source}").fetchall()[0][1]
+    files = plan.partition("Total Files Read:")[2].split()[0] if "Total Files Read:" in plan else "?"
+    return f"{count} events of {files} files in {seconds:.2f} s"
+
+
+@contextlib.contextmanager
+def _data_root(folder: Path | None) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=folder) as root:
+        os.environ["AIRFLOW_HOME"] = root
+        os.environ["AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT"] = root
+        yield Path(root)
+
+
+def organization_id(number: int) -> str:
+    return f"{number:024x}"
+
+
+class Landing:
+    """What runs would have landed, of some organizations that are all alike."""
+
+    def __init__(self, organization_ids: Sequence[str]) -> None:
+        # Imported once Airflow has a home of its own.
+        from jumpcloud_elt import events, landing, organizations, runs, streams  # noqa: PLC0415
+
+        self.events, self.landing, self.runs, self.streams = events, landing, runs, streams
+        self.organizations = [
+            organizations.Organization(
+                connection_id="bench", organization_id=one, organization_name=one, payload={}, error=None
+            )
+            for one in organization_ids
+        ]
+        self.root = Path(os.environ["AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT"]) / "landing"
+        self.clock = datetime(2026, 1, 1)
+        self.number_of_runs = 0
+
+    def snapshot(self, users: int, applications: int) -> None:
+        """One snapshot of every organization: everybody has every application."""
+        snapshot_at = self.clock
+        of = {stream.name: stream for stream in self.streams.DIRECTORY_STREAMS}
+        rows = {name: [] for name in of}
+        rows["systemusers"] = [
+            {"user_id": f"1{n:x}".rjust(24, "0"), "payload": json.dumps({"username": f"user{n}"})} for n in range(users)
+        ]
+        ids = [f"3{n:x}".rjust(24, "0") for n in range(applications)]
+        rows["applications"] = [{"application_id": one, "payload": json.dumps({"name": one})} for one in ids]
+        rows["application_associations"] = [
+            {"application_id": one, "target_type": "user", "target_id": user["user_id"], "payload": "{}"}
+            for one in ids
+            for user in rows["systemusers"]
+        ]
+        # No key column: the partition names the organization.
+        whole = pa.Table.from_pylist(
+            [{"payload": "{}"}], schema=pa.schema([pa.field("payload", pa.string()), *self.streams.LINEAGE_FIELDS])
+        )
+        tables = {name: pa.Table.from_pylist(rows[name], schema=stream.schema) for name, stream in of.items()}
+        outcomes = {}
+        for organization in self.organizations:
+            landed = []
+            for name, rows_of_stream in {**tables, "organizations": whole}.items():
+                path = self.landing.snapshot_path(self.root, name, str(organization["organization_id"]), snapshot_at)
+                self.landing.write_table(path, rows_of_stream, {"rows": rows_of_stream.num_rows})
+                landed.append(self._outcome(organization, name, path, rows_of_stream.num_rows, snapshot_at=snapshot_at))
+            outcomes[str(organization["organization_id"])] = landed
+        self._record("jumpcloud_directory", "directory", outcomes)
+
+    def land_day(self, number: int, count: int, users: int, applications: int, of: int | None = None) -> None:
+        """Land one day of all organizations, or of the first `of`: one file, and links to it."""
+        self.clock += timedelta(seconds=1)
+        start = FIRST_DAY + number * DAY
+        sql = EVENTS.format(
+            first=number * 10**9, start=f"'{start}'", extracted=f"'{self.clock}'", events=count, users=users,
+            applications=applications,
+        )  # fmt: skip
+        counts = {"received": count, "inside": count, "strays": 0, "rows": count, "api_total": count}
+        metadata = json.dumps({**counts, "extracted_at": self.clock.isoformat()})
+        outcomes = {}
+        twin: Path | None = None
+        for organization in self.organizations[:of]:
+            path = self.landing.unit_path(self.root, str(organization["organization_id"]), start, start + DAY)
+            if twin is None:
+                with self.landing.temporary_beside(path) as temporary:
+                    duckdb.execute(
+                        f"copy ({sql}) to '{temporary}' (format parquet, compression zstd, "
+                        f"kv_metadata {{{self.landing.METADATA_KEY.decode()}: '{metadata}'}})"
+                    )
+                    temporary.replace(path)
+                twin = path
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.unlink(missing_ok=True)
+                path.hardlink_to(twin)
+            outcome = self._outcome(organization, "directory_insights_events", path, count)
+            outcome.interval_start, outcome.interval_end = start, start + DAY
+            outcome.received = outcome.api_total = outcome.inside = count
+            outcome.extracted_at = self.clock
+            outcomes[str(organization["organization_id"])] = [outcome]
+        self._record("jumpcloud_usage", "directory_insights_events", outcomes)
+
+    def _outcome(self, organization: dict, stream: str, path: Path, rows: int, **fields: datetime):  # type: ignore[no-untyped-def, type-arg]
+        outcome = self.runs.failure(organization, stream, "")
+        outcome.outcome, outcome.reason, outcome.rows = self.runs.OK, None, rows
+        outcome.path = str(path.relative_to(self.root))
+        for name, value in fields.items():
+            setattr(outcome, name, value)
+        return outcome
+
+    def _record(self, dag_id: str, stream: str, outcomes: dict) -> None:  # type: ignore[type-arg]
+        self.number_of_runs += 1
+        run = self.runs.Run(self.root, dag_id, f"run-{self.number_of_runs}")
+        tried = [one for one in self.organizations if one["organization_id"] in outcomes]
+        rows = [
+            {**{name: getattr(one, name) for name in one.__struct_fields__}, "dag_id": dag_id, "run_id": run.run_id,
+             "is_restricted": False, "recorded_at": self.clock}
+            for organization in tried
+            for one in outcomes[organization["organization_id"]]
+        ]  # fmt: skip
+        self.landing.write_table(run.manifest, pa.Table.from_pylist(rows, schema=self.runs.SCHEMA))
+
+
+def build() -> tuple[str, str]:
+    """Build, check and publish in a process of its own; return seconds and peak memory, as they are printed."""
+    command = [sys.executable, "-m", "benchmarks.rollup_build", "--build"]
+    printed = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    seconds, peak = json.loads(printed.splitlines()[-1])
+    print(f"  build: {seconds:.1f} s, {peak / MB:,.0f} MB", flush=True)
+    return f"{seconds:.1f}", f"{peak / MB:,.0f}"
+
+
+def _build() -> None:
+    from jumpcloud_elt import tasks  # noqa: PLC0415
+
+    began = time.monotonic()
+    tasks.publish_warehouse(tasks.check_warehouse(tasks.build_warehouse(f"build-{began}")))
+    seconds = time.monotonic() - began
+    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KILOBYTES]))
+
+
+if __name__ == "__main__":
+    main()
