@@ -53,7 +53,7 @@ def up_to_date(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Ite
     make_folder(folder)
     with one_writer(folder / "lock"):
         discard_outdated(settings)
-        for left in folder.rglob(".*.tmp"):
+        for left in find_files(folder, "*/.*.tmp"):
             # Of a build that was killed: no other writes here now.
             left.unlink()
         _Update(connection, settings.landing, folder).run()
