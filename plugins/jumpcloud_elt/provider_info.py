@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 
-def _option(description: str, default: str, example: str | None = None) -> dict[str, Any]:
+def _option(description: str, default: str, example: str | None = None, *, sensitive: bool = False) -> dict[str, Any]:
     return {
+        "sensitive": sensitive,
         "description": description,
         "version_added": "0.1.0",
         "type": "string",
@@ -45,6 +46,17 @@ CONFIG = {
                 "has landed. 0 keeps them all.",
                 "0",
                 "90",
+            ),
+            "notifiers": _option(
+                "Who is told, once, when an organization fails, is held, goes stale or loses Directory Insights, or "
+                "when a key is about to end; and once when it is well again. A JSON list of Airflow notifiers: class, "
+                "and kwargs in which {{ jumpcloud.subject }} and {{ jumpcloud.message }} stand for what there is to "
+                "tell. Empty: nobody.",
+                "",
+                '[{"class": "airflow.providers.smtp.notifications.smtp.SmtpNotifier", "kwargs": {"to": '
+                '"it@example.com", "subject": "{{ jumpcloud.subject }}", "html_content": "<pre>{{ jumpcloud.message '
+                '| e }}</pre>"}}]',
+                sensitive=True,
             ),
             "data_root": _option(
                 "Folder of the landing and the warehouse. A relative path is relative to AIRFLOW_HOME.",
@@ -122,7 +134,8 @@ CONNECTION_TYPE = {
         },
         "permission": {
             "label": "Permission",
-            "description": "read: sync only (the default). read_and_act: users may be changed (nothing does so yet).",
+            "description": "read: sync only (the default). read_and_act: users may be "
+            "created, changed, suspended and deleted with jumpcloud_user_action, too.",
             "schema": {"type": ["string", "null"], "enum": ["read", "read_and_act"], "default": "read"},
         },
         "usage_retention_days": {

@@ -24,6 +24,8 @@ import duckdb
 import pyarrow as pa
 
 import jumpcloud_elt
+from jumpcloud_elt.capabilities import CAPABILITIES
+from jumpcloud_elt.capabilities import SCHEMA as CAPABILITIES_SCHEMA
 from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint, quote
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
 from jumpcloud_elt.events import SCHEMA as EVENTS_SCHEMA
@@ -71,6 +73,7 @@ INTERMEDIATE = (
 )
 MARTS = (
     "organizations",
+    "capabilities",
     "usage_daily",
     "application_users",
     "applications",
@@ -112,6 +115,7 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
             _read_runs(connection, manifests, settings)
             _fold_snapshots(connection, settings)
             _read_events(connection, settings)
+            _read_capabilities(connection, settings)
             for name in INTERMEDIATE:
                 _make(connection, f"intermediate/{name}", f"create temp table {name}")
             for name in MARTS:
@@ -289,6 +293,21 @@ def _read_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
         connection.execute("create table state.landed_events as select * from empty")
         connection.execute("create temp view landed_units as select * from state.landed_events")
     _make(connection, "staging/stg_events", "create temp table stg_events")
+
+
+def _read_capabilities(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Make stg_capabilities of what the directory runs have found out, one file per organization."""
+    files = sorted((settings.landing / CAPABILITIES).glob(f"*/{CAPABILITIES}.parquet"))
+    if files:
+        _set_files(connection, CAPABILITIES, files)
+        options = "hive_partitioning = true, hive_types = {'organization_id': varchar}"
+        rows = f"read_parquet(getvariable('{CAPABILITIES}_files'), {options}, union_by_name = true)"
+    else:
+        empty = CAPABILITIES_SCHEMA.append(pa.field("organization_id", pa.string())).empty_table()  # noqa: F841, by name
+        connection.execute("create temp table no_capabilities as select * from empty")
+        rows = "no_capabilities"
+    connection.execute(f"create temp view landed_capabilities as select * from {rows}")
+    _make(connection, "staging/stg_capabilities", "create temp table stg_capabilities")
 
 
 def _describe(connection: duckdb.DuckDBPyConnection, run_id: str, began_at: datetime) -> None:
