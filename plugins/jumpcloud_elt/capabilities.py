@@ -86,8 +86,8 @@ def _look_into(settings: Settings, organization: Organization, *, is_synced: boo
     try:
         with JumpCloudHook(organization["connection_id"], patient_for_seconds(settings)) as hook:
             if not is_synced:
-                return check_organization(hook, organization_id)
-            insights = check_insights(hook, organization_id)
+                return check_organization(hook, organization_id, utc_now())
+            insights = check_insights(hook, organization_id, utc_now())
     except JumpCloudError as error:
         return [Finding(capability, NO, str(error)) for capability in SYNC_CAPABILITIES]
     return [*(Finding(capability, YES) for capability in SYNC_CAPABILITIES[:-1]), insights]

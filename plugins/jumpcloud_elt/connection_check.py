@@ -124,7 +124,7 @@ def check_connection(hook: JumpCloudHook, now: datetime, *, at_most: int | None 
         )
     chosen = listed if at_most is None else listed[:at_most]
     with ThreadPoolExecutor(min(THREADS, len(chosen))) as pool:
-        organizations = tuple(pool.map(lambda one: _check_listed(hook, one), chosen))
+        organizations = tuple(pool.map(lambda one: _check_listed(hook, one, now), chosen))
     credential = credential_of(hook, listed)
     return ConnectionReport(
         connection_id=connection_id,
@@ -137,7 +137,7 @@ def check_connection(hook: JumpCloudHook, now: datetime, *, at_most: int | None 
     )
 
 
-def check_organization(hook: JumpCloudHook, organization_id: str) -> tuple[Finding, ...]:
+def check_organization(hook: JumpCloudHook, organization_id: str, now: datetime) -> tuple[Finding, ...]:
     """A finding for each of SYNC_CAPABILITIES; reads one page of each at most."""
     found: dict[str, Finding] = {}
     first: dict[str, str | None] = {}
@@ -153,13 +153,13 @@ def check_organization(hook: JumpCloudHook, organization_id: str) -> tuple[Findi
                 return tuple(Finding(one, NO, reason) for one in SYNC_CAPABILITIES)
             found[capability] = Finding(capability, NO, reason)
     found[ACCESS] = _check_access(hook, organization_id, first)
-    found[INSIGHTS] = check_insights(hook, organization_id)
+    found[INSIGHTS] = check_insights(hook, organization_id, now)
     return tuple(found[capability] for capability in SYNC_CAPABILITIES)
 
 
-def check_insights(hook: JumpCloudHook, organization_id: str) -> Finding:
+def check_insights(hook: JumpCloudHook, organization_id: str, now: datetime) -> Finding:
     """Whether events can be read, of an organization whose users can."""
-    end = datetime.now(UTC).replace(microsecond=0)
+    end = now.replace(microsecond=0, tzinfo=UTC)
     try:
         hook.count_events(organization_id, hook.settings.usage_services, end - PROBED_RANGE, end)
     except (NotEnabledError, PermissionDeniedError) as error:
@@ -169,11 +169,11 @@ def check_insights(hook: JumpCloudHook, organization_id: str) -> Finding:
     return Finding(INSIGHTS, YES)
 
 
-def _check_listed(hook: JumpCloudHook, organization: Organization) -> OrganizationReport:
+def _check_listed(hook: JumpCloudHook, organization: Organization, now: datetime) -> OrganizationReport:
     organization_id = str(organization["organization_id"])
     error = organization["error"]
     findings = (
-        check_organization(hook, organization_id)
+        check_organization(hook, organization_id, now)
         if error is None
         else tuple(Finding(capability, NO, error) for capability in SYNC_CAPABILITIES)
     )
@@ -231,7 +231,8 @@ def summarise(report: ConnectionReport) -> str:
         sentences.append(f"{_capitalised(_in_words(finding.capability))}{of}: {finding.state}. {finding.reason}")
     sentences += _of_credential(report)
     if report.unchecked:
-        sentences.append(f"{len(report.unchecked)} were not looked into: run jumpcloud_check_connection.")
+        were = "was" if len(report.unchecked) == 1 else "were"
+        sentences.append(f"{len(report.unchecked)} {were} not looked into: run jumpcloud_check_connection.")
     return "\n".join(sentences)
 
 

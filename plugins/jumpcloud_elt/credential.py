@@ -62,7 +62,8 @@ def warn_of_end(credential: Credential, secret_name: str, now: datetime) -> str 
     if ends_at is None or ends_at - now > timedelta(days=WARNING_DAYS):
         return None
     days = (ends_at - now).days
-    when = f"ends on {ends_at:%Y-%m-%d}, in {days} days" if ends_at > now else f"has ended on {ends_at:%Y-%m-%d}"
+    in_days = f"in {days} day{'s' if days > 1 else ''}" if days else "in less than a day"
+    when = f"ends on {ends_at:%Y-%m-%d}, {in_days}" if ends_at > now else f"has ended on {ends_at:%Y-%m-%d}"
     return (
         f"The {secret_name} {when}. Make a new one in JumpCloud and enter it in the connection: nothing can be synced "
         "without."

@@ -27,8 +27,8 @@ VERBS = {
 }
 
 NOT_SEEN = (
-    "No configured connection saw it in the latest directory run; its last good data stays. Give the key's administrator "
-    "access to it again, or name it in [jumpcloud_elt] exclude to let go of it."
+    "No configured connection saw it in the latest directory run; its last good data stays. Give the key's "
+    "administrator access to it again, or name it in [jumpcloud_elt] exclude to let go of it."
 )
 ASK_FOR_INSIGHTS = (
     "Its usage stays as it was last read. Whoever looks after your JumpCloud plan can ask JumpCloud's account manager "

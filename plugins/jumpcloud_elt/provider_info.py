@@ -108,7 +108,8 @@ CONNECTION_TYPE = {
     "hook-class-name": "jumpcloud_elt.hook.JumpCloudHook",
     "hook-name": "JumpCloud",
     "ui-field-behaviour": {
-        "hidden-fields": ["schema", "port"],
+        # Port stays: without one, Airflow 3.3.1 and 3.3.2 refuse to test a stored connection (apache/airflow#73298).
+        "hidden-fields": ["schema"],
         "relabeling": {
             "password": "API key",
             "login": "Service account client id",
@@ -118,6 +119,7 @@ CONNECTION_TYPE = {
             "password": "API key, or the client secret of a service account",
             "login": "leave empty for an API key",
             "host": "leave empty: the region decides",
+            "port": "443, for the Test button of Airflow 3.3.1 and 3.3.2; else empty",
         },
     },
     "conn-fields": {
