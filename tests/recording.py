@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseNotifier
@@ -22,6 +24,21 @@ class RecordingNotifier(BaseNotifier):
 
     def notify(self, context: Any) -> None:
         told.append((self.subject, self.message))
+
+
+class FileNotifier(RecordingNotifier):
+    """Appends a line of JSON to a file: for the processes of a scheduler. `run` is rendered from Airflow's context."""
+
+    template_fields = ("subject", "message", "run", "path")
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+        self.run = "{{ dag.dag_id }} {{ run_id }}"
+
+    def notify(self, context: Any) -> None:
+        with Path(self.path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"run": self.run, "subject": self.subject, "message": self.message}) + "\n")
 
 
 class BrokenNotifier(RecordingNotifier):
