@@ -70,7 +70,9 @@ def test_a_synced_organization_can_be_synced_and_acts_only_where_the_connection_
         "Permission of connection jumpcloud_default is read. To allow actions, set it to read_and_act."
     }
     (insights,) = reasons(warehouse, TWO, "sync") - {None}
-    assert insights is not None and insights.startswith("Directory Insights is not enabled for this organization (402 ")
+    assert insights is not None and insights.startswith(
+        "Directory Insights is not enabled for this organization (402)."
+    )
 
     acting = connection_json(sandbox.url, "key-of-both", extra={"permission": "read_and_act"})
     monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", acting)

@@ -81,9 +81,8 @@ def _explain_refusal(  # noqa: PLR0911 - one return for each error of the tree
             )
         case NotEnabledError():
             return Cause(
-                f"{subject} is not enabled for this organization {answer}.",
-                "Whoever looks after your JumpCloud plan can ask JumpCloud's account manager to enable it; everything "
-                "else is synced all the same.",
+                f"{subject} is not enabled for this organization ({error.status}).",
+                "Whoever looks after your JumpCloud plan can ask JumpCloud's account manager to enable it.",
             )
         case PermissionDeniedError():
             return Cause(

@@ -191,7 +191,7 @@ def _check_access(hook: JumpCloudHook, organization_id: str, first: dict[str, st
         return Finding(ACCESS, NO, str(explain(error, hook.account, "access")))
     if to_read:
         return Finding(ACCESS, YES)
-    return Finding(ACCESS, UNKNOWN, "There is neither an application nor a group of which it could be read.")
+    return Finding(ACCESS, UNKNOWN, "There is neither an application nor a group whose access could be read.")
 
 
 def render(report: ConnectionReport) -> str:
@@ -218,18 +218,16 @@ def summarise(report: ConnectionReport) -> str:
     sentences = [f"{len(names)} organization{'s' if len(names) > 1 else ''}: {', '.join(names[:5])}"]
     sentences[0] += f" and {len(names) - 5} more." if len(names) > 5 else "."
     sentences += [f"Warning: {report.warning}"] if report.warning else []
-    wanting: dict[Finding, list[str]] = {}
+    lacking = {one.capability for each in report.organizations for one in each.findings if one.state != YES}
+    can = [capability for capability in SYNC_CAPABILITIES if capability not in lacking]
+    sentences += [f"Can be read: {', '.join(map(_in_words, can))}."] if can else []
+    whose: dict[str, list[str]] = {}
     for organization in report.organizations:
-        for finding in organization.findings:
-            if finding.state != YES:
-                wanting.setdefault(finding, []).append(organization.organization_name)
-    lacking = {finding.capability for finding in wanting}
-    can = [_in_words(capability) for capability in SYNC_CAPABILITIES if capability not in lacking]
-    sentences += [f"Can be read: {', '.join(can)}."] if can else []
-    for finding, whose in wanting.items():
-        of = "" if len(whose) == len(report.organizations) else f" of {', '.join(whose)}"
-        sentences.append(f"{_capitalised(_in_words(finding.capability))}{of}: {finding.state}. {finding.reason}")
-    sentences += _of_credential(report)
+        for reason in dict.fromkeys(one.reason for one in organization.findings if one.reason):
+            whose.setdefault(reason, []).append(organization.organization_name)
+    for reason, those in whose.items():
+        sentences.append(reason if len(those) == len(names) else f"{', '.join(those)}: {reason}")
+    sentences += _of_credential(report, is_short=True)
     if report.unchecked:
         were = "was" if len(report.unchecked) == 1 else "were"
         sentences.append(f"{len(report.unchecked)} {were} not looked into: run jumpcloud_check_connection.")
@@ -240,19 +238,17 @@ def _in_words(capability: str) -> str:
     return "Directory Insights" if capability == INSIGHTS else capability
 
 
-def _capitalised(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def _of_credential(report: ConnectionReport) -> list[str]:
+def _of_credential(report: ConnectionReport, *, is_short: bool = False) -> list[str]:
     account, credential = report.account, report.credential
     if account is None or credential is None:
         return []
-    may_act = "actions are allowed" if account.may_act else "actions are refused; read_and_act allows them"
     ends_at = credential["ends_at"]
-    end = f"ends on {ends_at[:10]}" if ends_at else "has no end that JumpCloud tells"
+    end = [f"The {account.secret_name} ends on {ends_at[:10]}."] if ends_at else []
+    if is_short:
+        return [f"Permission: {account.permission}. May the key write: {credential['may_write']}.", *end]
+    may_act = "actions are allowed" if account.may_act else "actions are refused; read_and_act would allow them"
     return [
         f"Permission is {account.permission}: {may_act}.",
         f"May the key write: {credential['may_write']}. {credential['may_write_reason']}",
-        f"The {account.secret_name} {end}.",
+        *(end or [f"JumpCloud does not tell when the {account.secret_name} ends."]),
     ]
