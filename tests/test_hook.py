@@ -488,23 +488,6 @@ def test_the_stock_run_checks_the_status_unless_told_not_to(serve: Any, hook: Ju
     assert hook.run(USERS, extra_options={"check_response": False}).status_code == 400
 
 
-@pytest.mark.parametrize(
-    ("answer", "result"),
-    [
-        (reply({"totalCount": 3, "results": []}), (True, "JumpCloud answers; the key sees 3 organization(s).")),
-        (reply({"message": "Unauthorized: api key user not found"}, 401), (False, "api key user not found")),
-        (reply([1]), (False, "")),
-    ],
-)
-def test_the_test_button_says_how_it_went(
-    answer: Any, result: tuple[bool, str], serve: Any, hook: JumpCloudHook
-) -> None:
-    serve(answer)
-    works, message = hook.test_connection()
-    assert works is result[0]
-    assert result[1] in message
-
-
 # ---- the key --------------------------------------------------------------------------------------------------
 
 

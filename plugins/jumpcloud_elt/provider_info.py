@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 
-def _option(description: str, default: str, example: str | None = None) -> dict[str, Any]:
+def _option(description: str, default: str, example: str | None = None, *, sensitive: bool = False) -> dict[str, Any]:
     return {
+        "sensitive": sensitive,
         "description": description,
         "version_added": "0.1.0",
         "type": "string",
@@ -45,6 +46,17 @@ CONFIG = {
                 "has landed. 0 keeps them all.",
                 "0",
                 "90",
+            ),
+            "notifiers": _option(
+                "Who is told, once, when an organization fails, is held, goes stale or loses Directory Insights, or "
+                "when a key is about to end; and once when it is well again. A JSON list of Airflow notifiers: class, "
+                "and kwargs in which {{ jumpcloud.subject }} and {{ jumpcloud.message }} stand for what there is to "
+                "tell. Empty: nobody.",
+                "",
+                '[{"class": "airflow.providers.smtp.notifications.smtp.SmtpNotifier", "kwargs": {"to": '
+                '"it@example.com", "subject": "{{ jumpcloud.subject }}", "html_content": "<pre>{{ jumpcloud.message '
+                '| e }}</pre>"}}]',
+                sensitive=True,
             ),
             "data_root": _option(
                 "Folder of the landing and the warehouse. A relative path is relative to AIRFLOW_HOME. Or an object "
@@ -98,7 +110,8 @@ CONNECTION_TYPE = {
     "hook-class-name": "jumpcloud_elt.hook.JumpCloudHook",
     "hook-name": "JumpCloud",
     "ui-field-behaviour": {
-        "hidden-fields": ["schema", "port"],
+        # Port stays: without one, Airflow 3.3.1 and 3.3.2 refuse to test a stored connection (apache/airflow#73298).
+        "hidden-fields": ["schema"],
         "relabeling": {
             "password": "API key",
             "login": "Service account client id",
@@ -108,6 +121,7 @@ CONNECTION_TYPE = {
             "password": "API key, or the client secret of a service account",
             "login": "leave empty for an API key",
             "host": "leave empty: the region decides",
+            "port": "443, for the Test button of Airflow 3.3.1 and 3.3.2; else empty",
         },
     },
     "conn-fields": {
@@ -124,7 +138,8 @@ CONNECTION_TYPE = {
         },
         "permission": {
             "label": "Permission",
-            "description": "read: sync only (the default). read_and_act: users may be changed (nothing does so yet).",
+            "description": "read: sync only (the default). read_and_act: users may be "
+            "created, changed, suspended and deleted with jumpcloud_user_action, too.",
             "schema": {"type": ["string", "null"], "enum": ["read", "read_and_act"], "default": "read"},
         },
         "usage_retention_days": {

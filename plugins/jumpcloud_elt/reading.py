@@ -22,6 +22,7 @@ from jumpcloud_elt.settings import read_settings
 
 MARTS = (
     "organizations",
+    "capabilities",
     "users",
     "applications",
     "application_users",

@@ -6,9 +6,11 @@ Defaults and descriptions of the options are declared once, in `provider_info`.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any
 
+import msgspec
 from airflow.sdk.configuration import conf
 
 from jumpcloud_elt.connection import ORGANIZATION_ID
@@ -16,6 +18,13 @@ from jumpcloud_elt.errors import ConfigurationError
 from jumpcloud_elt.places import STORE_URL, Place, open_data_root
 
 SECTION = "jumpcloud_elt"
+
+
+class NotifierSettings(msgspec.Struct, frozen=True, rename={"class_path": "class"}, forbid_unknown_fields=True):
+    """A notifier of Airflow's, by its class, and the keyword arguments that it is made with."""
+
+    class_path: Annotated[str, msgspec.Meta(pattern=r"^\w+(\.\w+)+$")]
+    kwargs: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,8 @@ class Settings:
     retry_wait_max_seconds: float
     duckdb_memory_limit: str
     duckdb_threads: int
+    # Their arguments may hold what is nobody's business.
+    notifiers: tuple[NotifierSettings, ...] = field(repr=False)
 
     @property
     def landing(self) -> Place:
@@ -85,6 +96,7 @@ def read_settings() -> Settings:
         retry_wait_max_seconds=_number("retry_wait_max_seconds", problems, lowest=0, highest=3600),
         duckdb_memory_limit=_text("duckdb_memory_limit"),
         duckdb_threads=int(_number("duckdb_threads", problems, lowest=0, highest=1024)),
+        notifiers=_notifiers(problems),
     )
     if problems:
         raise ConfigurationError(f"Section [{SECTION}] of the Airflow configuration:\n- " + "\n- ".join(problems))
@@ -113,6 +125,22 @@ def _flag(option: str, problems: list[str]) -> bool:
     if given.lower() not in ("true", "false"):
         problems.append(f"{option}: {given!r} given; allowed: true or false")
     return given.lower() == "true"
+
+
+def _notifiers(problems: list[str]) -> tuple[NotifierSettings, ...]:
+    given = _text("notifiers")
+    if not given:
+        return ()
+    try:
+        return msgspec.json.decode(given, type=tuple[NotifierSettings, ...])
+    except msgspec.DecodeError as error:
+        # Not what was given: it may hold an address that is a secret.
+        problems.append(
+            f"notifiers: cannot be read ({error}); allowed: a JSON list of objects with class (the path of an Airflow "
+            'notifier) and kwargs, such as [{"class": "airflow.providers.smtp.notifications.smtp.SmtpNotifier", '
+            '"kwargs": {"to": "it@example.com"}}]'
+        )
+        return ()
 
 
 def _number(option: str, problems: list[str], *, lowest: float, highest: float) -> float:

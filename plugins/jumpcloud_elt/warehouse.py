@@ -23,11 +23,13 @@ import pyarrow as pa
 
 import jumpcloud_elt
 from jumpcloud_elt import rollups
+from jumpcloud_elt.capabilities import CAPABILITIES
+from jumpcloud_elt.capabilities import SCHEMA as CAPABILITIES_SCHEMA
 from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
 from jumpcloud_elt.events import SCHEMA as EVENTS_SCHEMA
 from jumpcloud_elt.landing import EVENTS, METADATA_KEY, rebuild_from, snapshot_path, utc_now
-from jumpcloud_elt.places import let_read, quote, url_of
+from jumpcloud_elt.places import find_files, let_read, quote, url_of
 from jumpcloud_elt.publishing import built_by, discard_abandoned, discard_file, open_file, published_file
 from jumpcloud_elt.runs import list_manifests
 from jumpcloud_elt.settings import Settings
@@ -74,6 +76,7 @@ INTERMEDIATE = (
 READ_ONCE = ("int_usage_actors", "int_usage_daily")
 MARTS = (
     "organizations",
+    "capabilities",
     "usage_daily",
     "application_users",
     "applications",
@@ -103,6 +106,7 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
         with contextlib.closing(_open_new(target, settings)) as connection:
             _read_runs(connection, manifests, settings)
             _fold_snapshots(connection, settings)
+            _read_capabilities(connection, settings)
             with rollups.up_to_date(connection, settings):
                 for name in INTERMEDIATE:
                     make(connection, f"intermediate/{name}", f"create temp table {name}")
@@ -247,7 +251,7 @@ def _show_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
     # A view holds no variable and no relative path: the landing's own is written into it.
     folder = settings.landing / EVENTS
     of_all = f"select * from read_parquet({quote(folder / '*' / '*' / '*.parquet')}, {UNITS}){where}"
-    pattern = f"{quote(f'{folder}/organization_id=')} || organization || '/*/*.parquet'"
+    pattern = f"{quote(f'{url_of(folder)}/organization_id=')} || organization || '/*/*.parquet'"
     of_one = f"select * from read_parquet({pattern}, {UNITS}){where}"
     if not connection.execute("select 1 from stg_runs where stream = ? and path is not null", [EVENTS]).fetchone():
         of_all = of_one = "select * from state.no_events"
@@ -265,6 +269,21 @@ def _show_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
     connection.execute(f"create or replace macro events_of(organization) as table\n{of_organization}")
     connection.execute("delete from state.views")
     connection.execute("insert into state.views values ('events', ?)", [definition])
+
+
+def _read_capabilities(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Make stg_capabilities of what the directory runs have found out, one file per organization."""
+    files = find_files(settings.landing / CAPABILITIES, f"*/{CAPABILITIES}.parquet")
+    if files:
+        set_files(connection, CAPABILITIES, files)
+        options = "hive_partitioning = true, hive_types = {'organization_id': varchar}"
+        rows = f"read_parquet(getvariable('{CAPABILITIES}_files'), {options}, union_by_name = true)"
+    else:
+        empty = CAPABILITIES_SCHEMA.append(pa.field("organization_id", pa.string())).empty_table()  # noqa: F841, by name
+        connection.execute("create temp table no_capabilities as select * from empty")
+        rows = "no_capabilities"
+    connection.execute(f"create temp view landed_capabilities as select * from {rows}")
+    make(connection, "staging/stg_capabilities", "create temp table stg_capabilities")
 
 
 def _describe(connection: duckdb.DuckDBPyConnection, run_id: str, began_at: datetime) -> None:

@@ -7,6 +7,8 @@ with
 keys as (
     select 'organizations' as mart, [organization_id] as required, []::varchar[] as optional from organizations
     union all
+    select 'capabilities', [connection_id, organization_id, kind, capability], [] from capabilities
+    union all
     select 'users', [organization_id, user_id], [] from users
     union all
     select 'applications', [organization_id, application_id], [] from applications

@@ -58,6 +58,7 @@ unrestricted as (
 
 select
     latest.organization_id,
+    latest.run_id,
     case
         when unrestricted.ran_at > latest.tried_at then 'stale'
         when latest.has_failed then 'failed'
