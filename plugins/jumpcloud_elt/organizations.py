@@ -91,7 +91,7 @@ def _list_of_connection(connection_id: str, settings: Settings) -> list[Organiza
     with JumpCloudHook(connection_id, settings) as hook:
         account = hook.account
         try:
-            rows = _read_rows(hook)
+            rows = read_organizations(hook)
         except (PermissionDeniedError, OrganizationHeaderError, NotFoundError):
             if not account.organization_ids:
                 raise
@@ -124,7 +124,7 @@ def _list_of_connection(connection_id: str, settings: Settings) -> list[Organiza
     return organizations
 
 
-def _read_rows(hook: JumpCloudHook) -> dict[str, Row]:
+def read_organizations(hook: JumpCloudHook) -> dict[str, Row]:
     """Every organization that the key sees, by id: one that a page lost would pass for gone."""
 
     def read() -> dict[str, Row]:

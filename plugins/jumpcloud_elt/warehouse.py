@@ -24,6 +24,7 @@ import duckdb
 import pyarrow as pa
 
 import jumpcloud_elt
+from jumpcloud_elt import action_log
 from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint, quote
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
 from jumpcloud_elt.events import SCHEMA as EVENTS_SCHEMA
@@ -77,6 +78,7 @@ MARTS = (
     "users",
     "usage_coverage",
     "sync_log",
+    "user_actions",
 )
 VIEWS = ("user_history", "access_history", "events")
 CHECKS = ("check_keys", "check_organizations", "check_secrets", "check_counts")
@@ -112,6 +114,7 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
             _read_runs(connection, manifests, settings)
             _fold_snapshots(connection, settings)
             _read_events(connection, settings)
+            _read_user_actions(connection, settings)
             for name in INTERMEDIATE:
                 _make(connection, f"intermediate/{name}", f"create temp table {name}")
             for name in MARTS:
@@ -289,6 +292,22 @@ def _read_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
         connection.execute("create table state.landed_events as select * from empty")
         connection.execute("create temp view landed_units as select * from state.landed_events")
     _make(connection, "staging/stg_events", "create temp table stg_events")
+
+
+def _read_user_actions(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Make stg_user_actions of everything that the record of actions holds."""
+    files = action_log.files(settings.landing)
+    if files:
+        _set_files(connection, "user_actions", files)
+        rows = (
+            "read_parquet(getvariable('user_actions_files'), union_by_name = true, hive_partitioning = true, "
+            "hive_types = {'organization_id': varchar})"
+        )
+    else:
+        nothing = action_log.SCHEMA.append(pa.field("organization_id", pa.string())).empty_table()  # noqa: F841
+        rows = "nothing"
+    connection.execute(f"create temp table landed_user_actions as select * from {rows}")
+    _make(connection, "staging/stg_user_actions", "create temp table stg_user_actions")
 
 
 def _describe(connection: duckdb.DuckDBPyConnection, run_id: str, began_at: datetime) -> None:
