@@ -223,7 +223,9 @@ def test_all_problems_of_a_profile_are_named_together() -> None:
 @pytest.mark.parametrize("name", ["password", "ssh_keys", "public_key", "apiKey", "Temporary-Password"])
 def test_a_secret_is_refused_and_not_repeated(name: str) -> None:
     _, (line,) = profile(**{name: "s3cret"})
-    assert line.startswith(f"fields.{name}: may not be given: Airflow keeps the params of every run, so delete this one")
+    assert line.startswith(
+        f"fields.{name}: may not be given: Airflow keeps the params of every run, so delete this one"
+    )
     assert "s3cret" not in line
 
 

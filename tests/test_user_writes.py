@@ -115,7 +115,7 @@ def test_nothing_is_called_unless_the_connection_may_act(
 
 def test_nothing_is_called_without_an_organization(hook: JumpCloudHook, sandbox: Sandbox) -> None:
     for given in ("", "Acme"):
-        with pytest.raises(ConfigurationError, match="organization_id: .* allowed: an id of 24 hexadecimal digits"):
+        with pytest.raises(ConfigurationError, match=r"organization_id: .* allowed: an id of 24 hexadecimal digits"):
             hook.delete_user(BOB, organization_id=given)
     assert sandbox.requests() == []
 
@@ -257,22 +257,22 @@ def test_two_who_write_the_same_at_once_do_no_harm(hook: JumpCloudHook, sandbox:
     for name, (write, has_happened) in WRITES.items():
         sandbox.set_world(world())
         sandbox.set_latency(20)
-        refused: list[RequestError] = []
-
-        def start(write: Write = write, refused: list[RequestError] = refused) -> None:
-            try:
-                write(hook)
-            except RequestError as error:
-                refused.append(error)
-
-        threads = [threading.Thread(target=start) for _ in range(2)]
+        refused: list[int | None] = []
+        threads = [threading.Thread(target=_write_into, args=[write, hook, refused]) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert has_happened(sandbox), name
         # Of two the second is told so; the Dag's `look` takes it for what it is.
-        assert [error.status for error in refused] == ([400] if name in ("create", "activate") else []), name
+        assert refused == ([400] if name in ("create", "activate") else []), name
+
+
+def _write_into(write: Write, hook: JumpCloudHook, refused: list[int | None]) -> None:
+    try:
+        write(hook)
+    except RequestError as error:
+        refused.append(error.status)
 
 
 def test_members_are_added_and_removed_once_and_say_so(hook: JumpCloudHook, sandbox: Sandbox) -> None:

@@ -108,8 +108,10 @@ def act(planned: Json, approval: Mapping[str, Any] | None, try_number: int) -> d
             raise AirflowFailException("Nothing was called: this needs an approval, and none has been given.")
         attempt = msgspec.structs.replace(attempt, approved_by=_answered_by(approval))
     entries = _or_fail(settings, plan, attempt.again(try_number), asked)
-    before = [row["outcome"] for row in rows if row["outcome"] not in (ASKED, STARTED)]
-    counts = Counter([*before, *(entry.outcome for entry in entries)])
+    theirs = {entry.target for entry in entries}
+    counts = Counter(
+        [*(row["outcome"] for row in rows if row["target"] not in theirs), *(entry.outcome for entry in entries)]
+    )
     left = [entry for entry in entries if entry.outcome in UNFINISHED]
     if left:
         raise AirflowFailException(_told(attempt.action, [_as_row(entry) for entry in entries]))

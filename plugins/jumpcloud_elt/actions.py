@@ -6,13 +6,14 @@ approvals or keep records: `action_plan` and `action_run` do.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from jumpcloud_elt import user_calls
 from jumpcloud_elt.action_log import ALREADY_SO, ASKED, DONE, REFUSED
-from jumpcloud_elt.errors import RequestError
+from jumpcloud_elt.errors import CredentialError, JumpCloudError, RequestError, TransientError
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.pagination import Row
 from jumpcloud_elt.streams import row_id
@@ -100,12 +101,9 @@ class Action:
         """Create the user; return outcome and message."""
         try:
             user = self.hook.create_user(self.fields, organization_id=self.people.organization_id)
-        except RequestError:
+        except RequestError as error:
             # Somebody else may have created the same user at the same time.
-            look = self.look_at_new()
-            if look.outcome == ALREADY_SO:
-                return look.outcome, look.message
-            raise
+            return self._so_meanwhile(error, self.look_at_new)
         return DONE, f"created, as user {row_id(user)}"
 
     def do(self, user: Row) -> tuple[str, str]:
@@ -124,9 +122,22 @@ class Action:
             "remove_from_group": lambda: hook.remove_group_member(self._group, user_id, **of),
             "delete": lambda: hook.delete_user(user_id, cascade_manager=self._cascade_manager, **of),
         }
-        if doings[self.name]() is False:
-            return ALREADY_SO, "JumpCloud says: already so"
+        try:
+            if doings[self.name]() is False:
+                return ALREADY_SO, "JumpCloud says: already so"
+        except RequestError as error:
+            return self._so_meanwhile(error, lambda: self.look_at(hook.get_user(user_id, **of)))
         return DONE, "done"
+
+    def _so_meanwhile(self, error: RequestError, look: Callable[[], Look]) -> tuple[str, str]:
+        """What a refused call is where somebody else has done the same meanwhile; else raises `error`."""
+        # Neither is about the user.
+        if not isinstance(error, TransientError | CredentialError):
+            with contextlib.suppress(JumpCloudError):
+                found = look()
+                if found.outcome == ALREADY_SO:
+                    return found.outcome, found.message
+        raise error
 
     def _look_at_state(self, user: Row, state: str, wanted: str, call: Call) -> Look:
         if state == wanted:
