@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import AirflowFailException
 
 from acting import (
@@ -620,3 +621,44 @@ def test_no_key_is_in_errors_logs_or_the_record(
         ran = run_action("run", params("suspend", "bob"))
     assert "bad key ***" in ran.message(BOB)
     assert API_KEY not in caplog.text + repr(ran.errors) + repr(ran.rows) + repr(ran.planned)
+
+
+# ---- by Airflow ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("airflow_database")
+def test_the_dag_acts_when_told_to_and_only_shows_when_not(acting: Settings, sandbox: Sandbox) -> None:
+    dag = DagBag(Path(__file__).resolve().parents[1] / "dags" / f"{DAG_ID}.py").dags[DAG_ID]
+    conf = {"organization_id": ORGANIZATION, "action": "suspend", "targets": ["bob"]}
+    dry = dag.test(run_conf=conf)
+    assert (dry.state, writes(sandbox)) == ("success", [])
+    assert dry.get_task_instance("approve").state == dry.get_task_instance("sync_directory").state == "skipped"
+    real = dag.test(run_conf={**conf, "dry_run": False})
+    assert real.state == "success"
+    assert {one.task_id: one.state for one in real.get_task_instances()} == {
+        **dict.fromkeys(
+            ("plan_action", "choose_path", "act", "sync_directory", "record_outcomes", "report"), "success"
+        ),
+        "approve": "skipped",
+    }
+    assert [path for _, path, _ in writes(sandbox)] == [f"{USERS}/{BOB}"]
+    warehouse = run_warehouse("warehouse")
+    assert query(warehouse, "select status from users where user_id = ?", [BOB]) == [{"status": "suspended"}]
+    assert len(query(warehouse, "select * from user_actions")) == 2
+
+
+@pytest.mark.usefixtures("airflow_database")
+@pytest.mark.parametrize(
+    ("conf", "told"),
+    [
+        ({"action": "explode"}, "'explode' is not one of"),
+        ({"organization_id": "Acme"}, "'Acme' does not match"),
+        ({"dry_run": "no"}, "'no' is not of type 'boolean'"),
+    ],
+)
+def test_the_form_refuses_what_it_can_tell_by_itself(conf: Json, told: str, sandbox: Sandbox) -> None:
+    dag = DagBag(Path(__file__).resolve().parents[1] / "dags" / f"{DAG_ID}.py").dags[DAG_ID]
+    given = {"organization_id": ORGANIZATION, "action": "suspend", "targets": ["bob"], **conf}
+    with pytest.raises(Exception, match=told):
+        dag.test(run_conf=given)
+    assert sandbox.requests() == []
