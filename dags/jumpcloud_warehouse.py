@@ -18,9 +18,7 @@ from jumpcloud_elt import tasks
 
 @dag(
     schedule=(
-        Asset("jumpcloud_directory_landing")
-        | Asset("jumpcloud_usage_landing")
-        | Asset("jumpcloud_user_action_landing")
+        Asset("jumpcloud_directory_landing") | Asset("jumpcloud_usage_landing") | Asset("jumpcloud_user_action_landing")
     ),
     catchup=False,
     max_active_runs=1,
