@@ -27,6 +27,7 @@ from connections import API_KEY, connection_json
 from jumpcloud_elt import hook as hook_module
 from jumpcloud_elt.errors import (
     ConfigurationError,
+    ConflictError,
     CredentialError,
     JumpCloudError,
     NotEnabledError,
@@ -345,7 +346,7 @@ def test_a_retry_after_beyond_the_maximum_fails_at_once(
         (402, {"message": "Directory Insights is not enabled"}, NotEnabledError, "402 .* plan does not include"),
         (403, {"message": "Forbidden", "error": "Forbidden"}, PermissionDeniedError, "403 Forbidden.*the role"),
         (404, {"message": "Not Found"}, NotFoundError, "404 Not Found"),
-        (409, {"message": "Already Exists"}, RequestError, "409 Already Exists"),
+        (409, {"message": "Already Exists"}, ConflictError, "409 Already Exists"),
         (410, b"<html>", RequestError, "410 Gone"),
         (401, {"message": "Unauthorized: no organization selected"}, OrganizationHeaderError, "one organization"),
         (

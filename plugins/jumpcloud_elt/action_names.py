@@ -1,6 +1,6 @@
-"""The actions that there are, by the names that the Dag's form, the hook and the warehouse use.
+"""The names of what can be done to users, as forms, records and tables spell them. Imports nothing.
 
-Names only, in the order in which they are shown. What an action does is elsewhere.
+What each of them does is in `actions`.
 """
 
 from __future__ import annotations
@@ -18,3 +18,6 @@ ACTIONS = (
     "remove_from_group",
     "delete",
 )
+# Wait for an approval whatever their number.
+ALWAYS_APPROVED = ("delete",)
+GROUP_ACTIONS = ("add_to_group", "remove_from_group")

@@ -27,7 +27,7 @@ from jumpcloud_elt.errors import JumpCloudError
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.landing import utc_now, write_table
 from jumpcloud_elt.organizations import Organization
-from jumpcloud_elt.places import Place
+from jumpcloud_elt.places import Place, find_files
 from jumpcloud_elt.settings import Settings
 
 CAPABILITIES = "capabilities"
@@ -49,6 +49,11 @@ SCHEMA = pa.schema(
 def capabilities_path(landing: Place, organization_id: str) -> Place:
     """The file of one organization. Its folder names it; there is no column of that name inside."""
     return landing / CAPABILITIES / f"organization_id={organization_id}" / f"{CAPABILITIES}.parquet"
+
+
+def files(landing: Place) -> list[Place]:
+    """Everything that has landed of capabilities."""
+    return find_files(landing / CAPABILITIES, f"*/{CAPABILITIES}.parquet")
 
 
 def land_capabilities(settings: Settings, organization: Organization, run_id: str, *, is_synced: bool) -> None:

@@ -105,7 +105,7 @@ def list_of_connection(hook: JumpCloudHook) -> list[Organization]:
     """The organizations of one connection that are not excluded; one that it names and does not see has an `error`."""
     connection_id, settings, account = hook.jumpcloud_conn_id, hook.settings, hook.account
     try:
-        rows = _read_rows(hook)
+        rows = read_organizations(hook)
     except (PermissionDeniedError, OrganizationHeaderError, NotFoundError):
         if not account.organization_ids:
             raise
@@ -143,7 +143,7 @@ def credential_of(hook: JumpCloudHook, seen: Sequence[Organization]) -> Credenti
     return read_credential(hook, next((one["organization_id"] for one in seen if one["error"] is None), None))
 
 
-def _read_rows(hook: JumpCloudHook) -> dict[str, Row]:
+def read_organizations(hook: JumpCloudHook) -> dict[str, Row]:
     """Every organization that the key sees, by id: one that a page lost would pass for gone."""
 
     def read() -> dict[str, Row]:

@@ -89,6 +89,20 @@ CONFIG = {
                 "0.3",
             ),
             "drift_users": _option("A drop of no more users than this never holds a snapshot.", "10"),
+            "actions_approval_batch_size": _option(
+                "jumpcloud_user_action changes up to this many users in one run without asking; more wait for an "
+                "approval. Deletions always do. 0: everything does.",
+                "10",
+            ),
+            "actions_approval_timeout_hours": _option(
+                "How long an approval is waited for; after that nothing is done.", "24"
+            ),
+            "actions_approvers": _option(
+                "Comma-separated ids of the Airflow users who may approve. Empty: whoever may edit the Dag's runs, "
+                "the person who started the run included.",
+                "",
+                "anna,omar",
+            ),
             "connect_timeout_seconds": _option("Longest wait for a connection to JumpCloud.", "10"),
             "read_timeout_seconds": _option("Longest wait between two bytes of an answer.", "120"),
             "request_attempts": _option("How often one request is tried before its organization fails.", "6"),

@@ -31,6 +31,7 @@ MARTS = (
     "access_history",
     "usage_coverage",
     "sync_log",
+    "user_actions",
     "warehouse_info",
 )
 

@@ -47,6 +47,9 @@ class Settings:
     request_threads: int
     drift_share: float
     drift_users: int
+    actions_approval_batch_size: int
+    actions_approval_timeout_hours: float
+    actions_approvers: tuple[str, ...]
     connect_timeout_seconds: float
     read_timeout_seconds: float
     request_attempts: int
@@ -89,6 +92,9 @@ def read_settings() -> Settings:
         request_threads=int(_number("request_threads", problems, lowest=1, highest=64)),
         drift_share=_number("drift_share", problems, lowest=0, highest=1),
         drift_users=int(_number("drift_users", problems, lowest=0, highest=10**9)),
+        actions_approval_batch_size=int(_number("actions_approval_batch_size", problems, lowest=0, highest=10**6)),
+        actions_approval_timeout_hours=_number("actions_approval_timeout_hours", problems, lowest=0.001, highest=8760),
+        actions_approvers=_names("actions_approvers", problems, may_be_empty=True),
         connect_timeout_seconds=_number("connect_timeout_seconds", problems, lowest=0.1, highest=600),
         read_timeout_seconds=_number("read_timeout_seconds", problems, lowest=0.1, highest=3600),
         request_attempts=int(_number("request_attempts", problems, lowest=1, highest=50)),

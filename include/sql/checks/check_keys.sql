@@ -24,6 +24,8 @@ keys as (
         [stream, dag_id, run_id],
         [organization_id, connection_id, interval_start::varchar, interval_end::varchar]
     from sync_log
+    union all
+    select 'user_actions', [organization_id, action_id], [target] from user_actions
 )
 
 select mart, required, optional, count(*) as rows
