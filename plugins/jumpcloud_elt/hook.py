@@ -6,6 +6,7 @@ Knows transport and routes. Does not know what a row means, where it lands, or w
 from __future__ import annotations
 
 import base64
+import dataclasses
 import email.utils
 import re
 import threading
@@ -38,11 +39,13 @@ from jumpcloud_elt.errors import (
     RequestError,
     TransientError,
 )
+from jumpcloud_elt.pace import Pace, Place
 from jumpcloud_elt.pagination import Answer
 from jumpcloud_elt.settings import Settings, read_settings
 
 REQUEST_TIMEOUT, TOO_MANY_REQUESTS, SERVER_ERROR, NOT_IMPLEMENTED = 408, 429, 500, 501
-POOL_SIZE = 16
+POOL_SIZE = 64  # as many threads as may be configured
+READ_SIZE = 1 << 20
 TOKEN_RENEWAL_SECONDS = 60
 TOKEN_SECONDS = 3600  # where the answer does not say: what JumpCloud's own client assumes
 # Half of a surrogate pair without the other, which programs that cut text in UTF-16 leave behind; whole pairs and
@@ -105,6 +108,7 @@ class JumpCloudHook(HttpHook):
         self.jumpcloud_conn_id = jumpcloud_conn_id
         self.settings = settings or read_settings()
         self.request_count = 0
+        self.pace = Pace()
         self._session: requests.Session | None = None
         self._account: Account | None = None
         self._token: tuple[str, float] | None = None
@@ -179,10 +183,23 @@ class JumpCloudHook(HttpHook):
         """
         return self._request("GET", self.account.console_url + path, path, organization_id, params=params)
 
-    def insights(self, route: str, body: Mapping[str, Any], *, organization_id: str) -> Answer:
-        """POST `body` to a Directory Insights route: ``events``, ``events/count``, ``events/interval``."""
+    def insights(
+        self,
+        route: str,
+        body: Mapping[str, Any],
+        *,
+        organization_id: str,
+        place: Place | None = None,
+        attempts: int | None = None,
+    ) -> Answer:
+        """POST `body` to a Directory Insights route: ``events``, ``events/count``, ``events/interval``.
+
+        `place` is taken before the body of the answer is read, and the caller's to leave. `attempts` is how often the
+        request is tried, where that is not what is configured.
+        """
         url = f"{self.account.insights_url}{INSIGHTS_PATH}/{route}"
-        return self._request("POST", url, f"{INSIGHTS_PATH}/{route}", organization_id, json=dict(body))
+        path = f"{INSIGHTS_PATH}/{route}"
+        return self._request("POST", url, path, organization_id, place=place, attempts=attempts, json=dict(body))
 
     def count_events(self, organization_id: str, services: Sequence[str], start: datetime, end: datetime) -> int:
         """The API's own number of events from `start` to `end` (aware, UTC; both are taken as inclusive).
@@ -190,24 +207,34 @@ class JumpCloudHook(HttpHook):
         Raises NotEnabledError (402) or PermissionDeniedError (403) where there is no Directory Insights.
         """
         body = events_body(services, start, end)
-        answer = self.insights("events/count", body, organization_id=organization_id).decode()
-        count = answer.get("count") if isinstance(answer, dict) else None
-        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise PageShapeError(f"events/count: expected {{'count': N}}, got {str(answer)[:80]}")
-        return count
+        return read_count(self.insights("events/count", body, organization_id=organization_id))
 
-    def _request(self, method: str, url: str, path: str, organization_id: str | None, **arguments: Any) -> Answer:
+    def _request(
+        self,
+        method: str,
+        url: str,
+        path: str,
+        organization_id: str | None,
+        *,
+        place: Place | None = None,
+        attempts: int | None = None,
+        **arguments: Any,
+    ) -> Answer:
         headers = {}
         if organization_id and not path.startswith(ROUTES_WITHOUT_ORGANIZATION):
             headers["x-org-id"] = organization_id
         what = f"{method} {path}" + (f" of organization {organization_id}" if organization_id else "")
 
+        sent = 0
+
         def once() -> Answer:
+            nonlocal sent
             with self._lock:
                 self.request_count += 1
                 token = self._token
+            sent += 1
             try:
-                return self._send(method, url, what, headers, arguments)
+                return self._send(method, url, what, headers, arguments, place)
             except CredentialError:
                 if token is None:
                     raise
@@ -215,40 +242,63 @@ class JumpCloudHook(HttpHook):
             with self._lock:
                 self.request_count += 1
                 self._token = None if self._token == token else self._token
-            return self._send(method, url, what, headers, arguments)
+            sent += 1
+            return self._send(method, url, what, headers, arguments, place)
 
-        return self._retrying(once)
+        answer = self._retrying(once, attempts or self.settings.request_attempts)
+        return dataclasses.replace(answer, attempts=sent)
 
     @property
     def _timeout(self) -> tuple[float, float]:
         return self.settings.connect_timeout_seconds, self.settings.read_timeout_seconds
 
     def _send(
-        self, method: str, url: str, what: str, headers: Mapping[str, str], arguments: Mapping[str, Any]
+        self,
+        method: str,
+        url: str,
+        what: str,
+        headers: Mapping[str, str],
+        arguments: Mapping[str, Any],
+        place: Place | None,
     ) -> Answer:
-        try:
-            response = self.get_conn().request(method, url, headers=headers, timeout=self._timeout, **arguments)
-        except (
-            requests.ConnectionError,
-            requests.Timeout,
-            requests.exceptions.ChunkedEncodingError,
-        ) as error:
-            raise TransientError(f"{what}: {_transport_message(error)}") from error
-        except requests.exceptions.ContentDecodingError as error:
-            raise TransientError(f"{what}: the body cannot be decompressed") from error
-        except requests.RequestException as error:
-            raise RequestError(f"{what}: {type(error).__name__}") from error
-        if not response.ok or response.is_redirect:
-            _raise_for_status(response, what, self.account)
-        try:
-            return Answer(_readable_json(response.content), response.headers)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise TransientError(
-                f"{what}: status {response.status_code} with a body that is not JSON",
-                status=response.status_code,
-            ) from error
+        with self.pace.turn() as began:
+            try:
+                response = self.get_conn().request(
+                    method, url, headers=headers, timeout=self._timeout, stream=place is not None, **arguments
+                )
+                body = _read_body(response, place)
+                if not response.ok or response.is_redirect:
+                    _raise_for_status(response, what, self.account)
+                answer = Answer(_readable_json(body), response.headers)
+            except TransientError as error:
+                if error.status == TOO_MANY_REQUESTS:
+                    # Whoever else asks now would be told the same; the waits of this request come on top.
+                    self.pace.slow_down(began, self._pause(error))
+                raise
+            except (
+                requests.ConnectionError,
+                requests.Timeout,
+                requests.exceptions.ChunkedEncodingError,
+            ) as error:
+                raise TransientError(f"{what}: {_transport_message(error)}") from error
+            except requests.exceptions.ContentDecodingError as error:
+                raise TransientError(f"{what}: the body cannot be decompressed") from error
+            except requests.RequestException as error:
+                raise RequestError(f"{what}: {type(error).__name__}") from error
+            except (msgspec.DecodeError, RecursionError) as error:
+                raise TransientError(
+                    f"{what}: status {response.status_code} with a body that is not JSON",
+                    status=response.status_code,
+                ) from error
+        self.pace.succeeded()
+        return answer
 
-    def _retrying(self, once: Callable[[], Answer]) -> Answer:
+    def _pause(self, error: TransientError) -> float:
+        """For how long nobody asks after a 429: as long as it says, unless that is not worth waiting for."""
+        asked = self.settings.retry_wait_seconds if error.retry_after is None else error.retry_after
+        return asked if asked <= self.settings.retry_wait_max_seconds else 0.0
+
+    def _retrying(self, once: Callable[[], Answer], attempts: int) -> Answer:
         settings = self.settings
         jittered = tenacity.wait_exponential(
             multiplier=settings.retry_wait_seconds, max=settings.retry_wait_max_seconds
@@ -278,7 +328,7 @@ class JumpCloudHook(HttpHook):
 
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_worth_it),
-            stop=tenacity.stop_after_attempt(settings.request_attempts),
+            stop=tenacity.stop_after_attempt(attempts),
             wait=wait,
             before_sleep=note,
             retry_error_callback=give_up,
@@ -344,6 +394,15 @@ class JumpCloudHook(HttpHook):
             return False, str(error)
 
 
+def read_count(answer: Answer) -> int:
+    """The number in an answer of ``events/count``. Raises PageShapeError."""
+    body = answer.decode()
+    count = body.get("count") if isinstance(body, dict) else None
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise PageShapeError(f"events/count: expected {{'count': N}}, got {str(body)[:80]}")
+    return count
+
+
 def events_body(services: Sequence[str], start: datetime, end: datetime) -> dict[str, Any]:
     """The body of a Directory Insights query over [start, end], ascending. `start` and `end` are aware."""
     return {
@@ -397,6 +456,18 @@ def _raise_for_status(response: requests.Response, what: str, account: Account) 
     if status == 404:
         raise NotFoundError(told, status=status, detail=detail)
     raise RequestError(told, status=status, detail=detail)
+
+
+def _read_body(response: requests.Response, place: Place | None) -> bytes:
+    """The body of an answer. A page of events waits in the connection, which is small, until there is a place."""
+    if place is None or response.status_code != 200:
+        return response.content
+    place.take()
+    try:
+        return b"".join(response.iter_content(READ_SIZE))
+    except BaseException:
+        place.leave()
+        raise
 
 
 def _detail(response: requests.Response, account: Account) -> str:

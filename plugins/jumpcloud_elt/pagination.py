@@ -30,10 +30,11 @@ _decode = msgspec.json.Decoder(float_hook=float).decode
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer: its body and its headers (looked up in any case)."""
+    """One HTTP answer: its body and its headers (looked up in any case), and how many requests it took."""
 
     body: bytes
     headers: Mapping[str, str]
+    attempts: int = 1
 
     def decode(self) -> Any:
         """The body as plain Python values. Raises PageShapeError."""
