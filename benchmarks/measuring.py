@@ -42,24 +42,35 @@ class Usage:
         return self.events / self.cpu_seconds
 
 
-def run_child(contestant: str, arguments: Mapping[str, Any], environment: Mapping[str, str]) -> bytes:
-    """Run `contestant` of `benchmarks.land_events` in a fresh interpreter. Raises CalledProcessError."""
-    command = [sys.executable, "-m", "benchmarks.land_events", "--contestant", contestant]
+def run_child(
+    contestant: str,
+    arguments: Mapping[str, Any],
+    environment: Mapping[str, str],
+    module: str = "benchmarks.land_events",
+) -> bytes:
+    """Run `contestant` of a benchmark in a fresh interpreter. Raises CalledProcessError."""
+    command = [sys.executable, "-m", module, "--contestant", contestant]
     command += ["--arguments", json.dumps(arguments)]
     return subprocess.run(command, env=dict(environment), stdout=subprocess.PIPE, check=True).stdout
 
 
-def run_alone(contestant: str, arguments: Mapping[str, Any], environment: Mapping[str, str]) -> Usage:
+def run_alone(
+    contestant: str,
+    arguments: Mapping[str, Any],
+    environment: Mapping[str, str],
+    module: str = "benchmarks.land_events",
+) -> Usage:
     """Run `contestant` as `run_child` does, and return what it used."""
-    return Usage(**json.loads(run_child(contestant, arguments, environment).splitlines()[-1]))
+    return Usage(**json.loads(run_child(contestant, arguments, environment, module).splitlines()[-1]))
 
 
-def report(work: Callable[[], tuple[int, int]]) -> None:
-    """In the contestant's process, imports done: do the work on one core, print what it used as JSON.
+def report(work: Callable[[], tuple[int, int]], *, on_one_core: bool = True) -> None:
+    """In the contestant's process, imports done: do the work, print what it used as JSON.
 
     `work` returns the number of events and of bytes written.
     """
-    use_one_core()
+    if on_one_core:
+        use_one_core()
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     events, size = work()
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)

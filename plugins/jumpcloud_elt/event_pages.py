@@ -92,7 +92,9 @@ def open_writer(path: Path) -> pq.ParquetWriter:
 
 
 def decode_page(
-    body: bytes, lineage: tuple[str, datetime, datetime, datetime], names: frozenset[str] = EVENT_SECRET_NAMES
+    body: bytes | memoryview,
+    lineage: tuple[str, datetime, datetime, datetime],
+    names: frozenset[str] = EVENT_SECRET_NAMES,
 ) -> pa.RecordBatch:
     """One page of events as received, as a batch of SCHEMA: key columns, and the payload without secrets.
 
@@ -134,7 +136,7 @@ def _payloads(raw: list[msgspec.Raw]) -> pa.StringArray:
     return pa.StringArray.from_buffers(len(raw), pa.py_buffer(offsets), pa.py_buffer(b"".join(raw)))
 
 
-def _decode_events(body: bytes) -> tuple[list[msgspec.Raw], list[Event]]:
+def _decode_events(body: bytes | memoryview) -> tuple[list[msgspec.Raw], list[Event]]:
     """The events of a page, as received and by their fields; nulls are left out."""
     raw = _decode_raw(body)
     try:

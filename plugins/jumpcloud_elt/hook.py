@@ -39,13 +39,14 @@ from jumpcloud_elt.errors import (
     RequestError,
     TransientError,
 )
-from jumpcloud_elt.pace import Pace, Place
+from jumpcloud_elt.pace import Pace
 from jumpcloud_elt.pagination import Answer
+from jumpcloud_elt.room import Place
 from jumpcloud_elt.settings import Settings, read_settings
 
 REQUEST_TIMEOUT, TOO_MANY_REQUESTS, SERVER_ERROR, NOT_IMPLEMENTED = 408, 429, 500, 501
 POOL_SIZE = 64  # as many threads as may be configured
-READ_SIZE = 1 << 20
+READ_SIZE = 1 << 16
 TOKEN_RENEWAL_SECONDS = 60
 TOKEN_SECONDS = 3600  # where the answer does not say: what JumpCloud's own client assumes
 # Half of a surrogate pair without the other, which programs that cut text in UTF-16 leave behind; whole pairs and
@@ -266,10 +267,11 @@ class JumpCloudHook(HttpHook):
                 response = self.get_conn().request(
                     method, url, headers=headers, timeout=self._timeout, stream=place is not None, **arguments
                 )
-                body = _read_body(response, place)
                 if not response.ok or response.is_redirect:
+                    # A streamed body may break here, too.
+                    _ = response.content
                     _raise_for_status(response, what, self.account)
-                answer = Answer(_readable_json(body), response.headers)
+                answer = Answer(_read_body(response, place), response.headers)
             except TransientError as error:
                 if error.status == TOO_MANY_REQUESTS:
                     # Whoever else asks now would be told the same; the waits of this request come on top.
@@ -458,13 +460,12 @@ def _raise_for_status(response: requests.Response, what: str, account: Account) 
     raise RequestError(told, status=status, detail=detail)
 
 
-def _read_body(response: requests.Response, place: Place | None) -> bytes:
-    """The body of an answer. A page of events waits in the connection, which is small, until there is a place."""
-    if place is None or response.status_code != 200:
-        return response.content
-    place.take()
+def _read_body(response: requests.Response, place: Place | None) -> bytes | memoryview:
+    """The body of an answer, when it is JSON. One with a place waits in the connection until there is one."""
+    if place is None:
+        return _readable_json(response.content)
     try:
-        return b"".join(response.iter_content(READ_SIZE))
+        return place.room.decode(_readable_json, place.read(response.iter_content(READ_SIZE)))
     except BaseException:
         place.leave()
         raise
@@ -485,21 +486,21 @@ def _detail(response: requests.Response, account: Account) -> str:
     return words[:300]
 
 
-def _readable_json(body: bytes) -> bytes:
+def _readable_json(body: bytes | memoryview) -> bytes | memoryview:
     """`body`, when it is JSON; what no parser would take is replaced by U+FFFD.
 
     That is bytes which are not UTF-8, and lone surrogates: one of them in one name must not cost an organization
     its sync. Raises msgspec.DecodeError, or RecursionError for an absurd depth.
     """
     try:
-        body.decode()
+        str(body, "utf-8")
     except UnicodeDecodeError:
-        body = body.decode(errors="replace").encode()
+        body = str(body, "utf-8", "replace").encode()
     try:
         # The raw type checks the syntax of the whole body without building anything.
         msgspec.json.decode(body, type=msgspec.Raw)
     except msgspec.DecodeError:
-        body = LONE_SURROGATE.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], body)
+        body = LONE_SURROGATE.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], bytes(body))
         msgspec.json.decode(body, type=msgspec.Raw)
     return body
 

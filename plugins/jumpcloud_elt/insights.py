@@ -12,8 +12,8 @@ from typing import Any
 
 from jumpcloud_elt.hook import JumpCloudHook, events_body, read_count
 from jumpcloud_elt.intervals import Interval
-from jumpcloud_elt.pace import Place
 from jumpcloud_elt.pagination import Answer
+from jumpcloud_elt.room import Place
 from jumpcloud_elt.slices import interval_of
 
 # A histogram is a help; without it there is still the walk.

@@ -32,7 +32,7 @@ _decode = msgspec.json.Decoder(float_hook=float).decode
 class Answer:
     """One HTTP answer: its body and its headers (looked up in any case), and how many requests it took."""
 
-    body: bytes
+    body: bytes | memoryview
     headers: Mapping[str, str]
     attempts: int = 1
 
@@ -60,7 +60,7 @@ class Page:
 class InsightsPage:
     """One page of events as received. `count` is the number of rows that the API says it holds."""
 
-    body: bytes
+    body: bytes | memoryview
     count: int
 
 

@@ -27,17 +27,18 @@ from jumpcloud_elt.event_pages import decode_page, open_writer
 from jumpcloud_elt.insights import Insights
 from jumpcloud_elt.intervals import Interval
 from jumpcloud_elt.landing import encode_metadata, utc_now
-from jumpcloud_elt.pace import Place, Room
 from jumpcloud_elt.pagination import INSIGHTS_PAGE_SIZE, Answer, iter_insights_pages
 from jumpcloud_elt.redaction import EVENT_SECRET_NAMES, PERSONAL_EVENT_NAMES
+from jumpcloud_elt.room import Place, Room
 from jumpcloud_elt.settings import Settings
 from jumpcloud_elt.slices import Slice, plan_slices
 
 log = logging.getLogger(__name__)
 
 READ_ATTEMPTS = 3
-# Ten megabytes each as they come, several times that while they are decoded.
-PAGES_IN_MEMORY = 4
+# Ten megabytes each as they come, several times that while they are decoded. Python's lock lets two decoders do more
+# than one, and three no more than two.
+PAGES_IN_MEMORY, DECODERS = 6, 2
 # More events than this outside of the slices that they came with: the API takes bounds for something else.
 MOST_ASIDE = 5 * INSIGHTS_PAGE_SIZE
 SERVICES = "services"  # in a unit's metadata: those that were asked for
@@ -74,8 +75,8 @@ class Threads:
 @contextmanager
 def reading_threads(settings: Settings) -> Iterator[Threads]:
     """As many requests at a time as are configured, and PAGES_IN_MEMORY pages."""
-    with ThreadPoolExecutor(settings.usage_slice_threads) as pool:
-        yield Threads(pool, Room(PAGES_IN_MEMORY))
+    with Room(PAGES_IN_MEMORY, DECODERS) as room, ThreadPoolExecutor(settings.usage_slice_threads) as pool:
+        yield Threads(pool, room)
 
 
 def read_complete_unit(temporary: Path, insights: Insights, interval: Interval, threads: Threads) -> UnitCounts:
@@ -114,7 +115,7 @@ def _read_unit(
 
     def read(part: Slice, place: Place) -> Iterator[pa.RecordBatch]:
         for body in _iter_bodies(insights, part, place):
-            page = decode_page(body, lineage, names)
+            page = place.room.decode(decode_page, body, lineage, names)
             yield page
             # The bounds are inclusive: what lies at the end is the next slice's, and may be more than a page.
             earliest = pc.min(page["event_at"]).as_py()
@@ -150,7 +151,7 @@ def _cut(insights: Insights, interval: Interval, total: int, threads: Threads) -
         return [Slice(*interval, total)]
 
 
-def _iter_bodies(insights: Insights, part: Slice, place: Place) -> Iterator[bytes]:
+def _iter_bodies(insights: Insights, part: Slice, place: Place) -> Iterator[bytes | memoryview]:
     def fetch(body: Mapping[str, Any]) -> Answer:
         # Nothing of the page before is needed any more.
         place.leave()

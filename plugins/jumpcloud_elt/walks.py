@@ -15,7 +15,7 @@ from queue import SimpleQueue
 
 import pyarrow as pa
 
-from jumpcloud_elt.pace import Place, Room
+from jumpcloud_elt.room import Place, Room
 from jumpcloud_elt.slices import Slice
 
 Read = Callable[[Slice, Place], Iterator[pa.RecordBatch]]
