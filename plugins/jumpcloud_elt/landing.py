@@ -17,7 +17,7 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -61,6 +61,21 @@ def unit_path(landing: Path, organization_id: str, start: datetime, end: datetim
     """The file of one organization's events of one interval, which lies within one UTC day."""
     partition = landing / EVENTS / f"organization_id={organization_id}" / f"date={start:%Y-%m-%d}"
     return partition / f"{format_time(start)}_{format_time(end)}.parquet"
+
+
+def landed_units(
+    landing: Path, organization_id: str, since: datetime, until: datetime
+) -> list[tuple[datetime, datetime]]:
+    """The units of one organization that lie in [since, until); only the folders of those days are listed."""
+    found = []
+    day = datetime(since.year, since.month, since.day)
+    while day < until:
+        folder = unit_path(landing, organization_id, day, day).parent
+        for path in folder.glob("[!.]*.parquet") if folder.exists() else ():
+            start, _, end = path.stem.partition("_")
+            found.append((parse_time(start), parse_time(end)))
+        day += timedelta(days=1)
+    return sorted(unit for unit in found if since <= unit[0] and unit[1] <= until)
 
 
 def write_table(path: Path, table: pa.Table, metadata: Mapping[str, object] | None = None) -> None:
