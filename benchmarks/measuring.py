@@ -24,7 +24,8 @@ _KILOBYTES = 1 if sys.platform == "darwin" else 1024  # the unit in which the sy
 
 @dataclass(frozen=True)
 class Usage:
-    """What a contestant used, without its imports; `start_mb` is its memory after them, `peak_mb` holds both."""
+    """What a contestant used, without its imports; `start_mb` is its memory after them, `peak_mb` holds both, and
+    the largest child."""
 
     events: int
     bytes_written: int
@@ -71,16 +72,21 @@ def report(work: Callable[[], tuple[int, int]], *, on_one_core: bool = True) -> 
     """
     if on_one_core:
         use_one_core()
+    others = resource.getrusage(resource.RUSAGE_CHILDREN)
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     events, size = work()
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = [used.ru_utime + used.ru_stime for used in (before, after, others, children)]
+    # Imports may have had children, too; those are no part of the work.
+    largest_child = children.ru_maxrss if cpu[3] > cpu[2] else 0
     usage = Usage(
         events=events,
         bytes_written=size,
         wall_seconds=wall,
-        cpu_seconds=(after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime),
+        cpu_seconds=cpu[1] - cpu[0] + cpu[3] - cpu[2],
         start_mb=before.ru_maxrss * _KILOBYTES / MB,
-        peak_mb=after.ru_maxrss * _KILOBYTES / MB,
+        peak_mb=(after.ru_maxrss + largest_child) * _KILOBYTES / MB,
     )
     print(json.dumps(asdict(usage)), flush=True)
 

@@ -219,6 +219,84 @@ def test_only_the_folders_of_the_days_asked_for_are_listed(settings: Settings) -
         landed_units(settings.landing, ORG, *day(9))
 
 
+# ---- more services --------------------------------------------------------------------------------------------
+
+
+def of_many_services() -> list[Json]:
+    """One event of each kind that a person logs in with, yesterday."""
+    at = day(1)[0] + DAY / 4
+    kinds = {
+        "ldap": "ldap_bind",
+        "radius": "radius_auth_attempt",
+        "systems": "login_attempt",
+        "access_management": "access_management_access_request",
+        "workflows": "workflow_run",
+    }
+    return [login(service, at, service) | {"event_type": kind} for service, kind in kinds.items()]
+
+
+@pytest.mark.parametrize(
+    ("services", "expected"),
+    [
+        ("directory,sso", []),
+        ("directory,sso,ldap,radius,systems", ["ldap", "radius", "systems"]),
+        ("all", ["ldap", "radius", "systems", "workflows"]),
+        ("all,access_management", ["access_management", "ldap", "radius", "systems", "workflows"]),
+    ],
+)
+def test_more_services_land_more_and_change_no_mart(
+    services: str, expected: list[str], served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`all` is JumpCloud's word; what it leaves out (access management) is named beside it."""
+    served.add_events(ORG, of_many_services())
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", services)
+    scheduled(1)
+    assert sorted(ids(settings, day(1))) == sorted([*expected, "noon 1"])
+    assert read_metadata(unit_path(settings.landing, ORG, *day(1)))["services"] == services.split(",")
+    warehouse = run_warehouse("warehouse")
+    assert query(warehouse, "select source, successes::int as n from usage_daily") == [
+        {"source": "user_portal", "n": 1}
+    ]
+    (row,) = query(warehouse, "select count(*)::int as n from events")
+    assert row["n"] == len(expected) + 1
+
+
+def test_a_service_that_jumpcloud_does_not_know_fails_with_those_that_it_does(
+    served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no closed list here: JumpCloud adds services."""
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,telepathy")
+    [failure] = scheduled(1)
+    assert "400 Unknown service 'telepathy', supported values are:" in failure["reason"]
+
+
+@pytest.mark.parametrize("first", ["directory,sso,radius", "all"])
+def test_a_unit_read_again_with_fewer_services_loses_none(
+    first: str, served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither where that leaves it with fewer events, nor where it would not."""
+    served.add_events(ORG, of_many_services())
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", first)
+    scheduled(1)
+    landed = ids(settings, day(1))
+    assert "radius" in landed
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso")
+    served.add_events(ORG, [login(f"late {number}", day(1)[0] + DAY / 3) for number in range(5)])
+    scheduled(1)
+    assert set(ids(settings, day(1))) == {*landed, *(f"late {number}" for number in range(5))}
+    assert [row[1:] for row in outcomes(settings, "scheduled 1")] == [("ok", len(landed) + 5, None)]
+
+
+def test_a_unit_read_again_with_more_services_has_them(
+    served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.add_events(ORG, of_many_services())
+    scheduled(1)
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,ldap")
+    scheduled(1)
+    assert sorted(ids(settings, day(1))) == ["ldap", "noon 1"]
+
+
 # ---- the lag --------------------------------------------------------------------------------------------------
 
 

@@ -95,14 +95,16 @@ def decode_page(
     body: bytes | memoryview,
     lineage: tuple[str, datetime, datetime, datetime],
     names: frozenset[str] = EVENT_SECRET_NAMES,
+    rows: list[msgspec.Raw] | None = None,
 ) -> pa.RecordBatch:
     """One page of events as received, as a batch of SCHEMA: key columns, and the payload without secrets.
 
-    `lineage` is connection id, extraction time, interval start and end; `names` is what is cut out. Raises
+    `lineage` is connection id, extraction time, interval start and end; `names` is what is cut out; `rows`
+    are those of the page, where they are known. Raises
     PageShapeError when the page is not an array of events with ids.
     """
     try:
-        raw, events = _decode_events(body)
+        raw, events = _decode_events(body, rows)
         payloads = remove_event_secrets(_payloads(raw), names)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise PageShapeError("Events: expected an array of objects, each with an `id`") from error
@@ -136,9 +138,9 @@ def _payloads(raw: list[msgspec.Raw]) -> pa.StringArray:
     return pa.StringArray.from_buffers(len(raw), pa.py_buffer(offsets), pa.py_buffer(b"".join(raw)))
 
 
-def _decode_events(body: bytes | memoryview) -> tuple[list[msgspec.Raw], list[Event]]:
+def _decode_events(body: bytes | memoryview, rows: list[msgspec.Raw] | None) -> tuple[list[msgspec.Raw], list[Event]]:
     """The events of a page, as received and by their fields; nulls are left out."""
-    raw = _decode_raw(body)
+    raw = _decode_raw(body) if rows is None else rows
     try:
         return raw, _decode_typed(body)
     except msgspec.ValidationError:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
@@ -47,6 +47,9 @@ from jumpcloud_elt.settings import Settings, read_settings
 REQUEST_TIMEOUT, TOO_MANY_REQUESTS, SERVER_ERROR, NOT_IMPLEMENTED = 408, 429, 500, 501
 POOL_SIZE = 64  # as many threads as may be configured
 READ_SIZE = 1 << 16
+T = TypeVar("T")
+_decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 TOKEN_RENEWAL_SECONDS = 60
 TOKEN_SECONDS = 3600  # where the answer does not say: what JumpCloud's own client assumes
 # Half of a surrogate pair without the other, which programs that cut text in UTF-16 leave behind; whole pairs and
@@ -271,7 +274,7 @@ class JumpCloudHook(HttpHook):
                     # A streamed body may break here, too.
                     _ = response.content
                     _raise_for_status(response, what, self.account)
-                answer = Answer(_read_body(response, place), response.headers)
+                answer = _read_answer(response, place)
             except TransientError as error:
                 if error.status == TOO_MANY_REQUESTS:
                     # Whoever else asks now would be told the same; the waits of this request come on top.
@@ -460,15 +463,32 @@ def _raise_for_status(response: requests.Response, what: str, account: Account) 
     raise RequestError(told, status=status, detail=detail)
 
 
-def _read_body(response: requests.Response, place: Place | None) -> bytes | memoryview:
-    """The body of an answer, when it is JSON. One with a place waits in the connection until there is one."""
+def _read_answer(response: requests.Response, place: Place | None) -> Answer:
+    """The answer, when it is JSON. A body that is to have a place waits in the connection until there is one."""
     if place is None:
-        return _readable_json(response.content)
+        return Answer(_readable_json(response.content, _check_syntax)[0], response.headers)
     try:
-        return place.room.decode(_readable_json, place.read(response.iter_content(READ_SIZE)))
+        received = place.read(response.iter_content(READ_SIZE))
+        # Taking the rows apart checks the syntax as well, and whoever asked needs them.
+        body, rows = place.room.decode(_readable_json, received, _take_apart)
+        return Answer(body, response.headers, rows)
     except BaseException:
         place.leave()
         raise
+
+
+def _take_apart(body: bytes | memoryview) -> list[msgspec.Raw] | None:
+    """The rows of an array, each as it came; None where the body is something else. Raises msgspec.DecodeError."""
+    try:
+        return _decode_rows(body)
+    except msgspec.ValidationError:
+        _check_syntax(body)
+        return None
+
+
+def _check_syntax(body: bytes | memoryview) -> None:
+    """Raise msgspec.DecodeError where the body is not JSON, without building anything."""
+    _decode_raw(body)
 
 
 def _detail(response: requests.Response, account: Account) -> str:
@@ -486,8 +506,8 @@ def _detail(response: requests.Response, account: Account) -> str:
     return words[:300]
 
 
-def _readable_json(body: bytes | memoryview) -> bytes | memoryview:
-    """`body`, when it is JSON; what no parser would take is replaced by U+FFFD.
+def _readable_json(body: bytes | memoryview, parse: Callable[[bytes | memoryview], T]) -> tuple[bytes | memoryview, T]:
+    """`body` and what `parse` makes of it; what no parser would take is replaced by U+FFFD.
 
     That is bytes which are not UTF-8, and lone surrogates: one of them in one name must not cost an organization
     its sync. Raises msgspec.DecodeError, or RecursionError for an absurd depth.
@@ -497,12 +517,10 @@ def _readable_json(body: bytes | memoryview) -> bytes | memoryview:
     except UnicodeDecodeError:
         body = str(body, "utf-8", "replace").encode()
     try:
-        # The raw type checks the syntax of the whole body without building anything.
-        msgspec.json.decode(body, type=msgspec.Raw)
+        return body, parse(body)
     except msgspec.DecodeError:
         body = LONE_SURROGATE.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], bytes(body))
-        msgspec.json.decode(body, type=msgspec.Raw)
-    return body
+        return body, parse(body)
 
 
 def _retry_after(response: requests.Response) -> float | None:

@@ -27,7 +27,7 @@ from jumpcloud_elt.event_pages import decode_page, open_writer
 from jumpcloud_elt.insights import Insights
 from jumpcloud_elt.intervals import Interval
 from jumpcloud_elt.landing import encode_metadata, utc_now
-from jumpcloud_elt.pagination import INSIGHTS_PAGE_SIZE, Answer, iter_insights_pages
+from jumpcloud_elt.pagination import INSIGHTS_PAGE_SIZE, Answer, InsightsPage, iter_insights_pages
 from jumpcloud_elt.redaction import EVENT_SECRET_NAMES, PERSONAL_EVENT_NAMES
 from jumpcloud_elt.room import Place, Room
 from jumpcloud_elt.settings import Settings
@@ -114,8 +114,8 @@ def _read_unit(
         slices = _cut(insights, interval, api_total, threads)
 
     def read(part: Slice, place: Place) -> Iterator[pa.RecordBatch]:
-        for body in _iter_bodies(insights, part, place):
-            page = place.room.decode(decode_page, body, lineage, names)
+        for received in _iter_pages(insights, part, place):
+            page = place.room.decode(decode_page, received.body, lineage, names, received.rows)
             yield page
             # The bounds are inclusive: what lies at the end is the next slice's, and may be more than a page.
             earliest = pc.min(page["event_at"]).as_py()
@@ -151,14 +151,13 @@ def _cut(insights: Insights, interval: Interval, total: int, threads: Threads) -
         return [Slice(*interval, total)]
 
 
-def _iter_bodies(insights: Insights, part: Slice, place: Place) -> Iterator[bytes | memoryview]:
+def _iter_pages(insights: Insights, part: Slice, place: Place) -> Iterator[InsightsPage]:
     def fetch(body: Mapping[str, Any]) -> Answer:
         # Nothing of the page before is needed any more.
         place.leave()
         return insights.page(body, place)
 
-    for page in iter_insights_pages(fetch, insights.body((part.start, part.end)), part.expected):
-        yield page.body
+    return iter_insights_pages(fetch, insights.body((part.start, part.end)), part.expected)
 
 
 def _write(writer: pq.ParquetWriter, page: pa.RecordBatch, interval: Interval) -> int:
