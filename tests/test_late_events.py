@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowRescheduleException
 
 from connections import connection_json
-from jumpcloud_elt import tasks
+from jumpcloud_elt import events, tasks
 from jumpcloud_elt.errors import LandingError
 from jumpcloud_elt.landing import landed_units, read_metadata, unit_path
 from jumpcloud_elt.settings import Settings
@@ -285,6 +285,29 @@ def test_a_unit_read_again_with_fewer_services_loses_none(
     scheduled(1)
     assert set(ids(settings, day(1))) == {*landed, *(f"late {number}" for number in range(5))}
     assert [row[1:] for row in outcomes(settings, "scheduled 1")] == [("ok", len(landed) + 5, None)]
+
+
+def test_a_unit_that_another_run_lands_meanwhile_with_more_services_stays(
+    served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.add_events(ORG, of_many_services())
+    read_complete_unit = events.read_complete_unit
+    begun: list[str] = []
+
+    def while_another_lands(*arguments: Any) -> Any:
+        counts = read_complete_unit(*arguments)
+        if not begun:
+            begun.append("this run")
+            monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,ldap")
+            run_usage("another", *day(1))
+        return counts
+
+    monkeypatch.setattr(events, "read_complete_unit", while_another_lands)
+    scheduled(1)
+    assert sorted(ids(settings, day(1))) == ["ldap", "noon 1"]
+    [(_, outcome, received, reason)] = outcomes(settings, "scheduled 1")
+    assert (outcome, received) == ("kept", 1)
+    assert reason.endswith("They landed meanwhile, with services that this run did not ask for: ldap.")
 
 
 def test_a_unit_read_again_with_more_services_has_them(

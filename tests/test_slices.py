@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from connections import connection_json
-from jumpcloud_elt import slices, unit_reader, walks
+from jumpcloud_elt import events, slices, unit_reader, walks
 from jumpcloud_elt.distinct import count_distinct, keys_of
 from jumpcloud_elt.errors import IncompleteListingError, PageShapeError, TransientError
 from jumpcloud_elt.events import land_unit, land_units
@@ -499,6 +499,22 @@ def test_a_unit_that_fails_is_raised_and_what_landed_beside_it_is_told(sandbox: 
         datetime.strptime(path.name[:8], "%Y%m%d") for path in files(settings)
     }
     assert datetime(2026, 3, 3) not in {one.interval_start for one in landed}
+
+
+def test_a_range_whose_task_is_ended_does_not_go_on(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow ends a task by an exception in its main thread."""
+    days = [(DAY + n * (NEXT - DAY), DAY + (n + 1) * (NEXT - DAY)) for n in range(30)]
+
+    def ended(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(events, "wait", ended)
+    with JumpCloudHook(settings=settings) as hook, pytest.raises(KeyboardInterrupt):
+        land_units(hook, ORGANIZATION, days, settings, [])
+    assert len(asked(sandbox)["count"]) < 10
+    assert [path for path in files(settings) if path.suffix != ".parquet"] == []
 
 
 # ---- the parts ------------------------------------------------------------------------------------------------

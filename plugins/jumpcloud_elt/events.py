@@ -46,9 +46,15 @@ def land_units(
             units.submit(_land, hook, threads, organization, one, settings, services.get(one, settings.usage_services))
             for one in intervals
         ]
-        wait(futures, return_when=FIRST_EXCEPTION)
-        for future in futures:
-            future.cancel()
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        except BaseException:
+            # Airflow ends the task: what is under way must not go on for the rest of the range.
+            threads.is_over.set()
+            raise
+        finally:
+            for future in futures:
+                future.cancel()
     ended = [future for future in futures if not future.cancelled()]
     landed += [future.result() for future in ended if future.exception() is None]
     for future in ended:

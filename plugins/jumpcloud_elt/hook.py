@@ -473,6 +473,7 @@ def _read_answer(response: requests.Response, place: Place | None) -> Answer:
         body, rows = place.room.decode(_readable_json, received, _take_apart)
         return Answer(body, response.headers, rows)
     except BaseException:
+        response.close()
         place.leave()
         raise
 

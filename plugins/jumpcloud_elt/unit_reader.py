@@ -6,10 +6,11 @@ Writes a temporary Parquet file and says what it holds. Does not decide whether 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 READ_ATTEMPTS = 3
 # Ten megabytes each as they come, several times that while they are decoded. Python's lock lets two decoders do more
 # than one, and three no more than two.
-PAGES_IN_MEMORY, DECODERS = 6, 2
+PAGES_IN_MEMORY, DECODERS = 4, 2
 # More events than this outside of the slices that they came with: the API takes bounds for something else.
 MOST_ASIDE = 5 * INSIGHTS_PAGE_SIZE
 SERVICES = "services"  # in a unit's metadata: those that were asked for
@@ -66,10 +67,14 @@ class UnitCounts:
 
 @dataclass(frozen=True)
 class Threads:
-    """What the units of one organization that are read at the same time share: threads, and room for their pages."""
+    """What the units of one organization that are read at the same time share: threads, and room for their pages.
+
+    Once `is_over`, because the task is being ended, no other page is asked for.
+    """
 
     pool: ThreadPoolExecutor
     room: Room
+    is_over: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
@@ -115,6 +120,8 @@ def _read_unit(
 
     def read(part: Slice, place: Place) -> Iterator[pa.RecordBatch]:
         for received in _iter_pages(insights, part, place):
+            if threads.is_over.is_set():
+                raise InterruptedError("the task is being ended")
             page = place.room.decode(decode_page, received.body, lineage, names, received.rows)
             yield page
             # The bounds are inclusive: what lies at the end is the next slice's, and may be more than a page.
@@ -162,7 +169,9 @@ def _iter_pages(insights: Insights, part: Slice, place: Place) -> Iterator[Insig
 
 def _write(writer: pq.ParquetWriter, page: pa.RecordBatch, interval: Interval) -> int:
     """Write a page without what belongs to the next unit; return the number of rows."""
-    page = page.filter(pc.fill_null(pc.not_equal(page["event_at"], pa.scalar(interval[1], _TIME)), True))
+    is_at_end = pc.fill_null(pc.equal(page["event_at"], pa.scalar(interval[1], _TIME)), False)
+    if pc.any(is_at_end).as_py():
+        page = page.filter(pc.invert(is_at_end))
     if page.num_rows:
         writer.write_batch(page)
     return int(page.num_rows)
