@@ -39,8 +39,7 @@ lint: $(VENV)/.installed ## ruff, mypy, sqlfluff
 	@$(BIN)/sqlfluff lint --disable-progress-bar include/sql
 
 bench: $(VENV)/.installed ## speed and memory, as ratios
-	@$(BIN)/python -m benchmarks.land_events
-	@$(BIN)/python -m benchmarks.readers
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(VENV)/.installed ## make constraints.txt anew
 	@$(BIN)/python -m pip install --quiet uv

@@ -131,7 +131,7 @@ def _duckdb(query: str, pages: list[Path], folder: Path) -> None:
     report(work)
 
 
-def land(url: str, folder: Path) -> None:
+def land(url: str, folder: Path, *, on_one_core: bool = True) -> None:
     """One unit through the package, from the first request to the published file."""
     os.environ |= {
         "AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT": str(folder),
@@ -160,7 +160,7 @@ def land(url: str, folder: Path) -> None:
         assert outcome.received == outcome.api_total == outcome.rows
         return outcome.rows, _size(folder)
 
-    report(work)
+    report(work, on_one_core=on_one_core)
 
 
 DECODERS: dict[str, Callable[[list[Path], Path], None]] = {
@@ -177,7 +177,7 @@ def render(count: int, folder: Path) -> None:
     from sandbox.synthetic import SyntheticEvents  # noqa: PLC0415
     from sandbox.world import normalise  # noqa: PLC0415
 
-    [organization] = normalise(_world(count))["organizations"]
+    [organization] = normalise(world(count))["organizations"]
     selection = SyntheticEvents(organization).select(frozenset({"directory", "sso"}))
     for number, first in enumerate(range(0, count, PAGE_SIZE)):
         rows = selection.rows(first, min(first + PAGE_SIZE, count))
@@ -216,7 +216,7 @@ def compare_sizes(counts: Iterable[int], runs: int, environment: dict[str, str])
     for _ in range(runs):
         for count, measured in usages.items():
             with (
-                Sandbox.start(_world(count), now=NOW) as sandbox,
+                Sandbox.start(world(count), now=NOW) as sandbox,
                 tempfile.TemporaryDirectory(prefix="bench-") as folder,
             ):
                 measured.append(run_alone(END_TO_END, {"url": sandbox.url, "folder": folder}, environment))
@@ -246,9 +246,10 @@ def _numbers(one: Usage, measured: list[Usage]) -> list[str]:
     ]
 
 
-def _world(count: int) -> dict[str, object]:
+def world(count: int, **plan: object) -> dict[str, object]:
+    """One organization with so many events, spread over DAY."""
     start, end = (f"{moment.isoformat()}Z" for moment in DAY)
-    events = {"count": count, "start": start, "end": end, "users": 2_000, "applications": 60}
+    events = {"count": count, "start": start, "end": end, "users": 2_000, "applications": 60, **plan}
     return {
         "organizations": [{"id": ORGANIZATION_ID, "displayName": "Benchmark", "synthetic_events": events}],
         "keys": [{"key": API_KEY, "organizations": [ORGANIZATION_ID]}],
@@ -262,11 +263,11 @@ def _size(folder: Path) -> int:
 # ---- command line ---------------------------------------------------------------------------------------------
 
 
-def _clean_environment(home: str) -> dict[str, str]:
-    """Ours without any Airflow configuration: what is measured is the package's defaults."""
+def clean_environment(home: str, *, is_alone: bool = True) -> dict[str, str]:
+    """Ours without any Airflow configuration: what is measured is the package's defaults. Alone: for one core."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     threads = {"OMP_NUM_THREADS": "1", "ARROW_IO_THREADS": "1"}
-    return kept | threads | {"AIRFLOW_HOME": home, "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING"}
+    return kept | (threads if is_alone else {}) | {"AIRFLOW_HOME": home, "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING"}
 
 
 def _options() -> argparse.Namespace:
@@ -296,7 +297,7 @@ def main() -> int:
         return 0
     runs = options.runs or (1 if options.quick else 3)
     with tempfile.TemporaryDirectory(prefix="bench-airflow-") as home:
-        environment = _clean_environment(home)
+        environment = clean_environment(home)
         print(f"{machine(*VERSIONS)}; medians of {runs}\n", flush=True)
         print(compare_decoding(100_000 if options.quick else 300_000, runs, environment), flush=True)
         counts = (10_000, 100_000) if options.quick else (100_000, 1_000_000)

@@ -24,7 +24,8 @@ _KILOBYTES = 1 if sys.platform == "darwin" else 1024  # the unit in which the sy
 
 @dataclass(frozen=True)
 class Usage:
-    """What a contestant used, without its imports; `start_mb` is its memory after them, `peak_mb` holds both."""
+    """What a contestant used, without its imports; `start_mb` is its memory after them, `peak_mb` holds both, and
+    the largest child."""
 
     events: int
     bytes_written: int
@@ -42,34 +43,50 @@ class Usage:
         return self.events / self.cpu_seconds
 
 
-def run_child(contestant: str, arguments: Mapping[str, Any], environment: Mapping[str, str]) -> bytes:
-    """Run `contestant` of `benchmarks.land_events` in a fresh interpreter. Raises CalledProcessError."""
-    command = [sys.executable, "-m", "benchmarks.land_events", "--contestant", contestant]
+def run_child(
+    contestant: str,
+    arguments: Mapping[str, Any],
+    environment: Mapping[str, str],
+    module: str = "benchmarks.land_events",
+) -> bytes:
+    """Run `contestant` of a benchmark in a fresh interpreter. Raises CalledProcessError."""
+    command = [sys.executable, "-m", module, "--contestant", contestant]
     command += ["--arguments", json.dumps(arguments)]
     return subprocess.run(command, env=dict(environment), stdout=subprocess.PIPE, check=True).stdout
 
 
-def run_alone(contestant: str, arguments: Mapping[str, Any], environment: Mapping[str, str]) -> Usage:
+def run_alone(
+    contestant: str,
+    arguments: Mapping[str, Any],
+    environment: Mapping[str, str],
+    module: str = "benchmarks.land_events",
+) -> Usage:
     """Run `contestant` as `run_child` does, and return what it used."""
-    return Usage(**json.loads(run_child(contestant, arguments, environment).splitlines()[-1]))
+    return Usage(**json.loads(run_child(contestant, arguments, environment, module).splitlines()[-1]))
 
 
-def report(work: Callable[[], tuple[int, int]]) -> None:
-    """In the contestant's process, imports done: do the work on one core, print what it used as JSON.
+def report(work: Callable[[], tuple[int, int]], *, on_one_core: bool = True) -> None:
+    """In the contestant's process, imports done: do the work, print what it used as JSON.
 
     `work` returns the number of events and of bytes written.
     """
-    use_one_core()
+    if on_one_core:
+        use_one_core()
+    others = resource.getrusage(resource.RUSAGE_CHILDREN)
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     events, size = work()
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = [used.ru_utime + used.ru_stime for used in (before, after, others, children)]
+    # Imports may have had children, too; those are no part of the work.
+    largest_child = children.ru_maxrss if cpu[3] > cpu[2] else 0
     usage = Usage(
         events=events,
         bytes_written=size,
         wall_seconds=wall,
-        cpu_seconds=(after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime),
+        cpu_seconds=cpu[1] - cpu[0] + cpu[3] - cpu[2],
         start_mb=before.ru_maxrss * _KILOBYTES / MB,
-        peak_mb=after.ru_maxrss * _KILOBYTES / MB,
+        peak_mb=(after.ru_maxrss + largest_child) * _KILOBYTES / MB,
     )
     print(json.dumps(asdict(usage)), flush=True)
 

@@ -7,6 +7,10 @@ them, the branch leaves the whole extraction out. Either way the reason is recor
 
 Started by hand it takes `start` and `end` (UTC, both or neither): the whole range in one run. Without them it
 reads the last complete interval.
+
+Events arrive minutes late, some hours: scheduled and backfill runs wait until `usage_arrival_lag_minutes` after the
+interval's end (*up for reschedule*, without a worker). Scheduled runs also compare what has landed of the
+`usage_reconcile_days` before with JumpCloud's counts, and read again what differs.
 """
 
 from __future__ import annotations
@@ -75,7 +79,7 @@ def jumpcloud_usage() -> None:
         organization: tasks.ProbedOrganization, run_of: dict[str, str], units: list[tuple[str, str]]
     ) -> int:
         """Land one organization's events."""
-        return tasks.extract_events(organization, run_of, units)
+        return tasks.extract_events(organization, run_of, units, get_current_context()["dag_run"].run_type)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_usage_landing")])
     def record_run(

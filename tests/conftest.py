@@ -28,6 +28,8 @@ os.environ |= {
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
     # Retries are tested for what they do, not for how long they wait.
     "AIRFLOW__JUMPCLOUD_ELT__RETRY_WAIT_SECONDS": "0.001",
+    # Tests that run shortly after midnight do not wait for yesterday's events.
+    "AIRFLOW__JUMPCLOUD_ELT__USAGE_ARRIVAL_LAG_MINUTES": "0",
 }
 
 from browser import browser_airflow, browser_process, page  # noqa: E402, F401 - fixtures, for every test module

@@ -33,11 +33,11 @@ def run_directory(
     return tasks.record_run(listed, run_of, tasks.DIRECTORY, is_restricted=bool(only))
 
 
-def run_usage(run_id: str, start: datetime, end: datetime) -> list[tasks.Failure]:
+def run_usage(run_id: str, start: datetime, end: datetime, run_type: str = "manual") -> list[tasks.Failure]:
     """One run of jumpcloud_usage over [start, end), naive UTC; returns the organizations that failed."""
     run_of = {"dag_id": "jumpcloud_usage", "run_id": run_id}
     interval = {"data_interval_start": start.replace(tzinfo=UTC), "data_interval_end": end.replace(tzinfo=UTC)}
-    units = tasks.plan_units(SimpleNamespace(**interval), {})
+    units = tasks.plan_units(SimpleNamespace(**interval, run_type=run_type), {})
     listed = tasks.list_organizations([])
     probed = tasks.probe_directory_insights(listed)
     if tasks.choose_usage_branch(probed, "extract", "unavailable") == "unavailable":
@@ -45,7 +45,7 @@ def run_usage(run_id: str, start: datetime, end: datetime) -> list[tasks.Failure
     else:
         for organization in probed:
             with contextlib.suppress(AirflowFailException, AirflowSkipException):
-                tasks.extract_events(organization, run_of, units)
+                tasks.extract_events(organization, run_of, units, run_type)
     return tasks.record_run(listed, run_of, EVENTS, is_restricted=False, intervals=units)
 
 

@@ -39,6 +39,8 @@ class Selection(Protocol):
 
     def rows(self, first: int, last: int) -> Sequence[bytes]: ...
 
+    def joined(self, first: int, last: int) -> bytes: ...
+
     def count(self, first: int, last: int) -> int: ...
 
     def where(self, test: Callable[[Json], bool], first: int, last: int) -> Selection: ...
@@ -59,6 +61,10 @@ class StoredSelection:
 
     def rows(self, first: int, last: int) -> Sequence[bytes]:
         return self._rows[first:last]
+
+    def joined(self, first: int, last: int) -> bytes:
+        """The rows of a slice with commas between them."""
+        return b",".join(self._rows[first:last])
 
     def count(self, first: int, last: int) -> int:
         """How many events a slice holds: one that is there twice is one."""

@@ -46,18 +46,13 @@ def list_events(call: Call) -> Response:
     if paging.cursor:
         first, last = after(selection, paging.cursor, (first, last), ascending=paging.ascending)
     first, last = _page_bounds(paging, first, last)
-    rows = list(selection.rows(first, last))
     cursor = list(paging.cursor) if paging.cursor else []
-    if rows:
+    if first < last:
         cursor = list(selection.key(last - 1 if paging.ascending else first))
-    if not paging.ascending:
-        rows.reverse()
-    if paging.fields is not None:
-        rows = [_projected(row, paging.fields) for row in rows]
     return json_response(
-        b"[" + b",".join(rows) + b"]",
+        b"[" + _page(selection, paging, first, last) + b"]",
         {
-            "X-Result-Count": str(len(rows)),
+            "X-Result-Count": str(last - first),
             "X-Limit": str(paging.limit),
             "X-Sort": "ASC" if paging.ascending else "DESC",
             "X-Search_after": json.dumps(cursor),
@@ -138,6 +133,15 @@ def _page_bounds(paging: Paging, first: int, last: int) -> tuple[int, int]:
         return first, min(first + paging.limit, last)
     last = max(last - paging.skip, first)
     return max(last - paging.limit, first), last
+
+
+def _page(selection: Selection, paging: Paging, first: int, last: int) -> bytes:
+    if paging.ascending and paging.fields is None:
+        return selection.joined(first, last)
+    rows = list(selection.rows(first, last))
+    if not paging.ascending:
+        rows.reverse()
+    return b",".join(rows if paging.fields is None else [_projected(row, paging.fields) for row in rows])
 
 
 def _projected(row: bytes, fields: list[str]) -> bytes:

@@ -6,6 +6,7 @@ Knows transport and routes. Does not know what a row means, where it lands, or w
 from __future__ import annotations
 
 import base64
+import dataclasses
 import email.utils
 import re
 import threading
@@ -38,7 +39,9 @@ from jumpcloud_elt.errors import (
     RequestError,
     TransientError,
 )
+from jumpcloud_elt.pace import Pace
 from jumpcloud_elt.pagination import Answer
+from jumpcloud_elt.room import Seat
 from jumpcloud_elt.settings import Settings, read_settings
 from jumpcloud_elt.user_calls import Call
 from jumpcloud_elt.user_writes import UserWrites
@@ -46,8 +49,11 @@ from jumpcloud_elt.user_writes import UserWrites
 T = TypeVar("T")
 
 REQUEST_TIMEOUT, TOO_MANY_REQUESTS, SERVER_ERROR, NOT_IMPLEMENTED = 408, 429, 500, 501
-POOL_SIZE = 16
 TESTED_ORGANIZATIONS = 5
+POOL_SIZE = 64  # as many threads as may be configured
+READ_SIZE = 1 << 16
+_decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 TOKEN_RENEWAL_SECONDS = 60
 TOKEN_SECONDS = 3600  # where the answer does not say: what JumpCloud's own client assumes
 # Half of a surrogate pair without the other, which programs that cut text in UTF-16 leave behind; whole pairs and
@@ -110,6 +116,7 @@ class JumpCloudHook(UserWrites, HttpHook):
         self.jumpcloud_conn_id = jumpcloud_conn_id
         self.settings = settings or read_settings()
         self.request_count = 0
+        self.pace = Pace()
         self._session: requests.Session | None = None
         self._account: Account | None = None
         self._token: tuple[str, float] | None = None
@@ -184,10 +191,23 @@ class JumpCloudHook(UserWrites, HttpHook):
         """
         return self._request("GET", self.account.console_url + path, path, organization_id, params=params)
 
-    def insights(self, route: str, body: Mapping[str, Any], *, organization_id: str) -> Answer:
-        """POST `body` to a Directory Insights route: ``events``, ``events/count``, ``events/interval``."""
+    def insights(
+        self,
+        route: str,
+        body: Mapping[str, Any],
+        *,
+        organization_id: str,
+        seat: Seat | None = None,
+        attempts: int | None = None,
+    ) -> Answer:
+        """POST `body` to a Directory Insights route: ``events``, ``events/count``, ``events/interval``.
+
+        `seat` is taken before the body of the answer is read, and the caller's to leave. `attempts` is how often the
+        request is tried, where that is not what is configured.
+        """
         url = f"{self.account.insights_url}{INSIGHTS_PATH}/{route}"
-        return self._request("POST", url, f"{INSIGHTS_PATH}/{route}", organization_id, json=dict(body))
+        path = f"{INSIGHTS_PATH}/{route}"
+        return self._request("POST", url, path, organization_id, seat=seat, attempts=attempts, json=dict(body))
 
     def write(self, call: Call, *, organization_id: str, has_happened: Callable[[], bool]) -> Answer | None:
         """Make one `call` that changes something; return its answer, None where the answer was lost.
@@ -252,14 +272,19 @@ class JumpCloudHook(UserWrites, HttpHook):
 
     def count_matching_events(self, body: Mapping[str, Any], *, organization_id: str) -> int:
         """The API's own number of events that a query such as `events_body`, with or without `search_term`, finds."""
-        answer = self.insights("events/count", body, organization_id=organization_id).decode()
-        count = answer.get("count") if isinstance(answer, dict) else None
-        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise PageShapeError(f"events/count: expected {{'count': N}}, got {str(answer)[:80]}")
-        return count
+        return read_count(self.insights("events/count", body, organization_id=organization_id))
 
-    def _request(self, method: str, url: str, path: str, organization_id: str | None, **arguments: Any) -> Answer:
-        return self._retrying(self._once(method, url, path, organization_id, **arguments))
+    def _request(
+        self,
+        method: str,
+        url: str,
+        path: str,
+        organization_id: str | None,
+        *,
+        attempts: int | None = None,
+        **arguments: Any,
+    ) -> Answer:
+        return self._retrying(self._once(method, url, path, organization_id, **arguments), attempts)
 
     def _once(
         self,
@@ -268,6 +293,7 @@ class JumpCloudHook(UserWrites, HttpHook):
         path: str,
         organization_id: str | None,
         *,
+        seat: Seat | None = None,
         expects_json: bool = True,
         **arguments: Any,
     ) -> Callable[[], Answer]:
@@ -277,12 +303,17 @@ class JumpCloudHook(UserWrites, HttpHook):
             headers["x-org-id"] = organization_id
         what = f"{method} {path}" + (f" of organization {organization_id}" if organization_id else "")
 
+        sent = 0
+
         def once() -> Answer:
+            nonlocal sent
             with self._lock:
                 self.request_count += 1
                 token = self._token
+            sent += 1
             try:
-                return self._send(method, url, what, headers, arguments, expects_json=expects_json)
+                answer = self._send(method, url, what, headers, arguments, seat=seat, expects_json=expects_json)
+                return dataclasses.replace(answer, attempts=sent)
             except CredentialError:
                 if token is None:
                     raise
@@ -290,7 +321,9 @@ class JumpCloudHook(UserWrites, HttpHook):
             with self._lock:
                 self.request_count += 1
                 self._token = None if self._token == token else self._token
-            return self._send(method, url, what, headers, arguments, expects_json=expects_json)
+            sent += 1
+            answer = self._send(method, url, what, headers, arguments, seat=seat, expects_json=expects_json)
+            return dataclasses.replace(answer, attempts=sent)
 
         return once
 
@@ -306,34 +339,52 @@ class JumpCloudHook(UserWrites, HttpHook):
         headers: Mapping[str, str],
         arguments: Mapping[str, Any],
         *,
+        seat: Seat | None,
         expects_json: bool,
     ) -> Answer:
-        try:
-            response = self.get_conn().request(method, url, headers=headers, timeout=self._timeout, **arguments)
-        except (
-            requests.ConnectionError,
-            requests.Timeout,
-            requests.exceptions.ChunkedEncodingError,
-        ) as error:
-            raise TransientError(f"{what}: {_transport_message(error)}") from error
-        except requests.exceptions.ContentDecodingError as error:
-            raise TransientError(f"{what}: the body cannot be decompressed") from error
-        except requests.RequestException as error:
-            raise RequestError(f"{what}: {type(error).__name__}") from error
-        if not response.ok or response.is_redirect:
-            _raise_for_status(response, what, self.account)
-        if not expects_json and "html" not in response.headers.get("Content-Type", ""):
-            # Some writes answer with nothing, or with a word; a page is a proxy's, and says nothing about the write.
-            return Answer(b"null", response.headers)
-        try:
-            return Answer(_readable_json(response.content), response.headers)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise TransientError(
-                f"{what}: status {response.status_code} with a body that is not JSON",
-                status=response.status_code,
-            ) from error
+        with self.pace.turn() as began:
+            try:
+                response = self.get_conn().request(
+                    method, url, headers=headers, timeout=self._timeout, stream=seat is not None, **arguments
+                )
+                if not response.ok or response.is_redirect:
+                    # A streamed body may break here, too.
+                    _ = response.content
+                    _raise_for_status(response, what, self.account)
+                if expects_json or "html" in response.headers.get("Content-Type", ""):
+                    answer = _read_answer(response, seat)
+                else:
+                    # Some writes answer with nothing, or with a word; a page is a proxy's and says nothing.
+                    answer = Answer(b"null", response.headers)
+            except TransientError as error:
+                if error.status == TOO_MANY_REQUESTS:
+                    # Whoever else asks now would be told the same; the waits of this request come on top.
+                    self.pace.slow_down(began, self._pause(error))
+                raise
+            except (
+                requests.ConnectionError,
+                requests.Timeout,
+                requests.exceptions.ChunkedEncodingError,
+            ) as error:
+                raise TransientError(f"{what}: {_transport_message(error)}") from error
+            except requests.exceptions.ContentDecodingError as error:
+                raise TransientError(f"{what}: the body cannot be decompressed") from error
+            except requests.RequestException as error:
+                raise RequestError(f"{what}: {type(error).__name__}") from error
+            except (msgspec.DecodeError, RecursionError) as error:
+                raise TransientError(
+                    f"{what}: status {response.status_code} with a body that is not JSON",
+                    status=response.status_code,
+                ) from error
+        self.pace.succeeded()
+        return answer
 
-    def _retrying(self, once: Callable[[], T]) -> T:
+    def _pause(self, error: TransientError) -> float:
+        """For how long nobody asks after a 429: as long as it says, unless that is not worth waiting for."""
+        asked = self.settings.retry_wait_seconds if error.retry_after is None else error.retry_after
+        return asked if asked <= self.settings.retry_wait_max_seconds else 0.0
+
+    def _retrying(self, once: Callable[[], T], attempts: int | None = None) -> T:
         settings = self.settings
         jittered = tenacity.wait_exponential(
             multiplier=settings.retry_wait_seconds, max=settings.retry_wait_max_seconds
@@ -363,7 +414,7 @@ class JumpCloudHook(UserWrites, HttpHook):
 
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_worth_it),
-            stop=tenacity.stop_after_attempt(settings.request_attempts),
+            stop=tenacity.stop_after_attempt(attempts or settings.request_attempts),
             wait=wait,
             before_sleep=note,
             retry_error_callback=give_up,
@@ -437,6 +488,15 @@ class JumpCloudHook(UserWrites, HttpHook):
         return report.works, message
 
 
+def read_count(answer: Answer) -> int:
+    """The number in an answer of ``events/count``. Raises PageShapeError."""
+    body = answer.decode()
+    count = body.get("count") if isinstance(body, dict) else None
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise PageShapeError(f"events/count: expected {{'count': N}}, got {str(body)[:80]}")
+    return count
+
+
 def events_body(services: Sequence[str], start: datetime, end: datetime) -> dict[str, Any]:
     """The body of a Directory Insights query over [start, end], ascending. `start` and `end` are aware."""
     return {
@@ -494,6 +554,35 @@ def _raise_for_status(response: requests.Response, what: str, account: Account) 
     raise RequestError(told, status=status, detail=detail)
 
 
+def _read_answer(response: requests.Response, seat: Seat | None) -> Answer:
+    """The answer, when it is JSON. A body that is to have a seat waits in the connection until there is one."""
+    if seat is None:
+        return Answer(_readable_json(response.content, _check_syntax)[0], response.headers)
+    try:
+        received = seat.read(response.iter_content(READ_SIZE))
+        # Taking the rows apart checks the syntax as well, and whoever asked needs them.
+        body, rows = seat.room.decode(_readable_json, received, _take_apart)
+        return Answer(body, response.headers, rows)
+    except BaseException:
+        response.close()
+        seat.leave()
+        raise
+
+
+def _take_apart(body: bytes | memoryview) -> list[msgspec.Raw] | None:
+    """The rows of an array, each as it came; None where the body is something else. Raises msgspec.DecodeError."""
+    try:
+        return _decode_rows(body)
+    except msgspec.ValidationError:
+        _check_syntax(body)
+        return None
+
+
+def _check_syntax(body: bytes | memoryview) -> None:
+    """Raise msgspec.DecodeError where the body is not JSON, without building anything."""
+    _decode_raw(body)
+
+
 def _detail(response: requests.Response, account: Account) -> str:
     """The API's own words, from any of the shapes in which it says them; never more than a line."""
     try:
@@ -509,23 +598,21 @@ def _detail(response: requests.Response, account: Account) -> str:
     return words[:300]
 
 
-def _readable_json(body: bytes) -> bytes:
-    """`body`, when it is JSON; what no parser would take is replaced by U+FFFD.
+def _readable_json(body: bytes | memoryview, parse: Callable[[bytes | memoryview], T]) -> tuple[bytes | memoryview, T]:
+    """`body` and what `parse` makes of it; what no parser would take is replaced by U+FFFD.
 
     That is bytes which are not UTF-8, and lone surrogates: one of them in one name must not cost an organization
     its sync. Raises msgspec.DecodeError, or RecursionError for an absurd depth.
     """
     try:
-        body.decode()
+        str(body, "utf-8")
     except UnicodeDecodeError:
-        body = body.decode(errors="replace").encode()
+        body = str(body, "utf-8", "replace").encode()
     try:
-        # The raw type checks the syntax of the whole body without building anything.
-        msgspec.json.decode(body, type=msgspec.Raw)
+        return body, parse(body)
     except msgspec.DecodeError:
-        body = LONE_SURROGATE.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], body)
-        msgspec.json.decode(body, type=msgspec.Raw)
-    return body
+        body = LONE_SURROGATE.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], bytes(body))
+        return body, parse(body)
 
 
 def _retry_after(response: requests.Response) -> float | None:

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jumpcloud_elt.errors import LandingError
-from jumpcloud_elt.places import Place, open_parquet, put, read_if_there, temporary_for, version_of
+from jumpcloud_elt.places import Place, find_files, open_parquet, put, read_if_there, temporary_for, version_of
 
 EVENTS = "directory_insights_events"
 RUNS = "_runs"
@@ -65,6 +65,20 @@ def unit_path(landing: Place, organization_id: str, start: datetime, end: dateti
     """The file of one organization's events of one interval, which lies within one UTC day."""
     partition = landing / EVENTS / f"organization_id={organization_id}" / f"date={start:%Y-%m-%d}"
     return partition / f"{format_time(start)}_{format_time(end)}.parquet"
+
+
+def landed_units(
+    landing: Place, organization_id: str, since: datetime, until: datetime
+) -> list[tuple[datetime, datetime]]:
+    """The units of one organization that lie in [since, until); only the folders of those days are listed."""
+    found = []
+    day = datetime(since.year, since.month, since.day)
+    while day < until:
+        for path in find_files(unit_path(landing, organization_id, day, day).parent, "[!.]*.parquet"):
+            start, _, end = path.stem.partition("_")
+            found.append((parse_time(start), parse_time(end)))
+        day += timedelta(days=1)
+    return sorted(unit for unit in found if since <= unit[0] and unit[1] <= until)
 
 
 def write_table(path: Place, table: pa.Table, metadata: Mapping[str, object] | None = None) -> None:

@@ -30,10 +30,15 @@ _decode = msgspec.json.Decoder(float_hook=float).decode
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer: its body and its headers (looked up in any case)."""
+    """One HTTP answer: its body, its headers (looked up in any case), and how many requests it took.
 
-    body: bytes
+    `rows` are those of the body, each as it came, where whoever read it has taken it apart.
+    """
+
+    body: bytes | memoryview
     headers: Mapping[str, str]
+    rows: list[msgspec.Raw] | None = None
+    attempts: int = 1
 
     def decode(self) -> Any:
         """The body as plain Python values. Raises PageShapeError."""
@@ -57,10 +62,12 @@ class Page:
 
 @dataclass(frozen=True)
 class InsightsPage:
-    """One page of events as received. `count` is the number of rows that the API says it holds."""
+    """One page of events as received. `count` is the number of rows that the API says it holds, `rows` are those of
+    the body where they are known."""
 
-    body: bytes
+    body: bytes | memoryview
     count: int
+    rows: list[msgspec.Raw] | None = None
 
 
 Fetch = Callable[[Mapping[str, Any]], Answer]
@@ -101,7 +108,7 @@ def iter_insights_pages(fetch: Fetch, body: Mapping[str, Any], total: int) -> It
         if count == 0:
             return
         received += count
-        yield InsightsPage(answer.body, count)
+        yield InsightsPage(answer.body, count, answer.rows)
         limit = _header_number(answer, "X-Limit") or INSIGHTS_PAGE_SIZE
         if received >= total and count < limit:
             return

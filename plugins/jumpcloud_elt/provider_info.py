@@ -78,6 +78,21 @@ CONFIG = {
                 "directory,sso",
                 "directory,sso,radius",
             ),
+            "usage_slice_threads": _option(
+                "How many requests for one organization's events are made at a time: a large interval is cut by "
+                "JumpCloud's own counts into slices that are read beside each other. 1 reads one page after another.",
+                "16",
+            ),
+            "usage_arrival_lag_minutes": _option(
+                "How long after its end an interval is read: JumpCloud delivers events minutes late. Scheduled and "
+                "backfill runs wait for it, without a worker; what comes later still is found by later runs.",
+                "15",
+            ),
+            "usage_reconcile_days": _option(
+                "Each scheduled run of jumpcloud_usage compares what has landed of so many days before its interval "
+                "with JumpCloud's counts, and reads again what differs. 0 compares nothing.",
+                "3",
+            ),
             "land_personal_fields": _option(
                 "false: personal fields that no mart needs (addresses, phone numbers, custom attributes, IP addresses "
                 "and the like) are cut out before anything is landed. What has landed before stays.",

@@ -43,6 +43,9 @@ class Settings:
     directory_schedule: str
     usage_schedule: str
     usage_services: tuple[str, ...]
+    usage_slice_threads: int
+    usage_arrival_lag_minutes: float
+    usage_reconcile_days: int
     land_personal_fields: bool
     request_threads: int
     drift_share: float
@@ -88,6 +91,9 @@ def read_settings() -> Settings:
         directory_schedule=_text("directory_schedule"),
         usage_schedule=_text("usage_schedule"),
         usage_services=_names("usage_services", problems),
+        usage_slice_threads=int(_number("usage_slice_threads", problems, lowest=1, highest=64)),
+        usage_arrival_lag_minutes=_number("usage_arrival_lag_minutes", problems, lowest=0, highest=10_080),
+        usage_reconcile_days=int(_number("usage_reconcile_days", problems, lowest=0, highest=90)),
         land_personal_fields=_flag("land_personal_fields", problems),
         request_threads=int(_number("request_threads", problems, lowest=1, highest=64)),
         drift_share=_number("drift_share", problems, lowest=0, highest=1),

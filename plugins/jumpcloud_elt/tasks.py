@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict, TypeVar
 
 from airflow.sdk import get_current_context
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
 from jumpcloud_elt import (
     capabilities,
@@ -22,6 +22,7 @@ from jumpcloud_elt import (
     directory,
     events,
     forget,
+    late,
     notifications,
     organizations,
     problems,
@@ -46,7 +47,7 @@ from jumpcloud_elt.intervals import (
 from jumpcloud_elt.landing import EVENTS, utc_now
 from jumpcloud_elt.organizations import Organization
 from jumpcloud_elt.places import open_data_root
-from jumpcloud_elt.runs import FAILED, NOT_ASKED, SKIPPED, Outcome, Run, failure
+from jumpcloud_elt.runs import FAILED, NOT_ASKED, OK, SKIPPED, Outcome, Run, failure
 from jumpcloud_elt.settings import Settings, read_settings
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DIRECTORY = "directory"
+# Types of Dag runs, as Airflow calls them; backfills and runs by hand leave what has landed to the scheduled ones.
+SCHEDULED, BACKFILL = "scheduled", "backfill"
 PROBE_THREADS = 8
 PROBED_RANGE = timedelta(hours=1)
 
@@ -130,9 +133,15 @@ def record_unavailable(probed: Sequence[ProbedOrganization], run_of: dict[str, s
 
 
 def extract_events(
-    organization: ProbedOrganization, run_of: dict[str, str], intervals: Sequence[tuple[str, str]]
+    organization: ProbedOrganization,
+    run_of: dict[str, str],
+    intervals: Sequence[tuple[str, str]],
+    run_type: str | None = None,
 ) -> int:
-    """Land an organization's events unit by unit; return the number of rows. Skipped where it has none to give."""
+    """Land an organization's events unit by unit; return the number of rows. Skipped where it has none to give.
+
+    A scheduled run also reads again what JumpCloud counts differently by now of the days before.
+    """
     settings = read_settings()
     if organization["unavailable"]:
         _run(settings, run_of).add(organization, [_skipped(organization, organization["unavailable"])])
@@ -142,12 +151,13 @@ def extract_events(
     landed: list[Outcome] = []
 
     def extract(hook: JumpCloudHook) -> list[Outcome]:
-        oldest = utc_now().timestamp() - hook.account.usage_retention_days * 86_400
-        for start, end in _from_xcom(intervals):
-            if end.replace(tzinfo=UTC).timestamp() <= oldest:
-                landed.append(_not_asked(organization, (start, end), hook.account.usage_retention_days))
-            else:
-                landed.append(events.land_unit(hook, organization, (start, end), settings))
+        oldest = utc_now() - timedelta(days=hook.account.usage_retention_days)
+        units = _from_xcom(intervals)
+        retention_days = hook.account.usage_retention_days
+        landed.extend(_not_asked(organization, one, retention_days) for one in units if one[1] <= oldest)
+        events.land_units(hook, organization, [one for one in units if one[1] > oldest], settings, landed)
+        if run_type == SCHEDULED and units:
+            _reconcile(hook, organization, units[0][0], settings, landed)
         return landed
 
     interval = _whole(intervals)
@@ -157,13 +167,28 @@ def extract_events(
 
 def plan_units(dag_run: Any, params: dict[str, Any]) -> list[tuple[str, str]]:
     """The units of this run, as ISO times: of the params `start` and `end`, else of the run's data interval, else
-    of the last complete interval of the schedule (a run started by hand has no data interval)."""
+    of the last interval of the schedule that was complete `usage_arrival_lag_minutes` ago (a run started by hand has
+    no data interval).
+
+    A scheduled or backfill run whose interval ended later than that raises AirflowRescheduleException: Airflow frees
+    the worker and tries again then.
+    """
     settings = read_settings()
 
     def plan() -> list[tuple[str, str]]:
         cron = read_cron(settings.usage_schedule, "usage_schedule") or "0 0 * * *"
-        start, end = _asked_for(params) or _data_interval(dag_run) or last_complete_interval(cron, utc_now())
-        return [(a.isoformat(), b.isoformat()) for a, b in split_into_units(start, end, cron)]
+        lag = timedelta(minutes=settings.usage_arrival_lag_minutes)
+        interval = _asked_for(params) or _data_interval(dag_run)
+        if interval is None:
+            interval = last_complete_interval(cron, utc_now() - lag)
+        elif not _asked_for(params) and getattr(dag_run, "run_type", None) in (SCHEDULED, BACKFILL):
+            arrived = interval[1] + lag
+            if arrived > utc_now():
+                log.info(
+                    "The interval ended at %s UTC; it is read at %s, when its events have arrived", interval[1], arrived
+                )
+                raise AirflowRescheduleException(arrived.replace(tzinfo=UTC))  # type: ignore[no-untyped-call]
+        return [(a.isoformat(), b.isoformat()) for a, b in split_into_units(*interval, cron)]
 
     return _or_fail(plan)
 
@@ -368,6 +393,32 @@ def _tell(settings: Settings, run_of: dict[str, str], view: problems.View) -> No
         told = "\n".join(f"- {one}" for one in failures)
         log.error("Not everybody could be told; the next run tries again:\n%s", told)
         raise AirflowSkipException(f"Not everybody could be told; the next run tries again:\n{told}")
+
+
+def _reconcile(
+    hook: JumpCloudHook, organization: Organization, before: datetime, settings: Settings, landed: list[Outcome]
+) -> None:
+    """Read the landed units of the days before again that JumpCloud counts differently by now."""
+    found = late.find_differences(hook, str(organization["organization_id"]), before, settings)
+    for one in found:
+        log.info(
+            "%s, %s to %s: %d events have landed, JumpCloud counts %d now; reading it again",
+            organization["organization_name"],
+            *one.interval,
+            one.landed,
+            one.counted,
+        )
+    again: list[Outcome] = []
+    try:
+        services = {one.interval: one.services for one in found}
+        events.land_units(hook, organization, list(services), settings, again, services)
+    finally:
+        before_that = {one.interval: one.landed for one in found}
+        for outcome in again:
+            if outcome.outcome == OK and outcome.interval_start and outcome.interval_end:
+                had = before_that[outcome.interval_start, outcome.interval_end]
+                outcome.reason = f"read again for events that came late: {outcome.received} received, {had} had landed"
+        landed += again
 
 
 def _skipped(organization: Organization, reason: str) -> Outcome:

@@ -48,7 +48,8 @@ statements as (
         on
             units.organization_id = failed.organization_id
             and units.interval_start < failed.interval_end
-            and units.interval_end > failed.interval_start
+            -- A scheduled run reads late events of the days before its own, too.
+            and units.interval_end > failed.interval_start - to_days(getvariable('usage_reconcile_days'))
 ),
 
 told as (

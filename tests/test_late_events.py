@@ -1,0 +1,369 @@
+"""Events that arrive after their interval was read: waited for a little, then found by JumpCloud's own counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from airflow.sdk.exceptions import AirflowRescheduleException
+
+from connections import connection_json
+from jumpcloud_elt import events, tasks
+from jumpcloud_elt.errors import LandingError
+from jumpcloud_elt.landing import landed_units, read_metadata, unit_path
+from jumpcloud_elt.settings import Settings
+from pipeline import query, run_usage, run_warehouse
+from sandbox.client import Sandbox
+
+Json = dict[str, Any]
+ORG = "5f0a1c2e9d3b4a0011223301"
+DAY = timedelta(days=1)
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+KEY = "key-of-one"
+COUNT, PAGE = {"path_regex": "/events/count$"}, {"path_regex": "/events$"}
+
+
+def login(identifier: str, at: datetime, service: str = "directory") -> Json:
+    return {
+        "id": identifier,
+        "event_type": "user_login_attempt",
+        "service": service,
+        "success": True,
+        "initiated_by": {"id": "1" * 24, "type": "user"},
+        "timestamp": f"{at.isoformat()}Z",
+    }
+
+
+@pytest.fixture
+def served(sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """One organization with a log-in at noon of each of the last ten days."""
+    events = [login(f"noon {day}", TODAY - day * DAY + DAY / 2) for day in range(1, 11)]
+    sandbox.set_world(
+        {
+            "organizations": [{"id": ORG, "displayName": "One", "events": events}],
+            "keys": [{"key": KEY, "organizations": [ORG]}],
+        }
+    )
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox.url, KEY))
+    return sandbox
+
+
+def day(number: int) -> tuple[datetime, datetime]:
+    """The day that began so many days ago."""
+    return TODAY - number * DAY, TODAY - (number - 1) * DAY
+
+
+def scheduled(number: int) -> list[tasks.Failure]:
+    return run_usage(f"scheduled {number}", *day(number), run_type="scheduled")
+
+
+def read(sandbox: Sandbox) -> set[str]:
+    """The starts of the intervals whose events were read since the log was cleared."""
+    return {entry["body"]["start_time"] for entry in sandbox.requests() if entry["path"].endswith("/events")}
+
+
+def counted(sandbox: Sandbox) -> list[str]:
+    """The starts of the days that were counted, but for the look whether there is Directory Insights at all."""
+    bodies = [entry["body"] for entry in sandbox.requests() if entry["path"].endswith("/count")]
+    return [body["start_time"] for body in bodies if body["start_time"].endswith("T00:00:00Z")]
+
+
+def ids(settings: Settings, interval: tuple[datetime, datetime]) -> list[str]:
+    found: list[str] = pq.ParquetFile(unit_path(settings.landing, ORG, *interval)).read()["event_id"].to_pylist()
+    return found
+
+
+def starts(*numbers: int) -> set[str]:
+    return {f"{day(number)[0].isoformat()}Z" for number in numbers}
+
+
+def outcomes(settings: Settings, run_id: str) -> list[tuple[Any, ...]]:
+    rows = pq.read_table(settings.landing / "_runs" / "jumpcloud_usage").to_pylist()
+    names = ("interval_start", "outcome", "received", "reason")
+    return sorted((tuple(row[name] for name in names) for row in rows if row["run_id"] == run_id), key=str)
+
+
+def test_a_scheduled_run_reads_again_what_is_counted_differently_by_now_and_nothing_else(
+    served: Sandbox, settings: Settings
+) -> None:
+    for number in (5, 4, 3, 2):
+        scheduled(number)
+    served.add_events(ORG, [login("late", day(3)[0] + DAY / 3), login("too late", day(5)[0] + DAY / 3)])
+    served.clear_requests()
+    assert scheduled(1) == []
+    assert read(served) == starts(1, 3)
+    assert set(counted(served)) == starts(1, 2, 3, 4)
+    assert sorted(ids(settings, day(3))) == ["late", "noon 3"]
+    assert ids(settings, day(5)) == ["noon 5"]
+    reason = "read again for events that came late: 2 received, 1 had landed"
+    assert outcomes(settings, "scheduled 1") == [(day(3)[0], "ok", 2, reason), (day(1)[0], "ok", 1, None)]
+    warehouse = run_warehouse("warehouse")
+    (row,) = query(warehouse, "select sum(successes)::int as n from usage_daily where organization_id = ?", [ORG])
+    assert row["n"] == 6
+    (row,) = query(warehouse, "select outcome, rows from sync_log where reason = ?", [reason])
+    assert row == {"outcome": "ok", "rows": 2}
+
+
+@pytest.mark.parametrize("run_type", ["backfill", "manual"])
+def test_backfills_and_runs_by_hand_leave_what_has_landed(run_type: str, served: Sandbox, settings: Settings) -> None:
+    scheduled(2)
+    served.add_events(ORG, [login("late", day(2)[0] + DAY / 3)])
+    served.clear_requests()
+    run_usage("other", *day(1), run_type=run_type)
+    assert set(counted(served)) == read(served) == starts(1)
+
+
+@pytest.mark.parametrize(("days", "expected"), [(0, {1}), (1, {1, 2}), (7, {1, 2, 3, 4, 5})])
+def test_how_far_back_is_configured(
+    days: int, expected: set[int], served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (5, 4, 3, 2):
+        scheduled(number)
+    served.clear_requests()
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_RECONCILE_DAYS", str(days))
+    scheduled(1)
+    assert set(counted(served)) == starts(*expected)
+
+
+def test_the_days_before_are_those_before_the_interval_not_before_today(served: Sandbox, settings: Settings) -> None:
+    scheduled(8)
+    scheduled(2)
+    served.clear_requests()
+    scheduled(7)
+    assert set(counted(served)) == starts(7, 8)
+
+
+def test_units_that_begin_before_the_retention_are_not_compared(
+    served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduled(3)
+    scheduled(2)
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(served.url, KEY, extra={"usage_retention_days": 3})
+    )
+    served.clear_requests()
+    scheduled(1)
+    assert set(counted(served)) == starts(1, 2)
+
+
+def test_fewer_events_than_have_landed_are_seen_and_the_unit_stays(served: Sandbox, settings: Settings) -> None:
+    served.add_events(ORG, [login("second", day(2)[0] + DAY / 3)])
+    scheduled(2)
+    world = served.world()
+    [organization] = world["organizations"]
+    organization["events"] = [event for event in organization["events"] if event["id"] != "second"]
+    served.set_world(world)
+    assert scheduled(1) == []
+    assert sorted(ids(settings, day(2))) == ["noon 2", "second"]
+    kept = "1 events received, 2 have landed; these stay. JumpCloud no longer keeps the others."
+    assert outcomes(settings, "scheduled 1") == [(day(2)[0], "kept", 1, kept), (day(1)[0], "ok", 1, None)]
+
+
+def test_a_unit_is_compared_and_read_with_the_services_that_it_landed_with(
+    served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.add_events(ORG, [login(f"radius {number}", day(number)[0] + DAY / 4, "radius") for number in (1, 2, 3)])
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,radius")
+    scheduled(3)
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso")
+    scheduled(2)
+    assert ids(settings, day(2)) == ["noon 2"]
+    served.add_events(ORG, [login("late", day(3)[0] + DAY / 3), login("late radius", day(2)[0] + DAY / 3, "radius")])
+    served.clear_requests()
+    scheduled(1)
+    assert read(served) == starts(1, 3)
+    assert sorted(ids(settings, day(3))) == ["late", "noon 3", "radius 3"]
+    assert read_metadata(unit_path(settings.landing, ORG, *day(3)))["services"] == ["directory", "sso", "radius"]
+
+
+def test_what_cannot_be_reconciled_fails_the_organization_and_what_landed_is_recorded(
+    served: Sandbox, settings: Settings
+) -> None:
+    scheduled(2)
+    served.add_events(ORG, [login("late", day(2)[0] + DAY / 3)])
+    match = {**PAGE, "body_regex": f'"start_time": ?"{day(2)[0]:%Y-%m-%d}'}
+    served.set_faults({"match": match, "do": {"status": 400, "body": {"message": "odd"}}})
+    [failure] = scheduled(1)
+    assert "400 odd" in failure["reason"]
+    assert [row[:3] for row in outcomes(settings, "scheduled 1")] == [(None, "failed", None), (day(1)[0], "ok", 1)]
+    assert ids(settings, day(2)) == ["noon 2"]
+
+
+def test_a_reconciling_run_that_is_run_again_keeps_what_it_recorded(served: Sandbox, settings: Settings) -> None:
+    scheduled(2)
+    served.add_events(ORG, [login("late", day(2)[0] + DAY / 3)])
+    scheduled(1)
+    scheduled(1)
+    assert [row[:3] for row in outcomes(settings, "scheduled 1")] == [(day(2)[0], "ok", 2), (day(1)[0], "ok", 1)]
+
+
+def test_only_the_folders_of_the_days_asked_for_are_listed(settings: Settings) -> None:
+    hour = timedelta(hours=1)
+    units = [day(3), day(2), (day(2)[0], day(2)[0] + hour), (day(2)[0] + hour, day(2)[0] + 2 * hour), day(1)]
+    for unit in units:
+        path = unit_path(settings.landing, ORG, *unit)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        path.with_name(f".{path.name}.0.tmp").touch()
+    odd = unit_path(settings.landing, ORG, *day(9))
+    odd.parent.mkdir(parents=True)
+    odd.with_name("odd.parquet").touch()
+    assert landed_units(settings.landing, ORG, *day(2)) == sorted(units[1:4])
+    assert landed_units(settings.landing, ORG, day(2)[0] + hour, TODAY) == [units[3], units[4]]
+    assert landed_units(settings.landing, "f" * 24, *day(2)) == []
+    with pytest.raises(LandingError, match="'odd' is not a time"):
+        landed_units(settings.landing, ORG, *day(9))
+
+
+# ---- more services --------------------------------------------------------------------------------------------
+
+
+def of_many_services() -> list[Json]:
+    """One event of each kind that a person logs in with, yesterday."""
+    at = day(1)[0] + DAY / 4
+    kinds = {
+        "ldap": "ldap_bind",
+        "radius": "radius_auth_attempt",
+        "systems": "login_attempt",
+        "access_management": "access_management_access_request",
+        "workflows": "workflow_run",
+    }
+    return [login(service, at, service) | {"event_type": kind} for service, kind in kinds.items()]
+
+
+@pytest.mark.parametrize(
+    ("services", "expected"),
+    [
+        ("directory,sso", []),
+        ("directory,sso,ldap,radius,systems", ["ldap", "radius", "systems"]),
+        ("all", ["ldap", "radius", "systems", "workflows"]),
+        ("all,access_management", ["access_management", "ldap", "radius", "systems", "workflows"]),
+    ],
+)
+def test_more_services_land_more_and_change_no_mart(
+    services: str, expected: list[str], served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`all` is JumpCloud's word; what it leaves out (access management) is named beside it."""
+    served.add_events(ORG, of_many_services())
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", services)
+    scheduled(1)
+    assert sorted(ids(settings, day(1))) == sorted([*expected, "noon 1"])
+    assert read_metadata(unit_path(settings.landing, ORG, *day(1)))["services"] == services.split(",")
+    warehouse = run_warehouse("warehouse")
+    assert query(warehouse, "select source, successes::int as n from usage_daily") == [
+        {"source": "user_portal", "n": 1}
+    ]
+    (row,) = query(warehouse, "select count(*)::int as n from events")
+    assert row["n"] == len(expected) + 1
+
+
+def test_a_service_that_jumpcloud_does_not_know_fails_with_those_that_it_does(
+    served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no closed list here: JumpCloud adds services."""
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,telepathy")
+    [failure] = scheduled(1)
+    assert "400 Unknown service 'telepathy', supported values are:" in failure["reason"]
+
+
+@pytest.mark.parametrize("first", ["directory,sso,radius", "all"])
+def test_a_unit_read_again_with_fewer_services_loses_none(
+    first: str, served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither where that leaves it with fewer events, nor where it would not."""
+    served.add_events(ORG, of_many_services())
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", first)
+    scheduled(1)
+    landed = ids(settings, day(1))
+    assert "radius" in landed
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso")
+    served.add_events(ORG, [login(f"late {number}", day(1)[0] + DAY / 3) for number in range(5)])
+    scheduled(1)
+    assert set(ids(settings, day(1))) == {*landed, *(f"late {number}" for number in range(5))}
+    assert [row[1:] for row in outcomes(settings, "scheduled 1")] == [("ok", len(landed) + 5, None)]
+
+
+def test_a_unit_that_another_run_lands_meanwhile_with_more_services_stays(
+    served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.add_events(ORG, of_many_services())
+    read_complete_unit = events.read_complete_unit
+    begun: list[str] = []
+
+    def while_another_lands(*arguments: Any) -> Any:
+        counts = read_complete_unit(*arguments)
+        if not begun:
+            begun.append("this run")
+            monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,ldap")
+            run_usage("another", *day(1))
+        return counts
+
+    monkeypatch.setattr(events, "read_complete_unit", while_another_lands)
+    scheduled(1)
+    assert sorted(ids(settings, day(1))) == ["ldap", "noon 1"]
+    [(_, outcome, received, reason)] = outcomes(settings, "scheduled 1")
+    assert (outcome, received) == ("kept", 1)
+    assert reason.endswith("They landed meanwhile, with services that this run did not ask for: ldap.")
+
+
+def test_a_unit_read_again_with_more_services_has_them(
+    served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.add_events(ORG, of_many_services())
+    scheduled(1)
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,ldap")
+    scheduled(1)
+    assert sorted(ids(settings, day(1))) == ["ldap", "noon 1"]
+
+
+# ---- the lag --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
+    """Sets the clock; a quarter of an hour is waited for late events."""
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_ARRIVAL_LAG_MINUTES", "15")
+    return lambda now: monkeypatch.setattr(tasks, "utc_now", lambda: now)
+
+
+def run_of(run_type: str, interval: tuple[datetime, datetime] | None) -> SimpleNamespace:
+    start, end = (moment.replace(tzinfo=UTC) for moment in interval) if interval else (None, None)
+    return SimpleNamespace(run_type=run_type, data_interval_start=start, data_interval_end=end)
+
+
+def planned(*intervals: tuple[datetime, datetime]) -> list[tuple[str, str]]:
+    return [(start.isoformat(), end.isoformat()) for start, end in intervals]
+
+
+@pytest.mark.parametrize("run_type", ["scheduled", "backfill"])
+def test_an_interval_is_not_read_before_its_events_have_had_time_to_arrive(
+    run_type: str, at: Callable[[datetime], None]
+) -> None:
+    end = day(1)[1]
+    for minutes in (0, 14.99):
+        at(end + timedelta(minutes=minutes))
+        with pytest.raises(AirflowRescheduleException) as raised:
+            tasks.plan_units(run_of(run_type, day(1)), {})
+        assert raised.value.reschedule_date == (end + timedelta(minutes=15)).replace(tzinfo=UTC)
+    at(end + timedelta(minutes=15))
+    assert tasks.plan_units(run_of(run_type, day(1)), {}) == planned(day(1))
+
+
+def test_a_run_by_hand_reads_the_interval_that_was_complete_a_lag_ago(at: Callable[[datetime], None]) -> None:
+    end = day(1)[1]
+    at(end + timedelta(minutes=14))
+    assert tasks.plan_units(run_of("manual", None), {}) == planned(day(2))
+    at(end + timedelta(minutes=15))
+    assert tasks.plan_units(run_of("manual", None), {}) == planned(day(1))
+
+
+def test_a_range_or_an_interval_that_a_person_asked_for_is_read_at_once(at: Callable[[datetime], None]) -> None:
+    start, end = day(1)
+    at(end + timedelta(minutes=1))
+    params = {"start": f"{start.isoformat()}Z", "end": f"{end.isoformat()}Z"}
+    assert tasks.plan_units(run_of("manual", None), params) == planned(day(1))
+    assert tasks.plan_units(run_of("manual", day(1)), {}) == planned(day(1))
