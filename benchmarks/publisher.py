@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -37,18 +38,22 @@ def main(publishes: int, kills: int, seed: int) -> None:
     randomly = random.Random(seed)
     is_killed = [False] * (publishes - 1) + [True] * kills
     randomly.shuffle(is_killed)
-    seconds = 0.0
     # The first is let through: it says how long a build takes, and there is something to read.
-    for number, kill in enumerate([False, *is_killed], 1):
+    still_to_do, number, seconds = [False, *is_killed], 0, [0.0]
+    while still_to_do:
+        kill, number = still_to_do.pop(0), number + 1
         _wait(_fork(lambda number=number: _land(number)))  # type: ignore[misc]
         began = time.monotonic()
         build = _fork(lambda number=number: _publish(number))  # type: ignore[misc]
         if kill:
-            time.sleep(randomly.uniform(0, seconds))
+            time.sleep(randomly.uniform(0, statistics.median(seconds[-5:])))
             os.kill(build, signal.SIGKILL)
         status = _wait(build)
         if status == 0:
-            seconds = max(seconds, time.monotonic() - began)
+            seconds.append(time.monotonic() - began)
+            if kill:
+                # Done before it could be killed: another one is.
+                still_to_do.append(True)
         elif not kill:
             sys.exit(f"Build {number} failed.")
         print("published" if status == 0 else "killed", number, flush=True)

@@ -104,8 +104,8 @@ def test_no_read_fails_lags_behind_or_sees_half_a_build_while_warehouses_are_pub
             assert held.execute(READ).fetchall() == [(1, 1, USERS)]
     assert publisher.returncode == 0
     assert readers.problems == []
-    # A build that was done before it could be killed has been published.
-    assert told.count("published") >= PUBLISHES - 1 and len(told) == PUBLISHES + KILLS
+    # A build that was done before it could be killed has been published, and another was killed.
+    assert told.count("published") >= PUBLISHES - 1 and told.count("killed") == KILLS
     assert told[-1] == "ended"
     assert len(readers.builds) > PUBLISHES / 2
     # What killed builds have left is not what anybody reads, and goes after a day.
