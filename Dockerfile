@@ -13,9 +13,12 @@ COPY --chown=airflow:0 plugins /opt/airflow/plugins
 #
 # Only what this package itself depends on is pinned. The rest is what Apache built and tested the image with: the
 # whole of constraints.txt was resolved without the FAB and Celery providers, and cannot be installed beside FAB.
+#
+# [s3] for a data root in an object store. Apache's image brings the Amazon provider, this adds s3fs to it.
+ARG JUMPCLOUD_ELT_EXTRAS=""
 RUN grep -E '^(apache-airflow|apache-airflow-providers-(http|standard)|duckdb|msgspec|pandas|pyarrow)==' \
         /opt/airflow/constraints.txt > /tmp/pins.txt \
-    && pip install --no-cache-dir --constraint /tmp/pins.txt --editable /opt/airflow \
+    && pip install --no-cache-dir --constraint /tmp/pins.txt --editable "/opt/airflow${JUMPCLOUD_ELT_EXTRAS}" \
     && rm /tmp/pins.txt
 
 # A build without one of the parts must not get as far as `docker compose up`. AIRFLOW_HOME is another one here:

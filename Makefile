@@ -37,6 +37,7 @@ lint: $(VENV)/.installed ## ruff, mypy, sqlfluff
 
 bench: $(VENV)/.installed ## speed and memory, as ratios
 	@$(BIN)/python -m benchmarks.land_events
+	@$(BIN)/python -m benchmarks.readers
 
 lock: $(VENV)/.installed ## make constraints.txt anew
 	@$(BIN)/python -m pip install --quiet uv

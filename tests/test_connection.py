@@ -277,7 +277,7 @@ def test_one_message_names_every_wrong_option(monkeypatch: pytest.MonkeyPatch) -
     wrong = {
         "CONNECTIONS": " , ",
         "USAGE_SERVICES": "",
-        "DATA_ROOT": "s3://bucket/data",
+        "DATA_ROOT": "gs://bucket/data",
         "REQUEST_ATTEMPTS": "0",
         "READ_TIMEOUT_SECONDS": "long",
     }

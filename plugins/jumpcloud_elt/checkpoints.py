@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 from datetime import timedelta
-from pathlib import Path
 
 import duckdb
 
@@ -26,6 +24,8 @@ from jumpcloud_elt.landing import (
     temporary_beside,
     utc_now,
 )
+from jumpcloud_elt.places import Place, find_files, quote, remove_folder
+from jumpcloud_elt.publishing import open_file, published_file
 from jumpcloud_elt.settings import Settings
 from jumpcloud_elt.snapshots import COMMIT_STREAM, iter_snapshots
 from jumpcloud_elt.streams import DIRECTORY_STREAMS
@@ -48,22 +48,21 @@ STATE_TABLES = (
 )
 
 
-def latest_checkpoint(landing: Path) -> Path | None:
+def latest_checkpoint(landing: Place) -> Place | None:
     """The folder of the youngest whole checkpoint, None where there is none.
 
     Raises WarehouseError where it is of a version that this package does not know: it holds what nothing else does.
     """
-    folders = sorted((landing / CHECKPOINTS).glob("*"), reverse=True)
-    last = f"{STATE_TABLES[-1]}.parquet"
-    checkpoint = next((folder for folder in folders if (folder / last).exists()), None)
-    if checkpoint is not None:
-        version = read_metadata(checkpoint / last).get("state_version", 1)
-        if version != STATE_VERSION:
-            raise WarehouseError(
-                f"Checkpoint {checkpoint}: state version {version!r} found; allowed: {STATE_VERSION}. Another version "
-                "of this package landed it; install that version or a later one."
-            )
-    return checkpoint
+    whole = find_files(landing / CHECKPOINTS, f"*/{STATE_TABLES[-1]}.parquet")
+    if not whole:
+        return None
+    version = read_metadata(whole[-1]).get("state_version", 1)
+    if version != STATE_VERSION:
+        raise WarehouseError(
+            f"Checkpoint {whole[-1].parent}: state version {version!r} found; allowed: {STATE_VERSION}. "
+            "Another version of this package landed it; install that version or a later one."
+        )
+    return whole[-1].parent
 
 
 def prune_snapshots(settings: Settings) -> int:
@@ -75,8 +74,11 @@ def prune_snapshots(settings: Settings) -> int:
     if not settings.snapshot_retention_days:
         return 0
     oldest = utc_now() - timedelta(days=settings.snapshot_retention_days)
+    published = published_file(settings)
+    if published is None:
+        raise WarehouseError("There is no published warehouse: run jumpcloud_warehouse first.")
     try:
-        with contextlib.closing(duckdb.connect(str(settings.warehouse), read_only=True)) as connection:
+        with contextlib.closing(open_file(published, settings.landing)) as connection:
             folded = connection.execute(
                 "select organization_id, max(snapshot_at) from state.snapshots group by organization_id"
             ).fetchall()
@@ -95,12 +97,12 @@ def prune_snapshots(settings: Settings) -> int:
         # Without its last file a snapshot is not whole: a killed pruning leaves nothing that is read by halves.
         for stream in (COMMIT_STREAM, *(stream.name for stream in DIRECTORY_STREAMS)):
             partition = snapshot_path(settings.landing, stream, organization_id, snapshot_at).parent
-            shutil.rmtree(partition, ignore_errors=True)
+            remove_folder(partition)
     log.info("%d snapshots older than %s pruned", len(old), oldest)
     return len(old)
 
 
-def _land_checkpoint(connection: duckdb.DuckDBPyConnection, landing: Path) -> None:
+def _land_checkpoint(connection: duckdb.DuckDBPyConnection, landing: Place) -> None:
     """Land the published state; of organizations that it leaves out, what the last checkpoint has of them."""
     before = latest_checkpoint(landing)
     folder = landing / CHECKPOINTS / format_time(utc_now())
@@ -118,11 +120,5 @@ def _land_checkpoint(connection: duckdb.DuckDBPyConnection, landing: Path) -> No
                 f"kv_metadata {{{METADATA_KEY.decode()}: '{{\"state_version\": {STATE_VERSION}}}'}})"
             )
             publish(temporary, path)
-    for superseded in (landing / CHECKPOINTS).iterdir():
-        if superseded != folder:
-            shutil.rmtree(superseded, ignore_errors=True)
-
-
-def quote(text: Path | str) -> str:
-    """A path or id as an SQL literal, where a parameter cannot stand."""
-    return "'" + str(text).replace("'", "''") + "'"
+    for superseded in {path.parent for path in find_files(landing / CHECKPOINTS, "*/*")} - {folder}:
+        remove_folder(superseded)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.landing import snapshot_path, utc_now, write_table
 from jumpcloud_elt.organizations import Organization
+from jumpcloud_elt.places import name_within
 from jumpcloud_elt.providers import read_provider_administrators
 from jumpcloud_elt.redaction import encode_payload
 from jumpcloud_elt.runs import HELD, OK, Outcome
@@ -125,5 +126,5 @@ def _outcome(organization: Organization, settings: Settings, stream: Stream, sna
         stream=stream.name,
         outcome=OK,
         snapshot_at=snapshot_at,
-        path=str(path.relative_to(settings.landing)),
+        path=name_within(path, settings.landing),
     )

@@ -6,7 +6,6 @@ person is: `people` does; nor what stands for them: `pseudonyms` does; nor what 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from jumpcloud_elt.landing import (
     read_metadata,
     temporary_beside,
 )
+from jumpcloud_elt.places import Place, find_files, identity_of, name_within, open_parquet, put_again
 from jumpcloud_elt.pseudonyms import Pseudonyms
 from jumpcloud_elt.snapshots import fingerprint_of
 
@@ -39,41 +39,38 @@ class Counts:
     rows: int = 0
 
 
-def erase(landing: Path, pseudonyms: Pseudonyms, *, is_dry_run: bool) -> Counts:
+def erase(landing: Place, pseudonyms: Pseudonyms, *, is_dry_run: bool) -> Counts:
     """Rewrite every landed file that holds the person; where `is_dry_run`, only count them."""
     counts = Counts()
-    done: dict[tuple[int, ...], tuple[int, Path]] = {}
+    done: dict[tuple[object, ...], tuple[int, Place]] = {}
     for path in _files(landing, pseudonyms.person.organization_id):
-        stat = path.stat()
-        # Hard links are one file. Numbers of files are used again; not with the same size and time.
-        identity = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        # Hard links are one file.
+        identity = identity_of(path)
         if identity in done:
             rows, twin = done[identity]
             if rows and not is_dry_run:
-                with temporary_beside(path) as temporary:
-                    os.link(twin, temporary)
-                    publish(temporary, path)
+                put_again(twin, path)
         else:
-            rows = _erase_from_file(path, path.relative_to(landing), pseudonyms, is_dry_run=is_dry_run)
+            rows = _erase_from_file(path, Path(name_within(path, landing)), pseudonyms, is_dry_run=is_dry_run)
             done[identity] = (rows, path)
         counts.rows += rows
         counts.files += rows > 0
     return counts
 
 
-def _files(landing: Path, organization_id: str) -> Iterator[Path]:
+def _files(landing: Place, organization_id: str) -> Iterator[Place]:
     """Every landed file but those of other organizations."""
-    for path in sorted(landing.rglob("*.parquet")):
-        partitions = [part for part in path.relative_to(landing).parts if part.startswith("organization_id=")]
+    for path in find_files(landing, "**/*.parquet"):
+        partitions = [part for part in name_within(path, landing).split("/") if part.startswith("organization_id=")]
         if not partitions or partitions == [f"organization_id={organization_id}"]:
             yield path
 
 
-def _erase_from_file(path: Path, name: Path, pseudonyms: Pseudonyms, *, is_dry_run: bool) -> int:
+def _erase_from_file(path: Place, name: Path, pseudonyms: Pseudonyms, *, is_dry_run: bool) -> int:
     """Rewrite one file, if it has to be; return how many rows change."""
     erase_row = rule_for(name, pseudonyms)
     suspect = _suspect(pseudonyms)
-    file = pq.ParquetFile(path)
+    file = open_parquet(path)
     metadata = dict(file.metadata.metadata or {})
     own = read_metadata(path)
     # A fingerprint is over all rows; files that carry one are small.

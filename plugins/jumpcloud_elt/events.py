@@ -35,6 +35,7 @@ from jumpcloud_elt.landing import (
 )
 from jumpcloud_elt.organizations import Organization
 from jumpcloud_elt.pagination import iter_insights_pages
+from jumpcloud_elt.places import name_within
 from jumpcloud_elt.redaction import EVENT_SECRET_NAMES, PERSONAL_EVENT_NAMES, remove_event_secrets
 from jumpcloud_elt.runs import KEPT, OK, Outcome
 from jumpcloud_elt.settings import Settings
@@ -139,7 +140,7 @@ def land_unit(hook: JumpCloudHook, organization: Organization, interval: Interva
             outcome=OK,
             interval_start=interval[0],
             interval_end=interval[1],
-            path=str(path.relative_to(settings.landing)),
+            path=name_within(path, settings.landing),
             rows=counts.rows,
             received=counts.received,
             api_total=counts.api_total,

@@ -10,22 +10,20 @@ JumpCloud, and does not build the warehouse.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import shutil
 from datetime import timedelta
-from pathlib import Path
 from typing import TypedDict
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from jumpcloud_elt.erasure import Counts, erase
 from jumpcloud_elt.errors import LandingError
 from jumpcloud_elt.landing import RUNS, require_rebuild, utc_now
 from jumpcloud_elt.organizations import Organization
 from jumpcloud_elt.people import find_person, refuse_if_present
+from jumpcloud_elt.places import Place, find_files, open_parquet, remove_empty_folder
 from jumpcloud_elt.pseudonyms import Forgetting, Pseudonyms, unfinished
+from jumpcloud_elt.publishing import discard_unpublished, keep_only_published
 from jumpcloud_elt.rollups import discard_all, discard_outdated
 from jumpcloud_elt.runs import OK, Outcome, Run
 from jumpcloud_elt.settings import Settings
@@ -96,6 +94,7 @@ def finish(settings: Settings, organization_id: str, target: str) -> None:
     # A build that began before landing was rewritten may have gone on since.
     discard_outdated(settings)
     path, forgetting = begun
+    keep_only_published(settings)
     left = erase(settings.landing, Pseudonyms(forgetting), is_dry_run=True)
     if left.rows:
         raise LandingError(
@@ -103,11 +102,10 @@ def finish(settings: Settings, organization_id: str, target: str) -> None:
             "jumpcloud_forget again, while no other Dag of this package runs."
         )
     path.unlink()
-    with contextlib.suppress(OSError):
-        path.parent.rmdir()
+    remove_empty_folder(path.parent)
 
 
-def _begun_or_new(landing: Path, organization_id: str, target: str) -> tuple[Path | None, Forgetting]:
+def _begun_or_new(landing: Place, organization_id: str, target: str) -> tuple[Place | None, Forgetting]:
     """What an earlier run has begun, and where it is written down; else something new."""
     begun = unfinished(landing, organization_id, target)
     if begun is None:
@@ -126,11 +124,11 @@ def _found(forgetting: Forgetting, counts: Counts) -> Found:
     )
 
 
-def _organization(landing: Path, organization_id: str) -> Organization:
+def _organization(landing: Place, organization_id: str) -> Organization:
     """The organization as the latest manifest names it: a record must not move it to another connection."""
     latest = None
-    for path in (landing / RUNS).glob("*/*.parquet"):
-        table = pq.ParquetFile(path).read(["organization_id", "connection_id", "organization_name", "recorded_at"])
+    for path in find_files(landing / RUNS, "*/*.parquet"):
+        table = open_parquet(path).read(["organization_id", "connection_id", "organization_name", "recorded_at"])
         for row in table.filter(pc.equal(table["organization_id"], organization_id)).to_pylist():
             if latest is None or row["recorded_at"] > latest["recorded_at"]:
                 latest = row
@@ -149,11 +147,7 @@ def _remove_leftovers(settings: Settings) -> None:
     What is being landed may be in use for a day; what is being built is outdated now, in use or not.
     """
     oldest = (utc_now() - LEFTOVER_AGE).timestamp()
-    for path in settings.landing.rglob(".*.tmp"):
+    for path in find_files(settings.landing, "**/.*.tmp"):
         if path.stat().st_mtime < oldest:
             path.unlink(missing_ok=True)
-    for path in settings.warehouse.parent.glob(".*.duckdb*"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+    discard_unpublished(settings)

@@ -5,7 +5,8 @@
     landing/_runs/<dag id>/<run>.parquet
     landing/_rebuild_from
 
-Knows paths, schemas of manifests and atomic writes. Does not know JumpCloud.
+Knows paths, metadata and who may write when. Does not know JumpCloud, nor whether landing is a folder or lies in an
+object store: `places` does.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import fcntl
 import hashlib
 import os
 import re
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,12 +26,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jumpcloud_elt.errors import LandingError
+from jumpcloud_elt.places import Place, open_parquet, put, read_if_there, temporary_for, version_of
 
 EVENTS = "directory_insights_events"
 RUNS = "_runs"
 REBUILD_FROM = "_rebuild_from"
 METADATA_KEY = b"jumpcloud_elt"
 COMPRESSION_LEVEL = 3
+# The place of an object store that this context publishes to, and what was there when its turn began.
+_turn: ContextVar[tuple[Place, str] | None] = ContextVar("_turn", default=None)
 
 
 def utc_now() -> datetime:
@@ -51,19 +55,19 @@ def parse_time(text: str) -> datetime:
         raise LandingError(f"{text!r} is not a time as landing writes it, such as 20261122T000000Z") from error
 
 
-def snapshot_path(landing: Path, stream: str, organization_id: str, snapshot_at: datetime) -> Path:
+def snapshot_path(landing: Place, stream: str, organization_id: str, snapshot_at: datetime) -> Place:
     """The file of one stream of one organization's snapshot."""
     partition = landing / stream / f"organization_id={organization_id}" / f"snapshot_at={format_time(snapshot_at)}"
     return partition / f"{stream}.parquet"
 
 
-def unit_path(landing: Path, organization_id: str, start: datetime, end: datetime) -> Path:
+def unit_path(landing: Place, organization_id: str, start: datetime, end: datetime) -> Place:
     """The file of one organization's events of one interval, which lies within one UTC day."""
     partition = landing / EVENTS / f"organization_id={organization_id}" / f"date={start:%Y-%m-%d}"
     return partition / f"{format_time(start)}_{format_time(end)}.parquet"
 
 
-def write_table(path: Path, table: pa.Table, metadata: Mapping[str, object] | None = None) -> None:
+def write_table(path: Place, table: pa.Table, metadata: Mapping[str, object] | None = None) -> None:
     """Write `table` to `path`, replacing what was there, whole or not at all."""
     with temporary_beside(path) as temporary:
         with pq.ParquetWriter(
@@ -79,11 +83,12 @@ def encode_metadata(metadata: Mapping[str, object]) -> dict[bytes, bytes]:
     return {METADATA_KEY: msgspec.json.encode(metadata)}
 
 
-def read_metadata(path: Path) -> dict[str, object]:
+def read_metadata(path: Place) -> dict[str, object]:
     """What `write_table` was given beside the rows; empty for a file that carries nothing."""
     try:
-        # The file's own: a schema that is read back knows only what it was written with.
-        metadata = pq.read_metadata(path).metadata or {}
+        with open_parquet(path) as file:
+            # The file's own: a schema that is read back knows only what it was written with.
+            metadata = file.metadata.metadata or {}
         decoded = msgspec.json.decode(metadata.get(METADATA_KEY, b"{}"), type=dict[str, object])
     except (pa.ArrowException, msgspec.MsgspecError) as error:
         raise LandingError(f"{path.name} in {path.parent} is not a Parquet file of landing") from error
@@ -91,39 +96,41 @@ def read_metadata(path: Path) -> dict[str, object]:
 
 
 @contextmanager
-def temporary_beside(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the folder of `path`, for `publish`; what is left of it is removed.
-
-    Temporary names begin with a dot and do not end in `.parquet`: no reader takes one for a unit.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
+def temporary_beside(path: Place) -> Iterator[Path]:
+    """Give a temporary local path, for `publish`; what is left of it is removed."""
+    with temporary_for(path) as temporary:
         yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def one_writer(path: Path) -> Iterator[None]:
-    """Hold the folder of `path` alone: runs of the same interval beside each other take turns to publish."""
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
+def one_writer(path: Place) -> Iterator[None]:
+    """Look at `path` and publish to it as its only writer: runs of the same interval beside each other take turns.
+
+    In a folder the second one waits. An object store has no locks: there `publish` raises PutRefusedError where
+    somebody else has published to `path` since the turn began, and the task that is tried again finds what it landed.
+    """
+    if isinstance(path, Path):
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+    else:
+        turn = _turn.set((path, version_of(path)))
+        try:
+            yield
+        finally:
+            _turn.reset(turn)
 
 
-def publish(temporary: Path, path: Path) -> None:
+def publish(temporary: Path, path: Place) -> None:
     """Make a finished file appear as `path`, whole, replacing what was there."""
-    with temporary.open("rb") as written:
-        # A rename may survive a power cut that the data before it did not.
-        os.fsync(written.fileno())
-    temporary.replace(path)
+    turn = _turn.get()
+    put(temporary, path, version=turn[1] if turn and turn[0] == path else None)
 
 
-def require_rebuild(landing: Path) -> None:
+def require_rebuild(landing: Place) -> None:
     """Note that landed files have been rewritten: what was built before now is not to be built upon."""
     path = landing / REBUILD_FROM
     with temporary_beside(path) as temporary:
@@ -131,11 +138,12 @@ def require_rebuild(landing: Path) -> None:
         publish(temporary, path)
 
 
-def rebuild_from(landing: Path) -> datetime:
+def rebuild_from(landing: Place) -> datetime:
     """When landed files were last rewritten; the least of times where they never were."""
     path = landing / REBUILD_FROM
     try:
-        return datetime.fromisoformat(path.read_text().strip()) if path.exists() else datetime(1, 1, 1)
+        written = read_if_there(path)
+        return datetime.fromisoformat(written.decode().strip()) if written is not None else datetime(1, 1, 1)
     except ValueError as error:
         raise LandingError(f"{path} does not hold an ISO 8601 time, as jumpcloud_forget writes it") from error
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from jumpcloud_elt.checkpoints import CHECKPOINTS
 from jumpcloud_elt.errors import ConfigurationError
 from jumpcloud_elt.landing import EVENTS, snapshot_path
+from jumpcloud_elt.places import Place, find_files, identity_of, open_parquet
 from jumpcloud_elt.snapshots import HELD, iter_snapshots
 from jumpcloud_elt.streams import ADMINISTRATORS, SYSTEMUSERS
 
@@ -84,13 +83,13 @@ _decode_payload = msgspec.json.Decoder(_Payload).decode
 _decode = msgspec.json.Decoder(float_hook=float).decode
 
 
-def find_person(landing: Path, organization_id: str, target: str) -> Person:
+def find_person(landing: Place, organization_id: str, target: str) -> Person:
     """The person of `organization_id` whom `target` (user id, user name or e-mail) names, who is gone from JumpCloud.
 
     Raises ConfigurationError, naming field, value and what is allowed, where nothing of the organization has
     landed, nobody or more than one person matches, or the person is still there.
     """
-    if not any(landing.glob(f"*/organization_id={organization_id}")):
+    if not find_files(landing, f"*/organization_id={organization_id}/**/*.parquet"):
         raise ConfigurationError(
             f"organization_id: {organization_id!r} given; allowed: an organization of which something has landed"
         )
@@ -116,7 +115,7 @@ def find_person(landing: Path, organization_id: str, target: str) -> Person:
     return person
 
 
-def refuse_if_present(landing: Path, person: Person, target: str) -> None:
+def refuse_if_present(landing: Place, person: Person, target: str) -> None:
     """Raise ConfigurationError where the latest accepted snapshot, or a younger one, still has the person."""
     for snapshot_at, metadata in iter_snapshots(landing, person.organization_id):
         for stream, ids in ((SYSTEMUSERS, person.user_ids), (ADMINISTRATORS, person.administrator_ids)):
@@ -132,13 +131,13 @@ def refuse_if_present(landing: Path, person: Person, target: str) -> None:
             return
 
 
-def landed_files(landing: Path, stream: str, organization_id: str) -> Iterator[Path]:
+def landed_files(landing: Place, stream: str, organization_id: str) -> Iterator[Place]:
     """An organization's files of one stream; of files that are hard links of each other, one."""
     seen = set()
-    for path in sorted((landing / stream / f"organization_id={organization_id}").rglob("*.parquet")):
-        inode = (path.stat().st_dev, path.stat().st_ino)
-        if inode not in seen:
-            seen.add(inode)
+    for path in find_files(landing / stream / f"organization_id={organization_id}", "**/*.parquet"):
+        identity = identity_of(path)
+        if identity not in seen:
+            seen.add(identity)
             yield path
 
 
@@ -178,7 +177,7 @@ def _as_person(organization_id: str, matches: Sequence[_Account], accounts: dict
     )
 
 
-def _person_without_account(landing: Path, organization_id: str, target: str) -> Person | None:
+def _person_without_account(landing: Place, organization_id: str, target: str) -> Person | None:
     """Somebody whom only events name, and never by id."""
     emails, usernames = set(), set()
     for actor in _iter_actors(landing, organization_id):
@@ -194,7 +193,7 @@ def _person_without_account(landing: Path, organization_id: str, target: str) ->
     )
 
 
-def _read_accounts(landing: Path, organization_id: str) -> dict[str, _Account]:
+def _read_accounts(landing: Place, organization_id: str) -> dict[str, _Account]:
     accounts: dict[str, _Account] = {}
 
     def account(account_id: str, *, is_user: bool) -> _Account:
@@ -211,7 +210,7 @@ def _read_accounts(landing: Path, organization_id: str) -> dict[str, _Account]:
             known.aliases |= _texts(recovery.get("address") if isinstance(recovery, dict) else None)
     # Before user_history, which does not tell users from administrators.
     for name, key in (("users", "user_id"), ("administrators", "administrator_id"), ("user_history", "user_id")):
-        for path in sorted((landing / CHECKPOINTS).glob(f"*/{name}.parquet")):
+        for path in find_files(landing / CHECKPOINTS, f"*/{name}.parquet"):
             for row in _read(path).to_pylist():
                 if row["organization_id"] == organization_id:
                     known = account(row[key], is_user=name != "administrators")
@@ -230,7 +229,7 @@ def _read_accounts(landing: Path, organization_id: str) -> dict[str, _Account]:
     return accounts
 
 
-def _iter_payloads(landing: Path, stream: str, key: str, organization_id: str) -> Iterator[tuple[str, _Payload]]:
+def _iter_payloads(landing: Place, stream: str, key: str, organization_id: str) -> Iterator[tuple[str, _Payload]]:
     # From one snapshot to the next nearly all rows are the same.
     seen: set[int] = set()
     for path in landed_files(landing, stream, organization_id):
@@ -242,7 +241,7 @@ def _iter_payloads(landing: Path, stream: str, key: str, organization_id: str) -
                 yield account_id, _decode_payload(text)
 
 
-def _iter_actors(landing: Path, organization_id: str) -> Iterator[dict[str, str | None]]:
+def _iter_actors(landing: Place, organization_id: str) -> Iterator[dict[str, str | None]]:
     """Who did something or had it done, as the events name them: id, type, username, email."""
     fields = ("id", "type", "username", "email")
     for path in landed_files(landing, EVENTS, organization_id):
@@ -253,7 +252,7 @@ def _iter_actors(landing: Path, organization_id: str) -> Iterator[dict[str, str 
                 yield {name: row[f"{role}_{name}"] for name in fields}
 
 
-def _iter_renames(landing: Path, organization_id: str) -> Iterator[tuple[str, str, Any]]:
+def _iter_renames(landing: Place, organization_id: str) -> Iterator[tuple[str, str, Any]]:
     """Names that an account had before or after a change, as events tell: account id, field, name."""
     for path in landed_files(landing, EVENTS, organization_id):
         table = _read(path, ["resource_id", "payload"])
@@ -271,6 +270,5 @@ def _texts(*values: Any) -> set[str]:
     return {value for value in values if isinstance(value, str) and value}
 
 
-def _read(path: Path, columns: list[str] | None = None) -> Any:
-    # Not `read_table`, which takes partitions in the path for columns.
-    return pq.ParquetFile(path).read(columns=columns)
+def _read(path: Place, columns: list[str] | None = None) -> Any:
+    return open_parquet(path).read(columns=columns)

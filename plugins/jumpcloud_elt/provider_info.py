@@ -47,7 +47,9 @@ CONFIG = {
                 "90",
             ),
             "data_root": _option(
-                "Folder of the landing and the warehouse. A relative path is relative to AIRFLOW_HOME.",
+                "Folder of the landing and the warehouse. A relative path is relative to AIRFLOW_HOME. Or an object "
+                "store: s3://bucket/prefix, or s3://connection-id@bucket/prefix with an Airflow connection of type "
+                "Amazon Web Services; it needs the extra s3 of this package.",
                 "data",
                 "/srv/jumpcloud",
             ),

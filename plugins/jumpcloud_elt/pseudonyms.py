@@ -13,12 +13,12 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterable
-from pathlib import Path
 
 import msgspec
 
 from jumpcloud_elt.landing import publish, temporary_beside
 from jumpcloud_elt.people import Person
+from jumpcloud_elt.places import Place, find_files
 
 FORGETTING = "_forgetting"
 MARK = "forgotten"
@@ -39,7 +39,7 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
         new = sorted(secrets.token_hex(12) for _ in ids)
         return cls(person=person, key=secrets.token_bytes(32), ids=dict(zip(ids, new, strict=True)))
 
-    def save(self, landing: Path) -> Path:
+    def save(self, landing: Place) -> Place:
         """Write down what is needed to finish."""
         path = landing / FORGETTING / f"{secrets.token_hex(8)}.json"
         with temporary_beside(path) as temporary:
@@ -48,9 +48,9 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
         return path
 
 
-def unfinished(landing: Path, organization_id: str, target: str) -> tuple[Path, Forgetting] | None:
+def unfinished(landing: Place, organization_id: str, target: str) -> tuple[Place, Forgetting] | None:
     """What an earlier run began for the person whom `target` names, and where it is written down."""
-    for path in sorted((landing / FORGETTING).glob("[!.]*.json")):
+    for path in find_files(landing / FORGETTING, "*.json"):
         begun = msgspec.json.decode(path.read_bytes(), type=Forgetting)
         if begun.person.organization_id == organization_id and begun.person.is_called(target):
             return path, begun

@@ -6,13 +6,18 @@ For people who take data out, and for the demo's report. Reads only, and only wh
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pandas as pd
 
 from jumpcloud_elt.errors import WarehouseError
+from jumpcloud_elt.places import Place, identity_of
+from jumpcloud_elt.publishing import CATALOG, open_file, published_file
 from jumpcloud_elt.settings import read_settings
 
 MARTS = (
@@ -29,23 +34,74 @@ MARTS = (
 )
 
 
+@dataclass
+class _Opened:
+    """A warehouse file that some of this process are reading, and how many they are."""
+
+    connection: duckdb.DuckDBPyConnection
+    readers: int = 0
+
+
+_opened: dict[tuple[object, ...], _Opened] = {}
+_opening = threading.Lock()
+
+
 @contextlib.contextmanager
 def open_warehouse(path: Path | str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the published warehouse read-only, and close it on leaving.
 
-    `path` is the DuckDB file; None means that of the `[jumpcloud_elt]` section. Close soon, as this does: inside
-    one process DuckDB goes on showing the old file while any connection to it is open. Raises WarehouseError
-    where nothing has been published.
+    `path` is a DuckDB file; None means the warehouse of the `[jumpcloud_elt]` section, which is fetched from where it
+    lies in an object store. All that is read within one `with` is of one build, and whoever enters later reads what
+    has been published by then, whatever else this process has open: so open it for each request. Raises
+    WarehouseError where nothing has been published.
     """
-    file = Path(path) if path is not None else read_settings().warehouse
-    if not file.exists():
-        raise WarehouseError(f"There is no warehouse at {file}: run jumpcloud_warehouse first.")
+    if path is not None:
+        file, landing = Path(path), None
+        if not file.exists():
+            raise WarehouseError(f"There is no warehouse at {file}: run jumpcloud_warehouse first.")
+    else:
+        settings = read_settings()
+        published, landing = published_file(settings), settings.landing
+        if published is None:
+            raise WarehouseError(f"There is no warehouse at {settings.warehouse}: run jumpcloud_warehouse first.")
+        file = published
     try:
-        connection = duckdb.connect(str(file), read_only=True)
-    except duckdb.Error as error:
+        connection, leave = _enter(file, landing)
+    except (duckdb.Error, FileNotFoundError) as error:
         raise WarehouseError(f"The warehouse at {file} cannot be opened: {error}") from error
-    with contextlib.closing(connection):
+    try:
         yield connection
+    finally:
+        connection.close()
+        leave()
+
+
+def _enter(file: Path, landing: Place | None) -> tuple[duckdb.DuckDBPyConnection, Callable[[], None]]:
+    """A connection of its own to what this process has open of that very file, and what to call when it is closed.
+
+    Requests beside each other share what is in memory. Who comes after a new file has been published opens that.
+    """
+    identity = (os.getpid(), landing is None, *identity_of(file))
+    with _opening:
+        opened = _opened.get(identity)
+        if opened is None:
+            opened = _opened[identity] = _Opened(open_file(file, landing))
+        opened.readers += 1
+
+    def leave() -> None:
+        with _opening:
+            opened.readers -= 1
+            if not opened.readers:
+                del _opened[identity]
+                opened.connection.close()
+
+    try:
+        connection = opened.connection.cursor()
+        connection.execute(f"use {CATALOG}")
+    except BaseException:
+        leave()
+        raise
+    return connection, leave
 
 
 def read_mart(mart: str, *, organization_id: str | None = None, path: Path | str | None = None) -> pd.DataFrame:

@@ -17,16 +17,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-import shutil
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from jumpcloud_elt.checkpoints import quote
 from jumpcloud_elt.landing import format_time, one_writer, publish, rebuild_from, temporary_beside
+from jumpcloud_elt.places import Place, find_files, make_folder, quote, remove_folder
 from jumpcloud_elt.settings import Settings
 from jumpcloud_elt.sql_files import make, read_sql, set_files
 
@@ -52,10 +50,10 @@ def up_to_date(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Ite
     Gives the table `rollup_units` and the views `rollup_usage_daily` and `rollup_usage_applications`.
     """
     folder = settings.rollups / _generation(settings.landing)
-    folder.mkdir(parents=True, exist_ok=True)
-    with one_writer(folder / UNITS):
+    make_folder(folder)
+    with one_writer(folder / "lock"):
         discard_outdated(settings)
-        for left in folder.rglob(".*.tmp"):
+        for left in find_files(folder, "*/.*.tmp"):
             # Of a build that was killed: no other writes here now.
             left.unlink()
         _Update(connection, settings.landing, folder).run()
@@ -65,18 +63,22 @@ def up_to_date(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Ite
 def discard_outdated(settings: Settings) -> None:
     """Remove roll-ups of another version, and those of landed files that have been rewritten since."""
     generation = _generation(settings.landing)
-    for folder in settings.rollups.glob("*"):
+    for folder in _generations(settings):
         if folder.name != generation:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
 
 
 def discard_all(settings: Settings) -> None:
     """Remove every roll-up: the next build makes them again from landing."""
-    for folder in settings.rollups.glob("*"):
-        shutil.rmtree(folder, ignore_errors=True)
+    for folder in _generations(settings):
+        remove_folder(folder)
 
 
-def _generation(landing: Path) -> str:
+def _generations(settings: Settings) -> set[Place]:
+    return {path.parent.parent for path in find_files(settings.rollups, "*/*/*")}
+
+
+def _generation(landing: Place) -> str:
     """What roll-ups of this version, of landing as it was last rewritten (jumpcloud_forget), are called.
 
     A build that began before files were rewritten writes where no later build looks.
@@ -88,12 +90,12 @@ def _generation(landing: Path) -> str:
 class _Update:
     """What one build does to the roll-ups of one generation."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, landing: Path, folder: Path) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, landing: Place, folder: Place) -> None:
         self.connection = connection
         self.landing = landing
         self.folder = folder
         # A month of which a file is missing is made again.
-        names = [{path.stem for path in (folder / dataset).glob("*.parquet")} for dataset in DATASETS]
+        names = [{path.stem for path in find_files(folder / dataset, "*.parquet")} for dataset in DATASETS]
         self.months = set.intersection(*names)
 
     def run(self) -> None:
@@ -207,7 +209,7 @@ class _Update:
             rows = f"read_parquet(getvariable('{dataset}_files'))"
         self.connection.execute(f"create temp view rollup_{dataset} as select * from {rows}")
 
-    def _files(self, dataset: str) -> list[Path]:
+    def _files(self, dataset: str) -> list[Place]:
         return [self.folder / dataset / f"{month}.parquet" for month in sorted(self.months)]
 
     def _months(self, dates: str) -> set[str]:

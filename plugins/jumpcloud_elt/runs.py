@@ -7,19 +7,17 @@ outcomes as parts; the run's last task gathers them.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jumpcloud_elt.intervals import Interval
 from jumpcloud_elt.landing import RUNS, publish, run_file_name, temporary_beside, utc_now, write_table
 from jumpcloud_elt.organizations import Organization
+from jumpcloud_elt.places import Place, find_versions, open_parquet, remove_folder
 
 OK = "ok"
 KEPT = "kept"  # read again, came back with fewer events than have landed: the landed unit stays
@@ -88,19 +86,15 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
     extracted_at: datetime | None = None
 
 
-def list_manifests(landing: Path) -> dict[str, str]:
+def list_manifests(landing: Place) -> dict[str, str]:
     """Every manifest, as its path below landing, and what tells one version of it from the next; opens none."""
-    found = {}
-    for path in (landing / RUNS).glob("*/*.parquet"):
-        stat = path.stat()
-        found[str(path.relative_to(landing))] = f"{stat.st_size}-{stat.st_mtime}"
-    return found
+    return {f"{RUNS}/{name}": version for name, version in find_versions(landing / RUNS, "*/*.parquet").items()}
 
 
 class Run:
     """One Dag run's place in landing."""
 
-    def __init__(self, landing: Path, dag_id: str, run_id: str) -> None:
+    def __init__(self, landing: Place, dag_id: str, run_id: str) -> None:
         self.dag_id = dag_id
         self.run_id = run_id
         folder = landing / RUNS / dag_id
@@ -163,10 +157,10 @@ class Run:
         }
         rows = [{**msgspec.structs.asdict(outcome), **recorded} for outcome in outcomes]
         write_table(self.manifest, pa.Table.from_pylist(earlier + rows, schema=SCHEMA))
-        shutil.rmtree(self._parts, ignore_errors=True)
+        remove_folder(self._parts)
         return outcomes
 
-    def _part(self, organization: Organization) -> Path:
+    def _part(self, organization: Organization) -> Place:
         key = f"{organization['connection_id']}/{organization['organization_id']}"
         return self._parts / f"{run_file_name(key)}.json"
 
@@ -174,7 +168,7 @@ class Run:
         """What the run has recorded before, by connection and organization."""
         before: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
         if self.manifest.exists():
-            for row in pq.read_table(self.manifest).to_pylist():
+            for row in open_parquet(self.manifest).read().to_pylist():
                 before.setdefault((row["connection_id"], row["organization_id"]), []).append(row)
         return before
 

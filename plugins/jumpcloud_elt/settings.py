@@ -13,18 +13,23 @@ from airflow.sdk.configuration import conf
 
 from jumpcloud_elt.connection import ORGANIZATION_ID
 from jumpcloud_elt.errors import ConfigurationError
+from jumpcloud_elt.places import STORE_URL, Place, open_data_root
 
 SECTION = "jumpcloud_elt"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the Dags and the package need to know beside the connections."""
+    """What the Dags and the package need to know beside the connections.
+
+    `data_root` is a folder, or the URL of an object store: nothing is asked of the store before it is used, for Airflow
+    reads the settings whenever it parses a Dag.
+    """
 
     connections: tuple[str, ...]
     exclude: tuple[str, ...]
     pool: str
-    data_root: Path
+    data_root: Path | str
     snapshot_retention_days: int
     directory_schedule: str
     usage_schedule: str
@@ -42,19 +47,19 @@ class Settings:
     duckdb_threads: int
 
     @property
-    def landing(self) -> Path:
-        """The root of everything received."""
-        return self.data_root / "landing"
+    def landing(self) -> Place:
+        """The root of everything received. Raises as `open_data_root` does."""
+        return open_data_root(self.data_root) / "landing"
 
     @property
-    def rollups(self) -> Path:
-        """Usage by day, computed from landing and kept from build to build."""
-        return self.data_root / "rollups"
+    def rollups(self) -> Place:
+        """Usage by day, computed from landing and kept from build to build. Raises likewise."""
+        return open_data_root(self.data_root) / "rollups"
 
     @property
-    def warehouse(self) -> Path:
-        """The published DuckDB file."""
-        return self.data_root / "warehouse" / "jumpcloud.duckdb"
+    def warehouse(self) -> Place:
+        """The published DuckDB file; in an object store the name that `publishing` makes of it. Raises likewise."""
+        return open_data_root(self.data_root) / "warehouse" / "jumpcloud.duckdb"
 
 
 def read_settings() -> Settings:
@@ -123,10 +128,15 @@ def _number(option: str, problems: list[str], *, lowest: float, highest: float) 
     return number
 
 
-def _data_root(problems: list[str]) -> Path:
+def _data_root(problems: list[str]) -> Path | str:
     given = _text("data_root")
+    if STORE_URL.fullmatch(given):
+        return given
     if "://" in given and not given.startswith("file://"):
-        problems.append(f"data_root: {given!r} given; allowed: a path on a local disk")
+        problems.append(
+            f"data_root: {given!r} given; allowed: a path on a local disk, s3://bucket/prefix, "
+            "s3://connection-id@bucket/prefix"
+        )
     path = Path(given.removeprefix("file://")).expanduser()
     # A worker's working directory is anybody's guess, AIRFLOW_HOME is not.
     return path if path.is_absolute() else (Path(_airflow_home()) / path).resolve()

@@ -1,29 +1,22 @@
 """An organization's snapshots in landing: which was the last, which the last accepted, and whether a new one is.
 
 A snapshot's file of the stream `organizations` is written last and carries the decision about it, which is never
-made again. A stream that has not changed since the last snapshot is not stored again: its file is a hard link.
+made again. A stream that has not changed since the last snapshot is not stored again: its file is a hard link. (In an
+object store, which has none, it is a copy.)
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import pyarrow as pa
 
-from jumpcloud_elt.landing import (
-    parse_time,
-    publish,
-    read_metadata,
-    snapshot_path,
-    temporary_beside,
-    write_table,
-)
+from jumpcloud_elt.landing import parse_time, read_metadata, write_table
+from jumpcloud_elt.places import Place, find_files, put_again
 from jumpcloud_elt.settings import Settings
 
 COMMIT_STREAM = "organizations"
@@ -43,15 +36,11 @@ class Decision:
         return self.decision == HELD
 
 
-def iter_snapshots(landing: Path, organization_id: str) -> Iterator[tuple[datetime, dict[str, object]]]:
+def iter_snapshots(landing: Place, organization_id: str) -> Iterator[tuple[datetime, dict[str, object]]]:
     """An organization's whole snapshots, the youngest first: when, and what its last file says of it."""
     folder = landing / COMMIT_STREAM / f"organization_id={organization_id}"
-    partitions = sorted(folder.glob("snapshot_at=*"), reverse=True)
-    for partition in partitions:
-        snapshot_at = parse_time(partition.name.removeprefix("snapshot_at="))
-        path = snapshot_path(landing, COMMIT_STREAM, organization_id, snapshot_at)
-        if path.exists():
-            yield snapshot_at, read_metadata(path)
+    for path in reversed(find_files(folder, f"snapshot_at=*/{COMMIT_STREAM}.parquet")):
+        yield parse_time(path.parent.name.removeprefix("snapshot_at=")), read_metadata(path)
 
 
 def decide(settings: Settings, organization_id: str, users: int, accepted_by: str | None) -> Decision:
@@ -77,14 +66,13 @@ def decide(settings: Settings, organization_id: str, users: int, accepted_by: st
     return Decision(ACCEPTED)
 
 
-def write_stream(path: Path, table: pa.Table, metadata: dict[str, object], previous: Path | None) -> None:
+def write_stream(path: Place, table: pa.Table, metadata: dict[str, object], previous: Place | None) -> None:
     """Write one stream of a snapshot; where `previous` holds the same rows, link to it instead."""
     fingerprint = fingerprint_of(table)
     if previous is not None and previous.exists() and read_metadata(previous).get("fingerprint") == fingerprint:
         # A file system without hard links gets a whole file.
-        with contextlib.suppress(OSError), temporary_beside(path) as temporary:
-            os.link(previous, temporary)
-            publish(temporary, path)
+        with contextlib.suppress(OSError):
+            put_again(previous, path)
             return
     write_table(path, table, {**metadata, "fingerprint": fingerprint})
 

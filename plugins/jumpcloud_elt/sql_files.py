@@ -10,6 +10,8 @@ from pathlib import Path
 
 import duckdb
 
+from jumpcloud_elt.places import Place, url_of
+
 
 def sql_folder() -> Path:
     """Where the SQL files are: inside an installed package, beside it in a source tree."""
@@ -27,6 +29,6 @@ def make(connection: duckdb.DuckDBPyConnection, model: str, create: str) -> None
     connection.execute(f"{create} as\n{read_sql(model)}")
 
 
-def set_files(connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[Path]) -> None:
+def set_files(connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[Place]) -> None:
     """Let models read `files` as `getvariable('<name>_files')`."""
-    connection.execute(f"set variable {name}_files = ?::varchar[]", [[str(file) for file in files]])
+    connection.execute(f"set variable {name}_files = ?::varchar[]", [[url_of(file) for file in files]])

@@ -10,13 +10,18 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from jumpcloud_elt import checkpoints, directory, events, forget, organizations, warehouse
-from jumpcloud_elt.errors import ConfigurationError, JumpCloudError, NotEnabledError, PermissionDeniedError
+from jumpcloud_elt import checkpoints, directory, events, forget, organizations, publishing, warehouse
+from jumpcloud_elt.errors import (
+    ConfigurationError,
+    JumpCloudError,
+    NotEnabledError,
+    PermissionDeniedError,
+    WarehouseError,
+)
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.intervals import (
     Interval,
@@ -27,6 +32,7 @@ from jumpcloud_elt.intervals import (
 )
 from jumpcloud_elt.landing import EVENTS, utc_now
 from jumpcloud_elt.organizations import Organization
+from jumpcloud_elt.places import open_data_root
 from jumpcloud_elt.runs import FAILED, NOT_ASKED, SKIPPED, Outcome, Run, failure
 from jumpcloud_elt.settings import Settings, read_settings
 
@@ -54,7 +60,14 @@ class Failure(TypedDict):
 
 def list_organizations(only: Sequence[str]) -> list[Organization]:
     """The organizations to sync in this run; raises AirflowFailException with what to do where there is none."""
-    return _or_fail(lambda: organizations.list_organizations(read_settings(), [one.lower() for one in only]))
+    settings = read_settings()
+
+    def list_them() -> list[Organization]:
+        # A store that cannot be used is told before JumpCloud is asked for anything.
+        open_data_root(settings.data_root)
+        return organizations.list_organizations(settings, [one.lower() for one in only])
+
+    return _or_fail(list_them)
 
 
 def extract_directory(organization: Organization, run_of: dict[str, str], accept_drop: Sequence[str] = ()) -> int:
@@ -161,28 +174,40 @@ def report_failures(failures: Sequence[Failure] | None) -> None:
 
 
 def build_warehouse(run_id: str) -> str:
-    """Build the warehouse aside; return the path of the file."""
+    """Build the warehouse aside; return the path of the file, or what it is called in an object store."""
     settings = read_settings()
-    target = warehouse.building_path(settings, run_id)
-    _or_fail(lambda: warehouse.build(settings, target, run_id))
-    return str(target)
+
+    def build() -> str:
+        target = publishing.building_path(settings, run_id)
+        warehouse.build(settings, target, run_id)
+        return publishing.hand_over(settings, target)
+
+    return _or_fail(build)
 
 
 def check_warehouse(built: str) -> str:
     """Check a built warehouse; return its path."""
-    _or_fail(lambda: warehouse.check(Path(built)))
+    settings = read_settings()
+    _or_fail(lambda: warehouse.check(settings, publishing.local_file(settings, built)))
     return built
 
 
 def publish_warehouse(checked: str) -> str:
     """Publish a checked warehouse; return the path of the published file."""
     settings = read_settings()
-    if warehouse.is_published(settings, Path(checked)):
-        log.info("An earlier try of this task has published it.")
-        return str(settings.warehouse)
-    _or_fail(lambda: warehouse.refuse_outdated(settings, Path(checked)))
-    warehouse.publish(Path(checked), settings.warehouse)
-    return str(settings.warehouse)
+
+    def publish() -> str:
+        if publishing.is_published(settings, checked):
+            log.info("An earlier try of this task has published it.")
+            return str(settings.warehouse)
+        if warehouse.is_outdated(settings, publishing.local_file(settings, checked)):
+            publishing.discard(settings, checked)
+            raise WarehouseError(
+                "Built, but not published: landed files were rewritten meanwhile (jumpcloud_forget). Run it again."
+            )
+        return publishing.publish(settings, checked)
+
+    return _or_fail(publish)
 
 
 def prune_snapshots() -> int:

@@ -1,12 +1,12 @@
-"""The warehouse: built aside by the SQL under `include/sql`, checked, and published by rename.
+"""The warehouse: built aside by the SQL under `include/sql`, and checked.
 
-Runs SQL files in order and moves files; what the tables mean is in the files. A build that fails leaves the last
-good file where it is.
+Runs SQL files in order; what the tables mean is in the files. A build that fails leaves the last good file where it
+is. Does not publish: `publishing` does.
 
     1. what happened   state.runs, from the manifests that are new
     2. directory       each snapshot not yet seen is folded into the state that the last build left
     3. usage           the roll-ups of the days that have changed are made anew (`rollups`)
-    4. marts, checks, publish
+    4. marts, checks
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import contextlib
 import itertools
 import logging
 import shutil
-import time
 from datetime import datetime
 from pathlib import Path
 
@@ -24,10 +23,12 @@ import pyarrow as pa
 
 import jumpcloud_elt
 from jumpcloud_elt import rollups
-from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint, quote
+from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
 from jumpcloud_elt.events import SCHEMA as EVENTS_SCHEMA
-from jumpcloud_elt.landing import EVENTS, METADATA_KEY, rebuild_from, run_file_name, snapshot_path, utc_now
+from jumpcloud_elt.landing import EVENTS, METADATA_KEY, rebuild_from, snapshot_path, utc_now
+from jumpcloud_elt.places import let_read, quote, url_of
+from jumpcloud_elt.publishing import built_by, discard_abandoned, discard_file, open_file, published_file
 from jumpcloud_elt.runs import list_manifests
 from jumpcloud_elt.settings import Settings
 from jumpcloud_elt.sql_files import make, read_sql, set_files
@@ -36,7 +37,6 @@ from jumpcloud_elt.streams import DIRECTORY_STREAMS, ORGANIZATIONS
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 2
-ABANDONED_SECONDS = 86_400
 # DuckDB 1.2 and later clients can open it; 2.0's default cannot be opened by any 1.x client.
 STORAGE_VERSION = "v1.2.0"
 SNAPSHOT_STREAMS = (ORGANIZATIONS.name, *(stream.name for stream in DIRECTORY_STREAMS))
@@ -85,11 +85,6 @@ VIEWS = ("user_history", "access_history")
 CHECKS = ("check_keys", "check_organizations", "check_secrets", "check_counts")
 
 
-def building_path(settings: Settings, run_id: str) -> Path:
-    """Where a run builds: beside the published file, so that a rename can publish it."""
-    return settings.warehouse.with_name(f".{run_file_name(run_id)}.duckdb")
-
-
 def build(settings: Settings, target: Path, run_id: str) -> None:
     """Build a warehouse from landing into the new file `target`.
 
@@ -98,12 +93,12 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
     manifests = list_manifests(settings.landing)
     if not manifests:
         raise WarehouseError(
-            f"Nothing has landed under {settings.landing}: run jumpcloud_directory or jumpcloud_usage first."
+            f"Nothing has landed under {url_of(settings.landing)}: run jumpcloud_directory or jumpcloud_usage first."
         )
     began_at = utc_now()
     target.parent.mkdir(parents=True, exist_ok=True)
-    discard(target)
-    _discard_abandoned(target.parent)
+    discard_file(target)
+    discard_abandoned(target.parent)
     try:
         with contextlib.closing(_open_new(target, settings)) as connection:
             _read_runs(connection, manifests, settings)
@@ -120,17 +115,17 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
             _show_events(connection, settings)
             _describe(connection, run_id, began_at)
     except duckdb.Error as error:
-        discard(target)
+        discard_file(target)
         raise WarehouseError(f"The warehouse cannot be built: {error}") from error
     except BaseException:
-        discard(target)
+        discard_file(target)
         raise
 
 
-def check(target: Path) -> None:
+def check(settings: Settings, target: Path) -> None:
     """Raise CheckFailedError, with the first rows found, unless every check of a built file finds nothing."""
     found = []
-    with contextlib.closing(duckdb.connect(str(target), read_only=True)) as connection:
+    with contextlib.closing(open_file(target, settings.landing)) as connection:
         for name in CHECKS:
             rows = connection.execute(read_sql(f"checks/{name}")).fetchmany(5)
             found += [f"{name}: {row}" for row in rows]
@@ -138,52 +133,18 @@ def check(target: Path) -> None:
         raise CheckFailedError("Built, but not published: the warehouse's checks found\n" + "\n".join(found))
 
 
-def is_published(settings: Settings, target: Path) -> bool:
-    """Whether `target` is gone because it is the published file by now."""
-    if target.exists() or not settings.warehouse.exists():
-        return False
-    with contextlib.closing(duckdb.connect(str(settings.warehouse), read_only=True)) as connection:
-        run_id = connection.execute("select run_id from warehouse_info").fetchall()[0][0]
-    return building_path(settings, run_id) == target
-
-
-def refuse_outdated(settings: Settings, target: Path) -> None:
-    """Raise WarehouseError where landed files were rewritten while `target` was being built of them."""
-    with contextlib.closing(duckdb.connect(str(target), read_only=True)) as connection:
-        built_at = connection.execute("select built_at from warehouse_info").fetchall()[0][0]
-    if built_at <= rebuild_from(settings.landing):
-        discard(target)
-        raise WarehouseError(
-            "Built, but not published: landed files were rewritten meanwhile (jumpcloud_forget). Run it again."
-        )
-
-
-def publish(target: Path, warehouse: Path) -> None:
-    """Swap a checked warehouse in for the published one, read-only."""
-    target.chmod(0o444)
-    # The log of a killed read-write session would be replayed into the new file.
-    warehouse.with_name(f"{warehouse.name}.wal").unlink(missing_ok=True)
-    target.replace(warehouse)
-
-
-def _discard_abandoned(folder: Path) -> None:
-    """Remove what builds that were killed, or failed their checks, have left for a day."""
-    for left in folder.glob(".*.duckdb*"):
-        if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
-
-
-def discard(target: Path) -> None:
-    """Remove what a build has left."""
-    target.unlink(missing_ok=True)
-    target.with_name(f"{target.name}.wal").unlink(missing_ok=True)
+def is_outdated(settings: Settings, target: Path) -> bool:
+    """Whether landed files were rewritten while `target` was being built of them."""
+    return built_by(target)[1] <= rebuild_from(settings.landing)
 
 
 def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
-    if _can_be_carried_on(connection, settings):
+    let_read(connection, settings.landing)
+    published = published_file(settings)
+    if published and _can_be_carried_on(connection, published, settings):
         # A copy of bytes: what the histories keep costs no more than that, however much it is.
-        shutil.copyfile(settings.warehouse, target)
+        shutil.copyfile(published, target)
     connection.execute(f"attach {quote(target)} as warehouse (storage_version '{STORAGE_VERSION}')")
     connection.execute("use warehouse")
     connection.execute("set timezone = 'UTC'")
@@ -198,11 +159,8 @@ def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _can_be_carried_on(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
+def _can_be_carried_on(connection: duckdb.DuckDBPyConnection, published: Path, settings: Settings) -> bool:
     """Whether the published warehouse holds a state to begin with; where not, landing is folded from the start."""
-    published = settings.warehouse
-    if not published.exists():
-        return False
     try:
         connection.execute(f"attach {quote(published)} as published (read_only)")
         info = connection.execute("select schema_version, built_at from published.warehouse_info").fetchone()
@@ -237,7 +195,7 @@ def _read_runs(connection: duckdb.DuckDBPyConnection, manifests: dict[str, str],
     known = dict(connection.execute("select path, version from state.manifests").fetchall())
     outdated = [path for path in known if manifests.get(path) != known[path]]
     new = sorted(path for path in manifests if known.get(path) != manifests[path])
-    connection.execute("set variable landing_length = ?", [len(str(settings.landing))])
+    connection.execute("set variable landing_length = ?", [len(url_of(settings.landing))])
     connection.execute("set variable outdated = ?::varchar[]", [outdated])
     connection.execute("delete from state.runs where manifest in (select unnest(getvariable('outdated')))")
     connection.execute("delete from state.manifests where path in (select unnest(getvariable('outdated')))")
@@ -289,7 +247,7 @@ def _show_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
     # A view holds no variable and no relative path: the landing's own is written into it.
     folder = settings.landing / EVENTS
     of_all = f"select * from read_parquet({quote(folder / '*' / '*' / '*.parquet')}, {UNITS}){where}"
-    pattern = f"{quote(f'{folder}/organization_id=')} || organization || '/*/*.parquet'"
+    pattern = f"{quote(f'{url_of(folder)}/organization_id=')} || organization || '/*/*.parquet'"
     of_one = f"select * from read_parquet({pattern}, {UNITS}){where}"
     if not connection.execute("select 1 from stg_runs where stream = ? and path is not null", [EVENTS]).fetchone():
         of_all = of_one = "select * from state.no_events"

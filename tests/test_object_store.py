@@ -1,0 +1,343 @@
+"""The whole pipeline in an object store, against a server of the S3 protocol on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from contextvars import Context
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from airflow.sdk import ObjectStoragePath
+from airflow.sdk.exceptions import AirflowFailException
+
+from connections import API_KEY, connection_json
+from evolving import EvolvingWorld
+from forgetting import (
+    LAST_STEP,
+    ORGANIZATION,
+    USER,
+    WorldWithPerson,
+    traces_in_landing,
+)
+from jumpcloud_elt import directory, publishing, tasks
+from jumpcloud_elt.errors import ConfigurationError, WarehouseError
+from jumpcloud_elt.landing import one_writer, publish, read_metadata, temporary_beside, unit_path, write_table
+from jumpcloud_elt.places import PutRefusedError, find_files, name_within, open_data_root, put_again
+from jumpcloud_elt.reading import MARTS, open_warehouse, read_mart
+from jumpcloud_elt.settings import Settings, read_settings
+from object_store import CONNECTION_ID, connection_to, s3_server
+from pipeline import run_directory, run_usage
+from sandbox.client import Sandbox
+
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+DAY = timedelta(days=1)
+START = TODAY - 5 * DAY
+# When and how quickly something was done: no two runs say the same.
+TIMES = ["_extracted_at", "landed_at", "recorded_at", "built_at", "seconds", "requests", "path"]
+"""Columns that differ between two runs of the same world."""
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture
+def store(
+    s3: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Settings:
+    """Settings with a bucket of this test's own as data root, and the sandbox as `jumpcloud_default`."""
+    monkeypatch.setenv(f"AIRFLOW_CONN_{CONNECTION_ID.upper()}", connection_to(s3))
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox.url, API_KEY))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "host"))
+    (tmp_path / "host").mkdir()
+    bucket = f"bucket-{abs(hash(request.node.name)):x}"
+    use(monkeypatch, f"s3://{CONNECTION_ID}@{bucket}/some/prefix")
+    make_bucket(bucket)
+    return read_settings()
+
+
+def use(monkeypatch: pytest.MonkeyPatch, data_root: object) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT", str(data_root))
+
+
+def make_bucket(bucket: str) -> None:
+    ObjectStoragePath(f"s3://{CONNECTION_ID}@{bucket}").fs.mkdir(bucket)
+
+
+def run_warehouse(run_id: str) -> str:
+    """As three tasks on three hosts: nothing but what they return is handed on."""
+    built = tasks.build_warehouse(run_id)
+    move_to_another_host()
+    checked = tasks.check_warehouse(built)
+    move_to_another_host()
+    return tasks.publish_warehouse(checked)
+
+
+def move_to_another_host() -> None:
+    """Forget what has been fetched and built here, where the data root is a store."""
+    settings = read_settings()
+    if isinstance(settings.data_root, str):
+        for file in publishing.building_path(settings, "x").parent.iterdir():
+            file.unlink()
+
+
+def marts() -> dict[str, list[Json]]:
+    """Every row of every mart and of the events, but for what no two runs have in common."""
+    found = {mart: rows_of(mart) for mart in MARTS if mart != "warehouse_info"}
+    return found | {"events": rows_of("events")}
+
+
+def rows_of(table: str) -> list[Json]:
+    with open_warehouse() as connection:
+        cursor = connection.execute(f"select * exclude (_) from (select 0 as _, * from {table})")
+        names = [column[0] for column in cursor.description or []]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return sorted(({name: row[name] for name in names if name not in TIMES} for row in rows), key=repr)
+
+
+def run_evolving(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, list[Json]]]:
+    """Directory, usage and warehouse, twice: the second build stands on the first."""
+    evolving = EvolvingWorld(5)
+    seen = []
+    for step in range(2):
+        evolving.add_events(START + step * DAY, days=1, per_day=30)
+        sandbox.set_world(evolving.world())
+        monkeypatch.setattr(directory, "utc_now", lambda step=step: START + step * DAY)
+        assert run_directory(f"directory-{step}") == []
+        assert run_usage(f"usage-{step}", START + step * DAY, START + (step + 1) * DAY) == []
+        run_warehouse(f"warehouse-{step}")
+        seen.append(marts())
+        evolving.step()
+    return seen
+
+
+def test_every_mart_is_what_it_is_on_a_local_disk_build_after_build(
+    store: Settings, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_store = run_evolving(sandbox, monkeypatch)
+    use(monkeypatch, tmp_path / "data")
+    on_disk = run_evolving(sandbox, monkeypatch)
+    assert in_store == on_disk
+    first, second = in_store
+    assert len(second["user_history"]) > len(first["user_history"]) > 0
+    assert len(second["events"]) > len(first["events"]) > 0
+    names = {name_within(path, store.landing) for path in find_files(store.landing, "**/*.parquet")}
+    on_disk_names = {
+        name_within(path, read_settings().landing) for path in find_files(read_settings().landing, "**/*.parquet")
+    }
+    assert names == on_disk_names
+
+
+def test_a_query_of_one_organization_and_day_does_not_touch_other_objects(store: Settings, sandbox: Sandbox) -> None:
+    evolving = EvolvingWorld(5)
+    evolving.add_events(START, days=3, per_day=10)
+    sandbox.set_world(evolving.world())
+    assert run_usage("usage", START, START + 3 * DAY) == []
+    run_warehouse("warehouse")
+    wanted = f"directory_insights_events/organization_id={'a' * 24}/date={START:%Y-%m-%d}/"
+    for path in find_files(store.landing, "directory_insights_events/**/*.parquet"):
+        if not name_within(path, store.landing).startswith(wanted):
+            path.write_bytes(b"not Parquet")
+    with open_warehouse() as connection:
+        where = "where organization_id = ? and date = ?::date"
+        ((count,),) = connection.execute(f"select count(*) from events {where}", ["a" * 24, START]).fetchall()
+    assert count > 0
+
+
+def test_snapshots_are_pruned_and_the_histories_come_out_of_the_checkpoint(
+    store: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_evolving(sandbox, monkeypatch)
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__SNAPSHOT_RETENTION_DAYS", "1")
+    before = marts()
+    assert tasks.prune_snapshots() == 2
+    assert len(find_files(store.landing, "organizations/*/*/*.parquet")) == 2
+    store.warehouse.with_name("jumpcloud.json").unlink()
+    with pytest.raises(WarehouseError, match="There is no warehouse at s3://"):
+        read_mart("users")
+    run_warehouse("from nothing")
+    assert marts() == before
+
+
+def test_a_person_is_forgotten_in_every_object_that_is_left(
+    store: Settings, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = WorldWithPerson(3)
+    # There in one snapshot, gone in the next.
+    world.step = LAST_STEP - 1
+    for step in range(2):
+        world.advance(START + step * DAY)
+        sandbox.set_world(world.world())
+        monkeypatch.setattr(directory, "utc_now", lambda step=step: START + step * DAY)
+        assert run_directory(f"directory-{step}") == []
+    assert run_usage("usage", START, START + 2 * DAY) == []
+    run_warehouse("before")
+    tasks.build_warehouse("never published")
+    before = read_mart("users").groupby(["organization_id", "status"]).size()
+    files = {name.split("/")[0] for name, _ in traces_in_landing(downloaded(store, tmp_path / "before"))}
+    assert files >= {"systemusers", "administrators", "usergroup_members", "directory_insights_events"}
+    given = {"organization_id": ORGANIZATION, "target": USER, "dry_run": False}
+    assert tasks.find_person(given)["rows"] > 0
+    assert tasks.forget_person(given, {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")["rows"] > 0
+    run_warehouse("forgotten")
+    tasks.finish_forgetting(given)
+    left = downloaded(store, tmp_path / "after")
+    assert traces_in_landing(left) == []
+    warehouses = sorted((left.parent / "warehouse").glob("*.duckdb"))
+    assert len(warehouses) == 1
+    assert not list(left.glob("_forgetting/*"))
+    for file in (one for one in left.parent.rglob("*") if one.is_file()):
+        assert USER.encode() not in file.read_bytes(), file
+    assert list(publishing.building_path(store, "x").parent.iterdir()) in ([], [published_here(store)])
+    assert read_mart("users").groupby(["organization_id", "status"]).size().equals(before)
+
+
+def published_here(store: Settings) -> Path | None:
+    return publishing.published_file(store)
+
+
+def downloaded(store: Settings, folder: Path) -> Path:
+    """All objects of the data root, on this disk; returns the landing."""
+    root = open_data_root(store.data_root)
+    for place in find_files(root, "**/*"):
+        path = folder / name_within(place, root)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(place.read_bytes())
+    return folder / "landing"
+
+
+def test_of_two_who_land_the_same_unit_the_second_finds_what_the_first_has_landed(store: Settings) -> None:
+    table = pa.table({"event_id": ["a"]})
+    path = unit_path(store.landing, ORGANIZATION, START, START + DAY)
+
+    def land(received: int, meanwhile: int) -> None:
+        with temporary_beside(path) as temporary:
+            write_table(temporary, table, {"received": received})
+            with one_writer(path):
+                Context().run(write_table, path, table, {"received": meanwhile})
+                publish(temporary, path)
+
+    for there, meanwhile in enumerate((8, 9)):
+        assert path.exists() is bool(there)
+        with pytest.raises(PutRefusedError, match="has been written meanwhile"):
+            land(3, meanwhile)
+        assert read_metadata(path)["received"] == meanwhile
+    with temporary_beside(path) as temporary:
+        write_table(temporary, table, {"received": 12})
+        with one_writer(path):
+            publish(temporary, path)
+    assert read_metadata(path)["received"] == 12
+    twin = path.with_name("twin.parquet")
+    put_again(path, twin)
+    assert read_metadata(twin)["received"] == 12
+
+
+def test_a_reader_of_a_store_never_fails_and_never_falls_behind_while_warehouses_are_published(
+    store: Settings,
+) -> None:
+    publish_number(store, 0)
+    published, ended, problems = [0], threading.Event(), []
+
+    def read() -> None:
+        try:
+            while not ended.wait(0.01):
+                at_least = published[-1]
+                with open_warehouse() as connection:
+                    ((number,),) = connection.execute("select run_id::int from warehouse_info").fetchall()
+                    ((same,),) = connection.execute("select max(number) from numbers").fetchall()
+                assert at_least <= number == same
+        except Exception as error:
+            problems.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        for number in range(1, 16):
+            publish_number(store, number)
+            published.append(number)
+    finally:
+        ended.set()
+        for reader in readers:
+            reader.join()
+    assert problems == []
+    # The published one, and two before it for those who are fetching them.
+    kept = [path.name for path in find_files(store.warehouse.parent, "*.duckdb")]
+    assert [name.split("-")[2] for name in sorted(kept)] == ["13", "14", "15"]
+
+
+def publish_number(store: Settings, number: int) -> None:
+    target = publishing.building_path(store, str(number))
+    with contextlib.closing(duckdb.connect(str(target))) as connection:
+        connection.execute(f"create table numbers as select {number} as number from range(10_000)")
+        connection.execute(f"create table warehouse_info as select '{number}' as run_id, current_timestamp as built_at")
+    published = publishing.publish(store, publishing.hand_over(store, target))
+    assert publishing.is_published(store, published)
+
+
+def test_a_build_that_is_gone_or_that_never_was_is_told_from_a_published_one(store: Settings, sandbox: Sandbox) -> None:
+    sandbox.set_world(EvolvingWorld(5).world())
+    assert run_directory("directory") == []
+    built = tasks.build_warehouse("build")
+    with pytest.raises(WarehouseError, match="There is no warehouse at s3://"):
+        read_mart("users")
+    publishing.discard(store, built)
+    with pytest.raises(AirflowFailException, match="is not there any more: build it again"):
+        tasks.check_warehouse(built)
+
+
+@pytest.mark.parametrize(
+    ("data_root", "told"),
+    [
+        (f"s3://{CONNECTION_ID}@no-such-bucket/x", "there is no bucket 'no-such-bucket'"),
+        ("s3://no_such_connection@bucket/x", "there is no connection 'no_such_connection'"),
+    ],
+)
+def test_a_store_that_is_not_there_is_told_before_anything_is_asked_of_jumpcloud(
+    data_root: str, told: str, store: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, data_root)
+    with pytest.raises(AirflowFailException, match=f"^data_root: '{data_root}' given; {told}.*; allowed: "):
+        tasks.list_organizations([])
+
+
+def test_a_store_that_does_not_answer_is_no_mistake_of_the_settings(
+    store: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = {"retries": {"max_attempts": 0}}
+    monkeypatch.setenv("AIRFLOW_CONN_AWAY", connection_to("http://127.0.0.1:9", config_kwargs=at_once))
+    use(monkeypatch, "s3://away@bucket/x")
+    monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
+    with pytest.raises(ConnectionError, match=r"^data_root: 's3://away@bucket/x' given; it cannot be reached: "):
+        tasks.list_organizations([])
+
+
+def test_an_installation_without_the_extra_names_it(store: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow.sdk.io.has_fs", lambda scheme: False)
+    use(monkeypatch, "s3://bucket/x")
+    with pytest.raises(AirflowFailException, match=r"^data_root: 's3://bucket/x' given; .* extra `s3`"):
+        tasks.list_organizations([])
+
+
+@pytest.mark.parametrize("data_root", ["gs://bucket/x", "s3://", "s3:///x", "s3://bucket/a*b", "s3://a b/x", "ftp://x"])
+def test_an_address_of_another_kind_is_refused_with_what_is_allowed(
+    data_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, data_root)
+    with pytest.raises(ConfigurationError, match=r"data_root: .* given; allowed: a path on a local disk, s3://bucket"):
+        read_settings()
+
+
+def test_the_settings_ask_nothing_of_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, "s3://no_such_connection@no-such-bucket/x")
+    assert read_settings().data_root == "s3://no_such_connection@no-such-bucket/x"

@@ -1,0 +1,144 @@
+"""Whoever reads while warehouses are published, and builds are killed, reads whole builds and never fails."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from jumpcloud_elt.reading import open_warehouse
+from jumpcloud_elt.settings import Settings
+from pipeline import query, run_directory, run_warehouse
+from sandbox.client import Sandbox
+from test_directory import organization, serve
+
+ROOT = Path(__file__).resolve().parents[1]
+USERS = 30
+PUBLISHES, KILLS = 15, 3
+# Builds need a processor too.
+PAUSE_SECONDS = 0.02
+# Of three tables: all of one build, or the read has seen two.
+READ = """
+select
+    (select run_id[9:]::int from warehouse_info) as number,
+    (select count(*) from sync_log where dag_id = 'counted') as counted,
+    (select count(*) from users) as users
+"""
+# A session of an analyst who may write, killed before it could tidy up.
+KILLED_SESSION = """
+import duckdb, os, signal, sys
+connection = duckdb.connect(sys.argv[1])
+connection.execute("set checkpoint_threshold = '1GB'")
+connection.execute("create table polluted as select 1 as one")
+connection.execute("delete from users")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+class Readers:
+    """Reads in a loop, in this process: connecting each time, and in requests that overlap."""
+
+    def __init__(self, warehouse: Path) -> None:
+        self.warehouse = warehouse
+        self.published = 1
+        self.ended = threading.Event()
+        self.problems: list[str] = []
+        self.builds: set[int] = set()
+
+    def connect_each_time(self) -> None:
+        while not self.ended.wait(PAUSE_SECONDS):
+            at_least = self.published
+            with contextlib.closing(duckdb.connect(str(self.warehouse), read_only=True)) as connection:
+                self._read(connection, at_least)
+
+    def overlap(self) -> None:
+        with contextlib.ExitStack() as requests:
+            while not self.ended.wait(PAUSE_SECONDS):
+                # The next request is there before the last one has gone: the warehouse is never closed.
+                previous, at_least = requests.pop_all(), self.published
+                self._read(requests.enter_context(open_warehouse()), at_least)
+                previous.close()
+
+    def _read(self, connection: duckdb.DuckDBPyConnection, at_least: int) -> None:
+        number, counted, users = connection.execute(READ).fetchall()[0]
+        self.builds.add(number)
+        if (counted, users) != (number, USERS) or number < at_least:
+            self.problems.append(f"build {number}: {counted} manifests, {users} users; {at_least} was published")
+
+    def guarded(self, loop: str) -> None:
+        try:
+            getattr(self, loop)()
+        except Exception as error:
+            self.problems.append(f"{loop}: {error}")
+
+
+def test_no_read_fails_lags_behind_or_sees_half_a_build_while_warehouses_are_published_and_builds_killed(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    serve(sandbox, organization(USERS))
+    assert run_directory("directory") == []
+    command = [sys.executable, "-m", "benchmarks.publisher", str(PUBLISHES), str(KILLS), "1"]
+    readers = Readers(Path(str(settings.warehouse)))
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as publisher:
+        assert publisher.stdout
+        assert publisher.stdout.readline() == "published 1\n"
+        loops = ("connect_each_time", "overlap", "overlap")
+        threads = [threading.Thread(target=readers.guarded, args=[loop]) for loop in loops]
+        with open_warehouse() as held:
+            for thread in threads:
+                thread.start()
+            told = []
+            for line in publisher.stdout:
+                told.append(line.split()[0])
+                if told[-1] == "published":
+                    readers.published = int(line.split()[1])
+            readers.ended.set()
+            for thread in threads:
+                thread.join()
+            # Who began to read the first build reads the first build.
+            assert held.execute(READ).fetchall() == [(1, 1, USERS)]
+    assert publisher.returncode == 0
+    assert readers.problems == []
+    # A build that was done before it could be killed has been published.
+    assert told.count("published") >= PUBLISHES - 1 and len(told) == PUBLISHES + KILLS
+    assert told[-1] == "ended"
+    assert len(readers.builds) > PUBLISHES / 2
+    # What killed builds have left is not what anybody reads, and goes after a day.
+    assert [path.name for path in readers.warehouse.parent.glob("[!.]*")] == [readers.warehouse.name]
+
+
+def test_what_a_killed_session_of_an_analyst_has_left_is_not_in_the_next_warehouse(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    serve(sandbox, organization(USERS))
+    assert run_directory("directory") == []
+    warehouse = run_warehouse("first")
+    warehouse.chmod(0o644)
+    subprocess.run([sys.executable, "-c", KILLED_SESSION, str(warehouse)], check=False)
+    log = warehouse.with_name(f"{warehouse.name}.wal")
+    assert log.exists()
+    assert query(warehouse, "select count(*) as n from users") == [{"n": 0}]
+    run_warehouse("second")
+    assert not log.exists()
+    assert query(warehouse, "select count(*) as n from users") == [{"n": USERS}]
+    with open_warehouse() as connection, pytest.raises(duckdb.CatalogException, match="polluted"):
+        connection.execute("from polluted")
+
+
+def test_a_request_can_read_and_cannot_write(sandbox: Sandbox, settings: Settings) -> None:
+    serve(sandbox, organization(USERS))
+    assert run_directory("directory") == []
+    run_warehouse("first")
+    with open_warehouse() as connection:
+        assert connection.sql("select count(*) from users join organizations using (organization_id)").fetchall()
+        connection.execute("create temp table aside as from users")
+        for statement in ("create table beside as select 1", "delete from users", "drop view events"):
+            with pytest.raises(duckdb.Error, match="read-only"):
+                connection.execute(statement)
+        with open_warehouse() as beside, pytest.raises(duckdb.CatalogException):
+            beside.execute("from aside")
