@@ -16,6 +16,8 @@ import sys
 import time
 from collections.abc import Callable
 
+import pandas  # noqa: F401 - DuckDB imports it to read a table by name; not anew in every build
+
 from jumpcloud_elt import tasks
 from jumpcloud_elt.organizations import Organization
 from jumpcloud_elt.runs import Run, failure

@@ -56,11 +56,12 @@ def jumpcloud_directory() -> None:
     @task
     def list_organizations() -> list[Organization]:
         """Which organizations there are to sync."""
-        return tasks.list_organizations(get_current_context()["params"]["organization_ids"] or [])
+        only = get_current_context()["params"]["organization_ids"] or []
+        return tasks.list_organizations(only, with_credentials=True)
 
     @task(map_index_template=ORGANIZATION_NAME)
     def extract_directory(organization: Organization, run_of: dict[str, str]) -> int:
-        """Land one snapshot of one organization."""
+        """Land one snapshot of one organization, and what can be done with it."""
         accept_drop = get_current_context()["params"]["accept_drop"] or []
         return tasks.extract_directory(organization, run_of, accept_drop)
 
@@ -75,10 +76,17 @@ def jumpcloud_directory() -> None:
         """Fail if any organization did."""
         tasks.report_failures(failures)
 
+    @task(trigger_rule=TriggerRule.ALL_DONE)
+    def tell_people(listed: list[Organization] | None, run_of: dict[str, str]) -> None:
+        """Tell those whom the configuration names what has gone wrong, once, and what is well again."""
+        is_restricted = bool(get_current_context()["params"]["organization_ids"])
+        tasks.tell_of_directory(listed, run_of, is_restricted=is_restricted)
+
     listed = list_organizations()
     extracted = extract_directory.partial(run_of=RUN).expand(organization=listed)
     recorded = record_run(listed, RUN)
-    extracted >> recorded >> report_failures(recorded)
+    # Side by side: telling people neither waits for the report nor hides that it failed.
+    extracted >> recorded >> [report_failures(recorded), tell_people(listed, RUN)]
 
 
 jumpcloud_directory()

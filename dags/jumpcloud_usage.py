@@ -90,13 +90,20 @@ def jumpcloud_usage() -> None:
         """Fail if any organization did."""
         tasks.report_failures(failures)
 
+    @task(trigger_rule=TriggerRule.ALL_DONE)
+    def tell_people(listed: list[Organization] | None, run_of: dict[str, str]) -> None:
+        """Tell those whom the configuration names what has gone wrong, once, and what is well again."""
+        tasks.tell_of_usage(listed, run_of)
+
     units = plan_units()
     listed = list_organizations()
     probed = probe_directory_insights(listed)
     branch = choose_usage_branch(probed)
     extracted = extract_events.partial(run_of=RUN, units=units).expand(organization=probed)
     recorded = record_run(listed, units, RUN)
-    branch >> [extracted, usage_unavailable(probed, RUN)] >> recorded >> report_failures(recorded)
+    branch >> [extracted, usage_unavailable(probed, RUN)] >> recorded
+    # Side by side: telling people neither waits for the report nor hides that it failed.
+    recorded >> [report_failures(recorded), tell_people(listed, RUN)]
 
 
 jumpcloud_usage()

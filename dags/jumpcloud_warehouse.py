@@ -1,9 +1,10 @@
 """
 ### JumpCloud warehouse
 
-Runs when the directory or the usage Dag has landed something: builds the DuckDB warehouse aside, checks it, and
-swaps it in by rename. One run at a time; landings that arrive meanwhile share the next one. A build or a check
-that fails leaves the last good warehouse where it is. Old snapshots are pruned last, where that is configured.
+Runs when the directory or the usage Dag has landed something, or users were acted on: builds the DuckDB warehouse
+aside, checks it, and swaps it in by rename. One run at a time; landings that arrive meanwhile share the next one. A
+build or a check that fails leaves the last good warehouse where it is. Old snapshots are pruned last, where that is
+configured.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from jumpcloud_elt import tasks
 
 
 @dag(
-    schedule=(Asset("jumpcloud_directory_landing") | Asset("jumpcloud_usage_landing")),
+    schedule=(
+        Asset("jumpcloud_directory_landing") | Asset("jumpcloud_usage_landing") | Asset("jumpcloud_user_action_landing")
+    ),
     catchup=False,
     max_active_runs=1,
     doc_md=__doc__,

@@ -26,7 +26,7 @@ def run_directory(
 ) -> list[tasks.Failure]:
     """One run of jumpcloud_directory; returns the organizations that failed."""
     run_of = {"dag_id": "jumpcloud_directory", "run_id": run_id}
-    listed = tasks.list_organizations(only or [])
+    listed = tasks.list_organizations(only or [], with_credentials=True)
     for organization in listed:
         with contextlib.suppress(AirflowFailException):
             tasks.extract_directory(organization, run_of, accept_drop or [])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from jumpcloud_elt import events, runs
+from jumpcloud_elt import action_log, events, runs
 from jumpcloud_elt.reading import MARTS, read_mart
 from jumpcloud_elt.settings import Settings
 from jumpcloud_elt.streams import DIRECTORY_STREAMS
@@ -66,7 +66,11 @@ def test_every_documented_table_can_be_read_as_a_frame(settings: Settings) -> No
 
 
 def test_the_columns_of_landed_events_and_manifests_are_those_of_their_schemas() -> None:
-    for title, schema in (("Events", events.SCHEMA), ("Manifests", runs.SCHEMA)):
+    for title, schema in (
+        ("Events", events.SCHEMA),
+        ("Manifests", runs.SCHEMA),
+        ("User actions", action_log.SCHEMA),
+    ):
         assert isinstance(schema, pa.Schema)
         columns = re.findall(r"^\| `(\w+)` \| ([a-z0-9]+(?:\[us\])?) \|", landing_section(title), re.MULTILINE)
         assert columns == [(field.name, str(field.type)) for field in schema], title

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -44,7 +45,7 @@ from forgetting import (
     traces_in_landing,
     traces_in_warehouse,
 )
-from jumpcloud_elt import checkpoints, directory, erasure, tasks
+from jumpcloud_elt import action_log, checkpoints, directory, erasure, tasks
 from jumpcloud_elt.landing import read_metadata
 from jumpcloud_elt.people import Person
 from jumpcloud_elt.pseudonyms import Forgetting, Pseudonyms
@@ -429,6 +430,57 @@ def test_an_audit_of_actions_loses_the_person_and_keeps_the_rest(copy: Settings)
     assert after[2:] == rows[2:]
     assert [row["action_id"] for row in after] == ["1", "2", "3", "4"]
     assert all("forgotten-" in row["target"].lower() for row in after[:2])
+
+
+def test_a_record_of_actions_on_the_person_keeps_everything_but_the_person(landed: Settings, copy: Settings) -> None:
+    attempt = action_log.Attempt(
+        action_id="1", requested_at=TODAY, requested_by="Olga Operator", dag_id="jumpcloud_user_action", run_id="run",
+        connection_id="jumpcloud_default", organization_id=ORGANIZATION, action="update", is_dry_run=False,
+    )  # fmt: skip
+    neighbour_id, (email, username) = next(iter(NEIGHBOURS.items()))
+    body = {"firstname": "Zoë", "displayname": "Wizard", "department": "Département Ω", "state": "STAGED"}
+    own = action_log.Entry(
+        target=USER, username=USERNAME, email=EMAILS[1], outcome="done", message=f"done, as user {USER}",
+        request={"method": "PUT", "path": f"/api/systemusers/{USER}", "body": {**body, "manager": neighbour_id}},
+    )  # fmt: skip
+    created = msgspec.structs.replace(own, target=USERNAME, message=f"{USERNAME} exists")
+    refused = action_log.Entry(target=EMAILS[0].upper(), outcome="refused", message=f"targets: {EMAILS[0]!r} given")
+    other = action_log.Entry(
+        target=neighbour_id, username=username, email=email, outcome="done", message="done",
+        request={"path": f"/api/systemusers/{neighbour_id}", "body": {"department": "Law", "manager": USER}},
+    )  # fmt: skip
+    told = msgspec.structs.replace(other, message=f"beside {EMAILS[2]} and {USERNAME}.", request=None)
+    for organization_id in (ORGANIZATION, OTHER_ORGANIZATION):
+        for number, entry in enumerate((own, created, refused, other, told)):
+            one = msgspec.structs.replace(attempt, action_id=str(number), organization_id=organization_id)
+            action_log.record(copy.landing, one, [entry])
+    by_others = msgspec.structs.replace(attempt, action_id="9", requested_by=EMAILS[0], approved_by=USERNAME)
+    action_log.record(copy.landing, by_others, [msgspec.structs.replace(other, request=None)])
+    before = _recorded(copy, ORGANIZATION), _recorded(copy, OTHER_ORGANIZATION)
+    run_forget("forget", USER)
+    assert traces_in_landing(copy.landing) == [] and traces_in_warehouse(copy.warehouse) == []
+    after = _recorded(copy, ORGANIZATION)
+    assert _recorded(copy, OTHER_ORGANIZATION) == before[1]
+    kept = ("action_id", "requested_at", "run_id", "connection_id", "action", "is_dry_run", "outcome", "recorded_at")
+    assert [[row[name] for name in kept] for row in after] == [[row[name] for name in kept] for row in before[0]]
+    new_id = after[0]["target"]
+    assert new_id != USER and after[0]["username"] == after[1]["target"] == after[1]["username"]
+    assert all("forgotten-" in after[0][name].lower() for name in ("username", "email"))
+    request = json.loads(after[0]["request"])
+    assert (request["method"], request["path"]) == ("PUT", f"/api/systemusers/{new_id}")
+    assert set(request["body"]) == {*body, "manager"}
+    assert (request["body"]["state"], request["body"]["manager"]) == ("STAGED", neighbour_id)
+    # Of somebody else nothing changes but who the person is.
+    others_body = json.loads(after[3]["request"])["body"]
+    assert others_body == {"department": "Law", "manager": new_id}
+    assert (after[3]["target"], after[3]["username"], after[3]["email"]) == (neighbour_id, username, email)
+    assert "Olga Operator" in {row["requested_by"] for row in after}
+
+
+def _recorded(settings: Settings, organization_id: str) -> list[Json]:
+    folder = settings.landing / "user_actions" / f"organization_id={organization_id}"
+    rows = [row for path in folder.glob("*.parquet") for row in pq.ParquetFile(path).read().to_pylist()]
+    return sorted(rows, key=lambda row: str(row["action_id"]))
 
 
 def test_the_record_says_who_had_it_done_and_how_much_it_was_and_not_of_whom(landed: Settings, copy: Settings) -> None:

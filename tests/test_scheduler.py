@@ -5,6 +5,7 @@ Each scenario is a world of a few organizations, the runs over it, and the wareh
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ NOT_ENABLED = (
 )
 FORBIDDEN = "The key may not read Directory Insights of this organization (403 Forbidden)"
 # The tasks that are not an organization's own, where nothing goes wrong.
-AROUND_DIRECTORY = dict.fromkeys(("list_organizations", "record_run", "report_failures"), "success")
+AROUND_DIRECTORY = dict.fromkeys(("list_organizations", "record_run", "report_failures", "tell_people"), "success")
 AROUND_USAGE = dict.fromkeys(
     (*AROUND_DIRECTORY, "plan_units", "probe_directory_insights", "choose_usage_branch"), "success"
 )
@@ -57,6 +58,12 @@ class Scenario:
         """Run these Dags beside each other, to their end."""
         run_ids = {dag_id: self.server.trigger(dag_id) for dag_id in dag_ids}
         self.runs |= {dag_id: self.server.end_of(dag_id, run_id) for dag_id, run_id in run_ids.items()}
+
+    def told(self, dag_id: str) -> list[Json]:
+        """What the notifier was told by runs of a Dag: run, subject and message."""
+        file = self.data_root / "told.jsonl"
+        news = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        return [one for one in news if one["run"].startswith(f"{dag_id} ")]
 
     def outcomes(self, run: EndedRun) -> dict[str, tuple[Any, ...]]:
         """What the run's manifest says of each organization: its streams' outcomes, and its reasons."""
@@ -94,7 +101,13 @@ def begin(
     Airflow starts once; what it has for its data root is a link to the scenario's.
     """
     link = tmp_path_factory.mktemp("airflow") / "data"
-    with AirflowServer.start(Path(os.environ["AIRFLOW_HOME"]), migrated_database, link) as server:
+    notifier = {"class": "recording.FileNotifier", "kwargs": {"path": str(link / "told.jsonl")}}
+    options = {
+        "AIRFLOW__JUMPCLOUD_ELT__NOTIFIERS": json.dumps([notifier]),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]),
+    }
+    home = Path(os.environ["AIRFLOW_HOME"])
+    with AirflowServer.start(home, migrated_database, link, options=options) as server:
 
         def begin(*organizations: Json, faults: tuple[Json, ...] = ()) -> Scenario:
             server.await_rest()
@@ -286,6 +299,15 @@ def test_one_organization_that_fails_does_not_keep_the_others_directories_from_l
     assert "1 failed; all others have landed" in told and "- Delta: " in told
 
 
+def test_people_are_told_of_the_failures_of_a_run_that_stays_failed(mixed: Scenario) -> None:
+    for dag_id, failed in ((DIRECTORY, ["Delta"]), (USAGE, ["Usage of Charlie", "Usage of Delta"])):
+        (news,) = mixed.told(dag_id)
+        assert news["run"] == f"{dag_id} {mixed.runs[dag_id].run_id}"
+        lines = news["message"].splitlines()
+        assert [line.removeprefix("- ").partition(" could not be synced: ")[0] for line in lines] == failed
+        assert KEY not in news["message"]
+
+
 def test_the_warehouse_is_built_from_the_good_data_of_a_failed_run(mixed: Scenario) -> None:
     for run in mixed.runs.values():
         (event,) = mixed.server.asset_events(run)
@@ -298,6 +320,8 @@ def test_the_warehouse_is_built_from_the_good_data_of_a_failed_run(mixed: Scenar
         (CHARLIE, "unknown", "ok"),
         (DELTA, "unknown", "failed"),
     ]
+    refused = "select organization_id, count(*) from capabilities where kind = 'sync' and state = 'no' group by all"
+    assert sorted(mixed.query(refused)) == [(BRAVO, 1), (DELTA, 6)]
     users = "select organization_id, username, usage_state, last_used_at from users where account_type = 'user'"
     noon = _last_day_before(mixed.runs[USAGE])[0] + DAY / 2
     assert sorted(mixed.query(users)) == [
@@ -331,8 +355,14 @@ def test_with_nothing_to_sync_both_runs_fail_and_say_what_to_do_and_no_warehouse
         assert advice in scenario.server.log_of(run, "list_organizations")
         assert scenario.server.asset_events(run) == []
     failed = {"list_organizations": "failed", "record_run": "skipped", "report_failures": "failed"}
-    assert scenario.runs[DIRECTORY].states == failed | {"extract_directory": "upstream_failed"}
+    assert scenario.runs[DIRECTORY].states == failed | {
+        "extract_directory": "upstream_failed",
+        "tell_people": "success",
+    }
+    (news,) = scenario.told(DIRECTORY)
+    assert "- JumpCloud could not be synced at all: " in news["message"] and advice in news["message"]
     assert scenario.runs[USAGE].states == failed | {
+        "tell_people": "skipped",
         "plan_units": "success",
         "probe_directory_insights": "upstream_failed",
         "choose_usage_branch": "upstream_failed",
@@ -341,7 +371,7 @@ def test_with_nothing_to_sync_both_runs_fail_and_say_what_to_do_and_no_warehouse
     }
     scenario.server.await_rest()
     assert scenario.server.run_ids(WAREHOUSE) == before
-    assert not (scenario.data_root / "landing").exists()
+    assert [path.name for path in (scenario.data_root / "landing").iterdir()] == ["_notifications"]
 
 
 def test_a_run_started_by_hand_lands_the_last_complete_interval_or_the_one_of_its_logical_date(

@@ -64,7 +64,10 @@ def list_administrators(call: Call) -> Response:
 
 
 def get_self(call: Call) -> Response:
-    """The caller. The sandbox does not link keys to administrators, so only what the key says."""
+    """The caller. The sandbox does not link keys to administrators, so only what the key says.
+
+    That more than `provider` is told, and in these fields, is inferred from the published schema of administrators.
+    """
     seen = call.principal.organizations
     row = {
         "_id": "0" * 24,
@@ -73,6 +76,8 @@ def get_self(call: Call) -> Response:
         "provider": call.principal.provider_id,
         "roleName": call.principal.role,
     }
+    if call.principal.expires_at is not None:
+        row["apiKeyHash"] = {"prefix": call.principal.key_prefix, "expireAt": call.principal.expires_at}
     return _one(row, call)
 
 

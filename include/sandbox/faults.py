@@ -16,6 +16,8 @@ from sandbox.world import Json
 class Do(TypedDict):
     """What befalls a request. `body` is JSON, or text that is sent as it is."""
 
+    # The request takes effect all the same, and what follows hides it:
+    acted: NotRequired[bool]
     # Instead of the answer:
     status: NotRequired[int]
     body: NotRequired[Any]

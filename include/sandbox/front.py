@@ -53,6 +53,8 @@ class Front:
         if delay:
             await asyncio.sleep(delay / 1000)
         answer: Answer | None = None
+        if do.get("acted"):
+            await self._ask(scope, body)
         if not do.get("drop_connection"):
             answer = tampering.instead(do)
             if answer is None:

@@ -82,6 +82,25 @@ def list_roles(call: Call) -> Response:
     return v2_envelope(call.organization["roles"], call.query)
 
 
+def list_service_accounts(call: Call) -> Response:
+    """As JumpCloud's command line client reads them; how an entry of `authConfigList` looks is inferred."""
+    rows = [
+        {
+            "objectId": f"{number:024x}",
+            "name": account["client_id"],
+            "roleName": account["role"],
+            "status": "ACTIVE",
+            "expiresAt": account["expires_at"],
+            "authConfigList": [
+                {"type": "CLIENT_SECRET", "clientId": account["client_id"], "expiresAt": account["expires_at"]}
+            ],
+        }
+        for number, account in enumerate(call.state.world["service_accounts"], start=1)
+        if call.organization["id"] in account["organizations"]
+    ]
+    return v2_envelope(rows, call.query)
+
+
 def provider_administrators(call: Call) -> Response:
     return v2_envelope(_provider(call).get("administrators", []), call.query)
 
@@ -189,6 +208,7 @@ ROUTES: list[Route] = [
     route("GET", "/api/v2/applications/{id}/usergroups", application_groups),
     route("GET", "/api/v2/applications/{id}/associations", application_associations),
     route("GET", "/api/v2/roles", list_roles),
+    route("GET", "/api/v2/service-accounts", list_service_accounts),
     route("GET", "/api/v2/providers/{id}/administrators", provider_administrators, Scope.ACCOUNT),
     route("GET", "/api/v2/providers/{id}/organizations", provider_organizations, Scope.ACCOUNT),
     route("GET", "/api/v2/organizations/{id}/administratorlinks", administrator_links, Scope.ACCOUNT),

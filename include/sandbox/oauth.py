@@ -26,6 +26,8 @@ async def issue_token(request: Request) -> Response:
         raise ApiError(403, {"error": "invalid_scope"})
     client_id, client_secret = _basic(request.headers.get("authorization", ""))
     for account in state.world["service_accounts"]:
+        if state.has_passed(account["expires_at"]):
+            continue
         if account["client_id"] == client_id and secrets.compare_digest(
             account["client_secret"].encode(), client_secret.encode()
         ):

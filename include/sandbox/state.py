@@ -56,6 +56,10 @@ class State:
         """The sandbox's clock: fixed when it was started with one, else the machine's."""
         return time.time_ns() if self._now_ns is None else self._now_ns
 
+    def has_passed(self, moment: str | None) -> bool:
+        """Whether it is later than `moment` (RFC 3339); null never passes."""
+        return moment is not None and self.now_ns() >= parse_ns(moment)
+
     def reset(self) -> None:
         """Back to the initial world; faults, latency, log and tokens are gone."""
         self._install(msgspec.json.decode(self._initial))

@@ -19,6 +19,7 @@ from sandbox.world import Organization
 ORGANIZATION_ROUTES = re.compile(
     r"^/api/(organizations|search/organizations|v2/(organizations|providers|administrators|integrations))(/|$)"
 )
+KEY_PREFIX_LENGTH = 10
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 
 
@@ -30,9 +31,11 @@ class Principal:
     organizations: tuple[str, ...]
     must_select: bool
     provider_id: str | None
-    role: str
+    role: str | None
     can_write: bool
     forbidden_routes: tuple[str, ...]
+    key_prefix: str | None = None
+    expires_at: str | None = None
 
 
 def authenticate(headers: Headers, state: State) -> Principal:
@@ -47,20 +50,22 @@ def authenticate(headers: Headers, state: State) -> Principal:
             organizations=tuple(account["organizations"]),
             must_select=True,
             provider_id=None,
-            role="service account",
+            role=account["role"],
             can_write=account["permission"] == "write",
             forbidden_routes=(),
         )
     for key in state.world["keys"]:
-        if key["key"] == headers.get("x-api-key"):
+        if key["key"] == headers.get("x-api-key") and not state.has_passed(key["expires_at"]):
             return Principal(
                 label=key["label"],
                 organizations=tuple(key["organizations"]),
                 must_select=key["is_multi_tenant"],
                 provider_id=key["provider_id"],
-                role=key["role"],
+                role=key["role"] if key["is_role_told"] else None,
                 can_write=key["permission"] == "write",
                 forbidden_routes=tuple(key["forbidden_routes"]),
+                key_prefix=key["key"][:KEY_PREFIX_LENGTH],
+                expires_at=key["expires_at"],
             )
     raise errors.bad_key()
 

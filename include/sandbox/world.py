@@ -49,7 +49,11 @@ class Organization(TypedDict):
 
 
 class Key(TypedDict):
-    """An administrator's API key. `label` stands for it in the request log, which never shows keys."""
+    """An administrator's API key. `label` stands for it in the request log, which never shows keys.
+
+    `expires_at` (RFC 3339, null: never) is when it ends; `is_role_told`: whether its administrator can read their own
+    role.
+    """
 
     key: str
     label: str
@@ -57,18 +61,22 @@ class Key(TypedDict):
     is_multi_tenant: bool
     provider_id: str | None
     role: str
+    is_role_told: bool
     permission: str
     forbidden_routes: list[str]
+    expires_at: str | None
 
 
 class ServiceAccount(TypedDict):
-    """OAuth client credentials. `token_seconds` is what `expires_in` says and does."""
+    """OAuth client credentials. `token_seconds` is what `expires_in` says and does; `expires_at` as of a key."""
 
     client_id: str
     client_secret: str
     organizations: list[str]
     token_seconds: int
+    role: str
     permission: str
+    expires_at: str | None
 
 
 class World(TypedDict):
@@ -95,7 +103,9 @@ def normalise(raw: Json) -> World:
             client_secret=row["client_secret"],
             organizations=row.get("organizations", ids),
             token_seconds=row.get("token_seconds", 3600),
+            role=row.get("role", _usual_role(row)),
             permission=_permission(row),
+            expires_at=row.get("expires_at"),
         )
         for row in raw.get("service_accounts", [])
     ]
@@ -154,10 +164,16 @@ def _key(row: Json, number: int) -> Key:
         organizations=organizations,
         is_multi_tenant=row.get("is_multi_tenant", len(organizations) > 1),
         provider_id=row.get("provider_id"),
-        role=row.get("role", "Administrator With Billing"),
+        role=row.get("role", _usual_role(row)),
+        is_role_told=row.get("is_role_told", True),
         permission=_permission(row),
         forbidden_routes=row.get("forbidden_routes", []),
+        expires_at=row.get("expires_at"),
     )
+
+
+def _usual_role(row: Json) -> str:
+    return "Administrator With Billing" if _permission(row) == "write" else "Read Only"
 
 
 def _permission(row: Json) -> str:

@@ -43,6 +43,7 @@ class Account:
     connection_id: str
     secret: str = field(repr=False)
     client_id: str | None
+    region: str
     console_url: str
     insights_url: str
     token_url: str
@@ -53,6 +54,11 @@ class Account:
     @property
     def is_service_account(self) -> bool:
         return self.client_id is not None
+
+    @property
+    def secret_name(self) -> str:
+        """What JumpCloud calls the secret."""
+        return "client secret" if self.is_service_account else "API key"
 
     @property
     def may_act(self) -> bool:
@@ -89,6 +95,7 @@ def read_account(connection: ConnectionFields) -> Account:
         connection_id=connection.conn_id,
         secret=secret,
         client_id=(connection.login or "").strip() or None,
+        region=region,
         console_url=base_url or f"https://console.{infix}jumpcloud.com",
         insights_url=base_url or f"https://api.{infix}jumpcloud.com",
         token_url=token_url or (f"{base_url}/oauth2/token" if base_url else TOKEN_URL),

@@ -2,6 +2,7 @@
 
     systemusers, administrators   the person's rows keep what the marts need and is not personal
     directory_insights_events     the person's events likewise; of events about the person, what names the person goes
+    user_actions                  what was done to the person loses every value that was sent
     _checkpoints                  the person's names become pseudonyms
     everything else               ids and e-mails become pseudonyms, in what is about the person user names too
 
@@ -17,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from jumpcloud_elt.action_log import USER_ACTIONS
 from jumpcloud_elt.checkpoints import CHECKPOINTS
 from jumpcloud_elt.landing import EVENTS, RUNS
 from jumpcloud_elt.pseudonyms import Pseudonyms
@@ -49,6 +51,8 @@ _OBJECT_NAMES = ("username", "email", "name")
 _TARGET_COLUMNS = ("target", "username", "user_name")
 # And what it says in words of its own, which may be somebody's user name.
 _WORD_COLUMNS = ("action", "outcome")
+# Of what was sent about the person: what is not personal.
+_KEPT_OF_REQUESTS = ("state", "op", "type", "id", "manager")
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -62,6 +66,8 @@ def rule_for(name: Path, pseudonyms: Pseudonyms) -> Callable[[Row], Row]:
         rule = _erase_account
     elif stream == EVENTS:
         rule = _erase_event
+    elif stream == USER_ACTIONS:
+        rule = _erase_action
     elif stream == CHECKPOINTS:
         rule = _erase_state
     elif stream in (RUNS, ORGANIZATIONS.name, *(one.name for one in DIRECTORY_STREAMS)):
@@ -118,6 +124,37 @@ def _erase_audit(row: Row, pseudonyms: Pseudonyms) -> Row:
         else _replace_in_cell(value, pseudonyms.about_the_person)
         for name, value in row.items()
     }
+
+
+def _erase_action(row: Row, pseudonyms: Pseudonyms) -> Row:
+    """A recorded action: on the person, or on somebody else."""
+    target = row["target"]
+    is_own = pseudonyms.names(target, None, None) or any(
+        pseudonyms.names(None, name, email)
+        for name, email in ((target, target), (row.get("username"), row.get("email")))
+    )
+    if not is_own:
+        # Somebody else's row may name the person in what was said of it, or as who asked for it.
+        kept = ("target", "username", "email", *_WORD_COLUMNS)
+        return {
+            name: value if name in kept else _replace_in_cell(value, pseudonyms.in_events)
+            for name, value in row.items()
+        }
+    erased = {
+        name: value
+        if name.endswith("_id") or name in _WORD_COLUMNS
+        else _replace_in_cell(value, pseudonyms.about_the_person)
+        for name, value in row.items()
+    }
+    request = _decode(row["request"]) if row.get("request") else None
+    if isinstance(request, dict) and isinstance(request.get("body"), dict):
+        body = {
+            name: value if name in _KEPT_OF_REQUESTS or not isinstance(value, str) else _pseudonym(value, pseudonyms)
+            for name, value in request["body"].items()
+        }
+        request = _replace({**request, "body": body}, pseudonyms.about_the_person)
+        erased["request"] = _encode(request).decode()
+    return erased
 
 
 def _erase_event(row: Row, pseudonyms: Pseudonyms) -> Row:

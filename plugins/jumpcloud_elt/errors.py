@@ -9,6 +9,7 @@
     │   ├── NotEnabledError           402: the organization's plan lacks the feature
     │   ├── PermissionDeniedError     403: the administrator's role may not do this
     │   ├── NotFoundError             404
+    │   ├── ConflictError             409: what is there does not allow it, or is so already
     │   └── RedirectRefusedError      a redirect to another origin: the key goes nowhere else
     ├── ResponseError                 an answer that cannot be true
     │   ├── PageShapeError            not the page that was asked for
@@ -73,6 +74,10 @@ class PermissionDeniedError(RequestError):
 
 class NotFoundError(RequestError):
     """There is no such object, or the key does not see it."""
+
+
+class ConflictError(RequestError):
+    """What is there does not allow it, or is so already."""
 
 
 class RedirectRefusedError(RequestError):

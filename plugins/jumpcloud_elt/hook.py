@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
@@ -24,11 +24,11 @@ from airflow.sdk.log import mask_secret
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 
-from jumpcloud_elt.connection import Account, read_account
+from jumpcloud_elt.connection import ORGANIZATION_ID, Account, read_account
 from jumpcloud_elt.errors import (
     ConfigurationError,
+    ConflictError,
     CredentialError,
-    JumpCloudError,
     NotEnabledError,
     NotFoundError,
     OrganizationHeaderError,
@@ -40,9 +40,14 @@ from jumpcloud_elt.errors import (
 )
 from jumpcloud_elt.pagination import Answer
 from jumpcloud_elt.settings import Settings, read_settings
+from jumpcloud_elt.user_calls import Call
+from jumpcloud_elt.user_writes import UserWrites
+
+T = TypeVar("T")
 
 REQUEST_TIMEOUT, TOO_MANY_REQUESTS, SERVER_ERROR, NOT_IMPLEMENTED = 408, 429, 500, 501
 POOL_SIZE = 16
+TESTED_ORGANIZATIONS = 5
 TOKEN_RENEWAL_SECONDS = 60
 TOKEN_SECONDS = 3600  # where the answer does not say: what JumpCloud's own client assumes
 # Half of a surrogate pair without the other, which programs that cut text in UTF-16 leave behind; whole pairs and
@@ -86,7 +91,7 @@ class SameOriginSession(requests.Session):
         return target
 
 
-class JumpCloudHook(HttpHook):
+class JumpCloudHook(UserWrites, HttpHook):
     """Interact with one JumpCloud account.
 
     :param jumpcloud_conn_id: id of an Airflow connection of type ``jumpcloud``.
@@ -184,12 +189,69 @@ class JumpCloudHook(HttpHook):
         url = f"{self.account.insights_url}{INSIGHTS_PATH}/{route}"
         return self._request("POST", url, f"{INSIGHTS_PATH}/{route}", organization_id, json=dict(body))
 
+    def write(self, call: Call, *, organization_id: str, has_happened: Callable[[], bool]) -> Answer | None:
+        """Make one `call` that changes something; return its answer, None where the answer was lost.
+
+        Where no answer came (no connection, no answer in time, a broken body, 5xx), `has_happened` is asked first,
+        and the call is repeated only if it has not; it may ask JumpCloud. A refusal of a repeated call is looked into
+        likewise: it may be about what the first one did. Raises ConfigurationError unless the connection's
+        permission is read_and_act.
+        """
+        account = self.account
+        if not account.may_act:
+            raise ConfigurationError(
+                f"Permission: {account.permission!r} given in connection {account.connection_id!r}; allowed: "
+                "read_and_act, to change anything"
+            )
+        if not ORGANIZATION_ID.fullmatch(organization_id):
+            raise ConfigurationError(
+                f"organization_id: {organization_id!r} given; allowed: an id of 24 hexadecimal digits"
+            )
+        arguments: dict[str, Any] = {} if call.body is None else {"json": dict(call.body)}
+        if call.params:
+            arguments["params"] = dict(call.params)
+        once = self._once(
+            call.method,
+            account.console_url + call.path,
+            call.path,
+            organization_id,
+            **arguments,
+            expects_json=call.answers_json,
+        )
+        lost = False
+
+        def look_first() -> Answer | None:
+            nonlocal lost
+            if lost and has_happened():
+                self.log.info("%s %s: the answer was lost, the change has happened", call.method, call.path)
+                return None
+            try:
+                return once()
+            except TransientError as error:
+                # 429 is an answer: nothing was done.
+                lost = lost or error.status != TOO_MANY_REQUESTS
+                raise
+            except RequestError:
+                if lost and has_happened():
+                    return None
+                raise
+
+        try:
+            return self._retrying(look_first)
+        except TransientError:
+            if lost and has_happened():
+                return None
+            raise
+
     def count_events(self, organization_id: str, services: Sequence[str], start: datetime, end: datetime) -> int:
         """The API's own number of events from `start` to `end` (aware, UTC; both are taken as inclusive).
 
         Raises NotEnabledError (402) or PermissionDeniedError (403) where there is no Directory Insights.
         """
-        body = events_body(services, start, end)
+        return self.count_matching_events(events_body(services, start, end), organization_id=organization_id)
+
+    def count_matching_events(self, body: Mapping[str, Any], *, organization_id: str) -> int:
+        """The API's own number of events that a query such as `events_body`, with or without `search_term`, finds."""
         answer = self.insights("events/count", body, organization_id=organization_id).decode()
         count = answer.get("count") if isinstance(answer, dict) else None
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
@@ -197,6 +259,19 @@ class JumpCloudHook(HttpHook):
         return count
 
     def _request(self, method: str, url: str, path: str, organization_id: str | None, **arguments: Any) -> Answer:
+        return self._retrying(self._once(method, url, path, organization_id, **arguments))
+
+    def _once(
+        self,
+        method: str,
+        url: str,
+        path: str,
+        organization_id: str | None,
+        *,
+        expects_json: bool = True,
+        **arguments: Any,
+    ) -> Callable[[], Answer]:
+        """One try of a request; two where an access token has ended before its time."""
         headers = {}
         if organization_id and not path.startswith(ROUTES_WITHOUT_ORGANIZATION):
             headers["x-org-id"] = organization_id
@@ -207,7 +282,7 @@ class JumpCloudHook(HttpHook):
                 self.request_count += 1
                 token = self._token
             try:
-                return self._send(method, url, what, headers, arguments)
+                return self._send(method, url, what, headers, arguments, expects_json=expects_json)
             except CredentialError:
                 if token is None:
                     raise
@@ -215,16 +290,23 @@ class JumpCloudHook(HttpHook):
             with self._lock:
                 self.request_count += 1
                 self._token = None if self._token == token else self._token
-            return self._send(method, url, what, headers, arguments)
+            return self._send(method, url, what, headers, arguments, expects_json=expects_json)
 
-        return self._retrying(once)
+        return once
 
     @property
     def _timeout(self) -> tuple[float, float]:
         return self.settings.connect_timeout_seconds, self.settings.read_timeout_seconds
 
     def _send(
-        self, method: str, url: str, what: str, headers: Mapping[str, str], arguments: Mapping[str, Any]
+        self,
+        method: str,
+        url: str,
+        what: str,
+        headers: Mapping[str, str],
+        arguments: Mapping[str, Any],
+        *,
+        expects_json: bool,
     ) -> Answer:
         try:
             response = self.get_conn().request(method, url, headers=headers, timeout=self._timeout, **arguments)
@@ -240,6 +322,9 @@ class JumpCloudHook(HttpHook):
             raise RequestError(f"{what}: {type(error).__name__}") from error
         if not response.ok or response.is_redirect:
             _raise_for_status(response, what, self.account)
+        if not expects_json and "html" not in response.headers.get("Content-Type", ""):
+            # Some writes answer with nothing, or with a word; a page is a proxy's, and says nothing about the write.
+            return Answer(b"null", response.headers)
         try:
             return Answer(_readable_json(response.content), response.headers)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -248,7 +333,7 @@ class JumpCloudHook(HttpHook):
                 status=response.status_code,
             ) from error
 
-    def _retrying(self, once: Callable[[], Answer]) -> Answer:
+    def _retrying(self, once: Callable[[], T]) -> T:
         settings = self.settings
         jittered = tenacity.wait_exponential(
             multiplier=settings.retry_wait_seconds, max=settings.retry_wait_max_seconds
@@ -336,12 +421,20 @@ class JumpCloudHook(HttpHook):
         return token.access_token, time.monotonic() + max(seconds - TOKEN_RENEWAL_SECONDS, seconds / 2)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Airflow's Test button: whether the account answers, and which organizations it sees."""
-        try:
-            answer = self.get("/api/organizations", {"limit": 1}).decode()
-            return True, f"JumpCloud answers; the key sees {answer['totalCount']} organization(s)."
-        except (JumpCloudError, KeyError, TypeError) as error:
-            return False, str(error)
+        """Airflow's Test button: whether every organization can be synced, and what the key can and cannot do.
+
+        Looks into the first TESTED_ORGANIZATIONS only, for somebody is waiting; jumpcloud_check_connection looks
+        into all.
+        """
+        from jumpcloud_elt import connection_check  # noqa: PLC0415 - it stands on this module
+
+        settings = connection_check.patient_for_seconds(self.settings)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        with JumpCloudHook(self.jumpcloud_conn_id, settings) as hook:
+            report = connection_check.check_connection(hook, now, at_most=TESTED_ORGANIZATIONS)
+        # The form tests under an id of the moment, which would tell nobody anything.
+        message = connection_check.summarise(report).replace(f"onnection {self.jumpcloud_conn_id!r}", "onnection")
+        return report.works, message
 
 
 def events_body(services: Sequence[str], start: datetime, end: datetime) -> dict[str, Any]:
@@ -396,6 +489,8 @@ def _raise_for_status(response: requests.Response, what: str, account: Account) 
         )
     if status == 404:
         raise NotFoundError(told, status=status, detail=detail)
+    if status == 409:
+        raise ConflictError(told, status=status, detail=detail)
     raise RequestError(told, status=status, detail=detail)
 
 

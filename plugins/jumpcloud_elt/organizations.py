@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 from typing import NotRequired, TypedDict
 
+from jumpcloud_elt.credential import Credential, read_credential
 from jumpcloud_elt.errors import (
     ConfigurationError,
     IncompleteListingError,
@@ -32,7 +33,9 @@ class Organization(TypedDict):
 
     `error` says why it cannot be synced, where that is known before anything is asked of it: an id that the
     connection names and the key does not see, or (then without `organization_id`) a connection that fails.
-    `provider_id` is there where the key belongs to a provider of several organizations.
+    `provider_id` is there where the key belongs to a provider of several organizations; `credential` is what is
+    known of the key. `also_seen_by`: further connections that reach it, and what is known of theirs; they do not
+    sync it.
     """
 
     connection_id: str
@@ -41,13 +44,18 @@ class Organization(TypedDict):
     payload: Row
     error: str | None
     provider_id: NotRequired[str]
+    credential: NotRequired[Credential]
+    also_seen_by: NotRequired[dict[str, Credential]]
 
 
-def list_organizations(settings: Settings, only: Sequence[str] = ()) -> list[Organization]:
+def list_organizations(
+    settings: Settings, only: Sequence[str] = (), *, with_credentials: bool = False
+) -> list[Organization]:
     """Return the organizations of every configured connection, sorted by connection, then by name.
 
     `only` restricts to these ids. An organization that several connections reach belongs to the first. A
-    connection that fails is returned as an entry with `error`, so that the others go on.
+    connection that fails is returned as an entry with `error`, so that the others go on. `with_credentials`: what
+    is known of each connection's key is found out, too, by a request or two.
 
     Raises ConfigurationError where there is no usable connection, or no organization at all.
     """
@@ -58,7 +66,9 @@ def list_organizations(settings: Settings, only: Sequence[str] = ()) -> list[Org
         if connection_id in settings.exclude:
             continue
         try:
-            seen = _list_of_connection(connection_id, settings)
+            with JumpCloudHook(connection_id, settings) as hook:
+                seen = list_of_connection(hook)
+                credential = credential_of(hook, seen) if with_credentials else None
         except JumpCloudError as error:
             log.error("Connection %s: %s", connection_id, error)
             was_asked |= not isinstance(error, ConfigurationError)
@@ -66,10 +76,14 @@ def list_organizations(settings: Settings, only: Sequence[str] = ()) -> list[Org
             continue
         for organization in seen:
             organization_id = str(organization["organization_id"])
+            if credential is not None:
+                organization["credential"] = credential
             before = found.setdefault(organization_id, organization)
             if before["error"] and not organization["error"]:
                 log.warning("%s It is synced by connection %s instead.", before["error"], connection_id)
                 found[organization_id] = organization
+            elif before is not organization and credential is not None and not organization["error"]:
+                before.setdefault("also_seen_by", {})[connection_id] = credential
     organizations = [one for one in found.values() if not only or one["organization_id"] in only]
     failed += [
         _failure("", one, one, f"Organization {one} was asked for, but no configured connection sees it.")
@@ -87,17 +101,17 @@ def list_organizations(settings: Settings, only: Sequence[str] = ()) -> list[Org
     return sorted(organizations, key=_order) + failed
 
 
-def _list_of_connection(connection_id: str, settings: Settings) -> list[Organization]:
-    with JumpCloudHook(connection_id, settings) as hook:
-        account = hook.account
-        try:
-            rows = _read_rows(hook)
-        except (PermissionDeniedError, OrganizationHeaderError, NotFoundError):
-            if not account.organization_ids:
-                raise
-            # A key that may not list organizations can still read those that the connection names.
-            rows = {one: {"id": one} for one in account.organization_ids}
-        provider_id = find_provider_id(hook) if len(rows) > 1 else None
+def list_of_connection(hook: JumpCloudHook) -> list[Organization]:
+    """The organizations of one connection that are not excluded; one that it names and does not see has an `error`."""
+    connection_id, settings, account = hook.jumpcloud_conn_id, hook.settings, hook.account
+    try:
+        rows = read_organizations(hook)
+    except (PermissionDeniedError, OrganizationHeaderError, NotFoundError):
+        if not account.organization_ids:
+            raise
+        # A key that may not list organizations can still read those that the connection names.
+        rows = {one: {"id": one} for one in account.organization_ids}
+    provider_id = find_provider_id(hook) if len(rows) > 1 else None
     wanted = account.organization_ids or tuple(rows)
     organizations = []
     for organization_id in wanted:
@@ -124,7 +138,12 @@ def _list_of_connection(connection_id: str, settings: Settings) -> list[Organiza
     return organizations
 
 
-def _read_rows(hook: JumpCloudHook) -> dict[str, Row]:
+def credential_of(hook: JumpCloudHook, seen: Sequence[Organization]) -> Credential:
+    """What is known of the connection's key, asked in the first organization that it sees."""
+    return read_credential(hook, next((one["organization_id"] for one in seen if one["error"] is None), None))
+
+
+def read_organizations(hook: JumpCloudHook) -> dict[str, Row]:
     """Every organization that the key sees, by id: one that a page lost would pass for gone."""
 
     def read() -> dict[str, Row]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import re
 import shutil
@@ -100,6 +101,8 @@ def _set_up(store: Any) -> None:
     store.dircache.use_listings_cache = False
     # Parquet is read from its end: a cache that only reads ahead would fetch a small file three times.
     store.default_cache_type, store.default_block_size = "blockcache", _BLOCK
+    # It tells of every block.
+    logging.getLogger("fsspec.caching").setLevel(logging.WARNING)
 
 
 def _require_connection(conn_id: str, refused: Any) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 
-def _option(description: str, default: str, example: str | None = None) -> dict[str, Any]:
+def _option(description: str, default: str, example: str | None = None, *, sensitive: bool = False) -> dict[str, Any]:
     return {
+        "sensitive": sensitive,
         "description": description,
         "version_added": "0.1.0",
         "type": "string",
@@ -46,6 +47,17 @@ CONFIG = {
                 "0",
                 "90",
             ),
+            "notifiers": _option(
+                "Who is told, once, when an organization fails, is held, goes stale or loses Directory Insights, or "
+                "when a key is about to end; and once when it is well again. A JSON list of Airflow notifiers: class, "
+                "and kwargs in which {{ jumpcloud.subject }} and {{ jumpcloud.message }} stand for what there is to "
+                "tell. Empty: nobody.",
+                "",
+                '[{"class": "airflow.providers.smtp.notifications.smtp.SmtpNotifier", "kwargs": {"to": '
+                '"it@example.com", "subject": "{{ jumpcloud.subject }}", "html_content": "<pre>{{ jumpcloud.message '
+                '| e }}</pre>"}}]',
+                sensitive=True,
+            ),
             "data_root": _option(
                 "Folder of the landing and the warehouse. A relative path is relative to AIRFLOW_HOME. Or an object "
                 "store: s3://bucket/prefix, or s3://connection-id@bucket/prefix with an Airflow connection of type "
@@ -77,6 +89,20 @@ CONFIG = {
                 "0.3",
             ),
             "drift_users": _option("A drop of no more users than this never holds a snapshot.", "10"),
+            "actions_approval_batch_size": _option(
+                "jumpcloud_user_action changes up to this many users in one run without asking; more wait for an "
+                "approval. Deletions always do. 0: everything does.",
+                "10",
+            ),
+            "actions_approval_timeout_hours": _option(
+                "How long an approval is waited for; after that nothing is done.", "24"
+            ),
+            "actions_approvers": _option(
+                "Comma-separated ids of the Airflow users who may approve. Empty: whoever may edit the Dag's runs, "
+                "the person who started the run included.",
+                "",
+                "anna,omar",
+            ),
             "connect_timeout_seconds": _option("Longest wait for a connection to JumpCloud.", "10"),
             "read_timeout_seconds": _option("Longest wait between two bytes of an answer.", "120"),
             "request_attempts": _option("How often one request is tried before its organization fails.", "6"),
@@ -98,7 +124,8 @@ CONNECTION_TYPE = {
     "hook-class-name": "jumpcloud_elt.hook.JumpCloudHook",
     "hook-name": "JumpCloud",
     "ui-field-behaviour": {
-        "hidden-fields": ["schema", "port"],
+        # Port stays: without one, Airflow 3.3.1 and 3.3.2 refuse to test a stored connection (apache/airflow#73298).
+        "hidden-fields": ["schema"],
         "relabeling": {
             "password": "API key",
             "login": "Service account client id",
@@ -108,6 +135,7 @@ CONNECTION_TYPE = {
             "password": "API key, or the client secret of a service account",
             "login": "leave empty for an API key",
             "host": "leave empty: the region decides",
+            "port": "443, for the Test button of Airflow 3.3.1 and 3.3.2; else empty",
         },
     },
     "conn-fields": {
@@ -124,7 +152,8 @@ CONNECTION_TYPE = {
         },
         "permission": {
             "label": "Permission",
-            "description": "read: sync only (the default). read_and_act: users may be changed (nothing does so yet).",
+            "description": "read: sync only (the default). read_and_act: users may be "
+            "created, changed, suspended and deleted with jumpcloud_user_action, too.",
             "schema": {"type": ["string", "null"], "enum": ["read", "read_and_act"], "default": "read"},
         },
         "usage_retention_days": {

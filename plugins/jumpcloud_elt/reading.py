@@ -22,6 +22,7 @@ from jumpcloud_elt.settings import read_settings
 
 MARTS = (
     "organizations",
+    "capabilities",
     "users",
     "applications",
     "application_users",
@@ -30,6 +31,7 @@ MARTS = (
     "access_history",
     "usage_coverage",
     "sync_log",
+    "user_actions",
     "warehouse_info",
 )
 

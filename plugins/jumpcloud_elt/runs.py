@@ -160,6 +160,12 @@ class Run:
         remove_folder(self._parts)
         return outcomes
 
+    def read_manifest(self) -> list[Outcome]:
+        """How this run ended, as it was last recorded; nothing where it was not."""
+        rows = [row for known in self._rows_of_manifest().values() for row in known]
+        latest = max((row["recorded_at"] for row in rows), default=None)
+        return [_as_outcome(row) for row in rows if row["recorded_at"] == latest]
+
     def _part(self, organization: Organization) -> Place:
         key = f"{organization['connection_id']}/{organization['organization_id']}"
         return self._parts / f"{run_file_name(key)}.json"

@@ -6,9 +6,11 @@ Defaults and descriptions of the options are declared once, in `provider_info`.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any
 
+import msgspec
 from airflow.sdk.configuration import conf
 
 from jumpcloud_elt.connection import ORGANIZATION_ID
@@ -16,6 +18,13 @@ from jumpcloud_elt.errors import ConfigurationError
 from jumpcloud_elt.places import STORE_URL, Place, open_data_root
 
 SECTION = "jumpcloud_elt"
+
+
+class NotifierSettings(msgspec.Struct, frozen=True, rename={"class_path": "class"}, forbid_unknown_fields=True):
+    """A notifier of Airflow's, by its class, and the keyword arguments that it is made with."""
+
+    class_path: Annotated[str, msgspec.Meta(pattern=r"^\w+(\.\w+)+$")]
+    kwargs: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,9 @@ class Settings:
     request_threads: int
     drift_share: float
     drift_users: int
+    actions_approval_batch_size: int
+    actions_approval_timeout_hours: float
+    actions_approvers: tuple[str, ...]
     connect_timeout_seconds: float
     read_timeout_seconds: float
     request_attempts: int
@@ -45,6 +57,8 @@ class Settings:
     retry_wait_max_seconds: float
     duckdb_memory_limit: str
     duckdb_threads: int
+    # Their arguments may hold what is nobody's business.
+    notifiers: tuple[NotifierSettings, ...] = field(repr=False)
 
     @property
     def landing(self) -> Place:
@@ -78,6 +92,9 @@ def read_settings() -> Settings:
         request_threads=int(_number("request_threads", problems, lowest=1, highest=64)),
         drift_share=_number("drift_share", problems, lowest=0, highest=1),
         drift_users=int(_number("drift_users", problems, lowest=0, highest=10**9)),
+        actions_approval_batch_size=int(_number("actions_approval_batch_size", problems, lowest=0, highest=10**6)),
+        actions_approval_timeout_hours=_number("actions_approval_timeout_hours", problems, lowest=0.001, highest=8760),
+        actions_approvers=_names("actions_approvers", problems, may_be_empty=True),
         connect_timeout_seconds=_number("connect_timeout_seconds", problems, lowest=0.1, highest=600),
         read_timeout_seconds=_number("read_timeout_seconds", problems, lowest=0.1, highest=3600),
         request_attempts=int(_number("request_attempts", problems, lowest=1, highest=50)),
@@ -85,6 +102,7 @@ def read_settings() -> Settings:
         retry_wait_max_seconds=_number("retry_wait_max_seconds", problems, lowest=0, highest=3600),
         duckdb_memory_limit=_text("duckdb_memory_limit"),
         duckdb_threads=int(_number("duckdb_threads", problems, lowest=0, highest=1024)),
+        notifiers=_notifiers(problems),
     )
     if problems:
         raise ConfigurationError(f"Section [{SECTION}] of the Airflow configuration:\n- " + "\n- ".join(problems))
@@ -113,6 +131,22 @@ def _flag(option: str, problems: list[str]) -> bool:
     if given.lower() not in ("true", "false"):
         problems.append(f"{option}: {given!r} given; allowed: true or false")
     return given.lower() == "true"
+
+
+def _notifiers(problems: list[str]) -> tuple[NotifierSettings, ...]:
+    given = _text("notifiers")
+    if not given:
+        return ()
+    try:
+        return msgspec.json.decode(given, type=tuple[NotifierSettings, ...])
+    except msgspec.DecodeError as error:
+        # Not what was given: it may hold an address that is a secret.
+        problems.append(
+            f"notifiers: cannot be read ({error}); allowed: a JSON list of objects with class (the path of an Airflow "
+            'notifier) and kwargs, such as [{"class": "airflow.providers.smtp.notifications.smtp.SmtpNotifier", '
+            '"kwargs": {"to": "it@example.com"}}]'
+        )
+        return ()
 
 
 def _number(option: str, problems: list[str], *, lowest: float, highest: float) -> float:

@@ -171,6 +171,13 @@ def read_listing(
     )
 
 
+def iter_rows(hook: JumpCloudHook, stream: Stream, organization_id: str, parent: str | None = None) -> Iterator[Row]:
+    """The rows of a listing as they come, not held against any total: to look at, never to land."""
+    requests = _Requests(hook, stream, organization_id, parent)
+    for page in stream.iter_pages(requests, stream.variants[0]):
+        yield from page.rows
+
+
 def add_rows(
     listing: Listing, stream: Stream, rows: Sequence[Row], hook: JumpCloudHook, extracted_at: datetime
 ) -> Listing:

@@ -12,9 +12,22 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict, TypeVar
 
+from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from jumpcloud_elt import checkpoints, directory, events, forget, organizations, publishing, warehouse
+from jumpcloud_elt import (
+    capabilities,
+    checkpoints,
+    connection_check,
+    directory,
+    events,
+    forget,
+    notifications,
+    organizations,
+    problems,
+    publishing,
+    warehouse,
+)
 from jumpcloud_elt.errors import (
     ConfigurationError,
     JumpCloudError,
@@ -58,20 +71,24 @@ class Failure(TypedDict):
     reason: str
 
 
-def list_organizations(only: Sequence[str]) -> list[Organization]:
-    """The organizations to sync in this run; raises AirflowFailException with what to do where there is none."""
+def list_organizations(only: Sequence[str], *, with_credentials: bool = False) -> list[Organization]:
+    """The organizations to sync in this run; raises AirflowFailException with what to do where there is none.
+
+    `with_credentials`: with what is known of each connection's key.
+    """
     settings = read_settings()
+    asked_for = [one.lower() for one in only]
 
     def list_them() -> list[Organization]:
         # A store that cannot be used is told before JumpCloud is asked for anything.
         open_data_root(settings.data_root)
-        return organizations.list_organizations(settings, [one.lower() for one in only])
+        return organizations.list_organizations(settings, asked_for, with_credentials=with_credentials)
 
     return _or_fail(list_them)
 
 
 def extract_directory(organization: Organization, run_of: dict[str, str], accept_drop: Sequence[str] = ()) -> int:
-    """Land one snapshot of an organization; return the number of rows.
+    """Land one snapshot of an organization, and what can be done with it; return the number of rows.
 
     `accept_drop` names the organizations (by id) whose drop in users this run accepts.
     """
@@ -81,7 +98,14 @@ def extract_directory(organization: Organization, run_of: dict[str, str], accept
         is_accepted = str(organization["organization_id"]) in [one.lower() for one in accept_drop]
         return directory.land_directory(hook, organization, settings, run_of["run_id"] if is_accepted else None)
 
-    outcomes = _leaving_outcomes(organization, run_of, DIRECTORY, settings, extract)
+    is_synced = False
+    try:
+        outcomes = _leaving_outcomes(organization, run_of, DIRECTORY, settings, extract)
+        is_synced = True
+    finally:
+        # One that was asked for and that nobody sees has no connection.
+        if organization["organization_id"] and organization["connection_id"]:
+            capabilities.land_capabilities(settings, organization, run_of["run_id"], is_synced=is_synced)
     return sum(outcome.rows or 0 for outcome in outcomes)
 
 
@@ -171,6 +195,39 @@ def report_failures(failures: Sequence[Failure] | None) -> None:
     if failures:
         told = "\n".join(f"- {one['organization_name']}: {one['reason']}" for one in failures)
         raise AirflowFailException(f"{len(failures)} failed; all others have landed:\n{told}")
+
+
+def tell_of_directory(listed: Sequence[Organization] | None, run_of: dict[str, str], *, is_restricted: bool) -> None:
+    """Tell the people whom the configuration names what has gone wrong since they were last told, and what is well.
+
+    Skipped, saying why, where a notifier fails: the sync is as it is, and the next run tries again.
+    """
+    settings = read_settings()
+    if listed is None:
+        view = problems.of_nothing(_why_nothing_is_listed())
+    else:
+        outcomes = _run(settings, run_of).read_manifest()
+        view = problems.of_directory(listed, outcomes, utc_now(), is_restricted=is_restricted)
+    _tell(settings, run_of, view)
+
+
+def tell_of_usage(listed: Sequence[Organization] | None, run_of: dict[str, str]) -> None:
+    """As `tell_of_directory`; of a run that could not begin the directory's next run tells."""
+    if listed is None:
+        raise AirflowSkipException("Nothing was tried; jumpcloud_directory tells why.")
+    settings = read_settings()
+    _tell(settings, run_of, problems.of_usage(listed, _run(settings, run_of).read_manifest()))
+
+
+def check_connection(connection_id: str) -> str:
+    """Log what a connection can do, and return it. Fails where an organization of it could not be synced."""
+    with JumpCloudHook(connection_id, connection_check.patient_for_seconds(read_settings())) as hook:
+        report = connection_check.check_connection(hook, utc_now())
+    text = connection_check.render(report)
+    if not report.works:
+        raise AirflowFailException(text)
+    log.info("%s", text)
+    return text
 
 
 def build_warehouse(run_id: str) -> str:
@@ -294,6 +351,23 @@ def _leaving_outcomes(
         raise
     run.add(organization, outcomes)
     return outcomes
+
+
+def _why_nothing_is_listed() -> str:
+    """What listing the organizations says now: what its task said is in that task's log only."""
+    try:
+        organizations.list_organizations(read_settings())
+    except JumpCloudError as error:
+        return str(error)
+    return "The organizations could not be listed; see the log of list_organizations."
+
+
+def _tell(settings: Settings, run_of: dict[str, str], view: problems.View) -> None:
+    failures = notifications.tell(settings, run_of["dag_id"], view, dict(get_current_context()))
+    if failures:
+        told = "\n".join(f"- {one}" for one in failures)
+        log.error("Not everybody could be told; the next run tries again:\n%s", told)
+        raise AirflowSkipException(f"Not everybody could be told; the next run tries again:\n{told}")
 
 
 def _skipped(organization: Organization, reason: str) -> Outcome:

@@ -15,6 +15,7 @@ import contextlib
 import itertools
 import logging
 import shutil
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -22,12 +23,12 @@ import duckdb
 import pyarrow as pa
 
 import jumpcloud_elt
-from jumpcloud_elt import rollups
+from jumpcloud_elt import action_log, capabilities, rollups
 from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
 from jumpcloud_elt.events import SCHEMA as EVENTS_SCHEMA
 from jumpcloud_elt.landing import EVENTS, METADATA_KEY, rebuild_from, snapshot_path, utc_now
-from jumpcloud_elt.places import let_read, quote, url_of
+from jumpcloud_elt.places import Place, let_read, quote, url_of
 from jumpcloud_elt.publishing import built_by, discard_abandoned, discard_file, open_file, published_file
 from jumpcloud_elt.runs import list_manifests
 from jumpcloud_elt.settings import Settings
@@ -46,6 +47,9 @@ CARRIED = (*STATE_TABLES, "runs", "manifests", "views")
 LANDING_VIEWS = ("events", "landed_events", "no_events")
 # Typed here, and not cast later: only so a filter by date keeps files of other days closed.
 UNITS = "hive_partitioning = true, hive_types = {'organization_id': varchar, 'date': date}, file_row_number = true"
+
+# Streams without snapshots, and who knows their files.
+OF_ORGANIZATIONS = {capabilities.CAPABILITIES: capabilities, action_log.USER_ACTIONS: action_log}
 
 STAGING_OF_A_ROUND = (
     "stg_organizations",
@@ -74,12 +78,14 @@ INTERMEDIATE = (
 READ_ONCE = ("int_usage_actors", "int_usage_daily")
 MARTS = (
     "organizations",
+    "capabilities",
     "usage_daily",
     "application_users",
     "applications",
     "users",
     "usage_coverage",
     "sync_log",
+    "user_actions",
 )
 VIEWS = ("user_history", "access_history")
 CHECKS = ("check_keys", "check_organizations", "check_secrets", "check_counts")
@@ -103,6 +109,10 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
         with contextlib.closing(_open_new(target, settings)) as connection:
             _read_runs(connection, manifests, settings)
             _fold_snapshots(connection, settings)
+            _read_landed(
+                connection, capabilities.CAPABILITIES, capabilities.files(settings.landing), capabilities.SCHEMA
+            )
+            _read_landed(connection, action_log.USER_ACTIONS, action_log.files(settings.landing), action_log.SCHEMA)
             with rollups.up_to_date(connection, settings):
                 for name in INTERMEDIATE:
                     make(connection, f"intermediate/{name}", f"create temp table {name}")
@@ -265,6 +275,19 @@ def _show_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> N
     connection.execute(f"create or replace macro events_of(organization) as table\n{of_organization}")
     connection.execute("delete from state.views")
     connection.execute("insert into state.views values ('events', ?)", [definition])
+
+
+def _read_landed(connection: duckdb.DuckDBPyConnection, stream: str, files: Sequence[Place], schema: pa.Schema) -> None:
+    """Make stg_<stream> of landed files that are partitioned by organization alone; there may be none yet."""
+    if files:
+        set_files(connection, stream, files)
+        options = "union_by_name = true, hive_partitioning = true, hive_types = {'organization_id': varchar}"
+        rows = f"read_parquet(getvariable('{stream}_files'), {options})"
+    else:
+        nothing = schema.append(pa.field("organization_id", pa.string())).empty_table()  # noqa: F841, read by name
+        rows = "nothing"
+    connection.execute(f"create temp table landed_{stream} as select * from {rows}")
+    make(connection, f"staging/stg_{stream}", f"create temp table stg_{stream}")
 
 
 def _describe(connection: duckdb.DuckDBPyConnection, run_id: str, began_at: datetime) -> None:

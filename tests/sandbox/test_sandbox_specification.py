@@ -43,6 +43,7 @@ UNDOCUMENTED = {
     ): "a stub; JumpCloud's PowerShell module lists administrators so",
     ("GET", "/api/users/getSelf"): "a stub; used by JumpCloud's own code to learn the provider",
     ("GET", "/api/v2/roles"): "a stub; used by JumpCloud's command line client",
+    ("GET", "/api/v2/service-accounts"): "used by JumpCloud's command line client",
     ("GET", "/api/v2/saas-management/applications"): "a stub; two independent clients page it by offset",
     ("POST", "/oauth2/token"): "OAuth's own route on another host; in no JumpCloud specification",
 }

@@ -92,6 +92,30 @@ def test_get_self_names_the_provider(api: Api) -> None:
     assert api.get("/api/users/getSelf?fields=provider", key="multi").json()["provider"] == PROVIDER
 
 
+def test_a_key_tells_its_role_and_its_end_and_is_unknown_once_that_has_passed(api: Api) -> None:
+    world = api.sandbox.world()
+    ends = "2099-01-01T00:00:00Z"
+    keys = [
+        {"key": "lasting-key", "organizations": [ALPHA], "expires_at": ends, "permission": "write"},
+        {"key": "ended", "organizations": [ALPHA], "expires_at": "2020-01-01T00:00:00Z"},
+        {"key": "silent", "organizations": [ALPHA], "is_role_told": False},
+    ]
+    api.sandbox.set_world(world | {"keys": keys})
+    told = api.get("/api/users/getSelf", key="lasting-key").json()
+    assert told["roleName"] == "Administrator With Billing"
+    assert told["apiKeyHash"] == {"prefix": "lasting-ke", "expireAt": ends}
+    assert api.get("/api/users/getSelf", key="silent").json()["roleName"] is None
+    assert api.get("/api/users", key="ended").status_code == 401
+
+
+def test_service_accounts_are_listed_with_the_end_of_their_secret_and_get_no_token_after_it(api: Api) -> None:
+    (row,) = api.get("/api/v2/service-accounts").json()["results"]
+    assert (row["name"], row["roleName"], row["expiresAt"]) == ("client", "Read Only", None)
+    account = {"client_id": "client", "client_secret": "s3cret", "expires_at": "2020-01-01T00:00:00Z"}
+    api.sandbox.set_world(api.sandbox.world() | {"service_accounts": [account]})
+    assert _token(api).status_code == 401
+
+
 def test_provider_routes_answer_their_own_provider_only(api: Api) -> None:
     rows = api.get(f"/api/v2/providers/{PROVIDER}/organizations", key="multi").json()
     assert rows["totalCount"] == 2

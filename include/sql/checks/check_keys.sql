@@ -7,6 +7,8 @@ with
 keys as (
     select 'organizations' as mart, [organization_id] as required, []::varchar[] as optional from organizations
     union all
+    select 'capabilities', [connection_id, organization_id, kind, capability], [] from capabilities
+    union all
     select 'users', [organization_id, user_id], [] from users
     union all
     select 'applications', [organization_id, application_id], [] from applications
@@ -22,6 +24,8 @@ keys as (
         [stream, dag_id, run_id],
         [organization_id, connection_id, interval_start::varchar, interval_end::varchar]
     from sync_log
+    union all
+    select 'user_actions', [organization_id, action_id], [target] from user_actions
 )
 
 select mart, required, optional, count(*) as rows

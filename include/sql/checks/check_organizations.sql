@@ -7,6 +7,8 @@ with
 named as (
     select 'users' as mart, organization_id from users
     union
+    select 'capabilities', organization_id from capabilities
+    union
     select 'applications', organization_id from applications
     union
     select 'application_users', organization_id from application_users

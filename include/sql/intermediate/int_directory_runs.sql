@@ -15,7 +15,7 @@ connections as (
 attempts as (
     select organization_id, run_id, recorded_at, outcome, reason
     from stg_runs
-    where dag_id = 'jumpcloud_directory' and organization_id is not null
+    where dag_id in ('jumpcloud_directory', 'jumpcloud_user_action') and organization_id is not null
     union all
     select connections.organization_id, runs.run_id, runs.recorded_at, runs.outcome, runs.reason
     from stg_runs as runs
@@ -58,6 +58,7 @@ unrestricted as (
 
 select
     latest.organization_id,
+    latest.run_id,
     case
         when unrestricted.ran_at > latest.tried_at then 'stale'
         when latest.has_failed then 'failed'

@@ -1,0 +1,54 @@
+"""
+### JumpCloud: check a connection
+
+What a connection can and cannot do, organization by organization: users, administrators, groups, applications,
+access and Directory Insights; whether its key may change users, as far as that can be told without changing any; and
+when the key or secret ends. It reads a little of each, and lands and changes nothing.
+
+Started by hand, with `connection_id`. The report is in the log and the return value of the task. The run is green
+when every organization can be synced, even where one has no Directory Insights; else it fails with the same report:
+what does not work, why, and what to do. It says what the form's Test button says, which Airflow switches off by
+default, and of every organization.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import Param, dag, get_current_context, task
+
+from jumpcloud_elt import tasks
+from jumpcloud_elt.settings import read_settings
+
+
+@dag(
+    schedule=None,
+    catchup=False,
+    doc_md=__doc__,
+    tags=["jumpcloud"],
+    default_args={
+        "owner": "jumpcloud_elt",
+        "retries": 1,
+        "retry_delay": timedelta(seconds=30),
+        "pool": read_settings().pool,
+    },
+    params={
+        "connection_id": Param(
+            read_settings().connections[0],
+            type="string",
+            minLength=1,
+            examples=list(read_settings().connections),
+            description="The connection (type JumpCloud) to look into: a configured one, or any other.",
+        ),
+    },
+)
+def jumpcloud_check_connection() -> None:
+    @task
+    def check_connection() -> str:
+        """Look into the connection and say what was found."""
+        return tasks.check_connection(get_current_context()["params"]["connection_id"].strip())
+
+    check_connection()
+
+
+jumpcloud_check_connection()

@@ -1,0 +1,55 @@
+"""
+### Example: act on users from a Dag of your own
+
+Each evening, whoever the HR system says has left is suspended and taken out of a group. `JumpCloudHook` is all that is
+needed; every method says in its docstring what it takes, what it returns and what it raises.
+
+The connection `jumpcloud_acting` needs *Permission: read_and_act*. Unlike `jumpcloud_user_action`, a Dag of your own
+asks nobody for an approval, and keeps no record in `user_actions`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import dag, task
+from airflow.sdk.exceptions import AirflowFailException
+
+ORGANIZATION = "5f0a1c2e9d3b4a0011223301"
+VPN_GROUP = "5f0a1c2e9d3b4a0011224401"
+
+
+@dag(schedule="0 18 * * *", catchup=False, doc_md=__doc__, tags=["example"], default_args={"retries": 1})
+def suspend_leavers() -> None:
+    @task
+    def list_leavers() -> list[str]:
+        """The user names of those who have left; here a fixed list stands for the HR system."""
+        return ["ada.lovelace", "grace.hopper"]
+
+    @task(retry_delay=timedelta(minutes=5))
+    def suspend(usernames: list[str]) -> int:
+        """Suspend who is not suspended yet; return how many were changed."""
+        # Here, and not above: a Dag file is read every few seconds, and must ask nobody.
+        from jumpcloud_elt.errors import JumpCloudError  # noqa: PLC0415
+        from jumpcloud_elt.hook import JumpCloudHook  # noqa: PLC0415
+
+        changed, problems = 0, []
+        with JumpCloudHook("jumpcloud_acting") as hook:
+            for username in usernames:
+                try:
+                    for user in hook.iter_users(organization_id=ORGANIZATION, filter=f"username:$eq:{username}"):
+                        if user.get("state") != "SUSPENDED":
+                            hook.suspend_user(user["_id"], organization_id=ORGANIZATION)
+                            hook.remove_group_member(VPN_GROUP, user["_id"], organization_id=ORGANIZATION)
+                            changed += 1
+                except JumpCloudError as error:
+                    # One who cannot be suspended does not keep the others from being.
+                    problems.append(f"- {username}: {error}")
+        if problems:
+            raise AirflowFailException("\n".join(problems))
+        return changed
+
+    suspend(list_leavers())
+
+
+suspend_leavers()

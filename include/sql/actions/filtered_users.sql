@@ -1,0 +1,33 @@
+-- grain:  one row per present user of one organization who is as the filters ask
+-- inputs: users; the variables that `filters` sets
+-- why:    whom an action on filters is about; an empty list, or no time, asks for nothing
+
+select
+    user_id,
+    username,
+    email,
+from users
+where
+    organization_id = getvariable('organization_id')
+    and account_type = 'user'
+    and status <> 'deleted'
+    and (len(getvariable('statuses')) = 0 or list_contains(getvariable('statuses'), status))
+    and (len(getvariable('lifecycles')) = 0 or list_contains(getvariable('lifecycles'), lifecycle))
+    and (len(getvariable('departments')) = 0 or list_contains(getvariable('departments'), department))
+    and (len(getvariable('group_names')) = 0 or list_has_any(groups, getvariable('group_names')))
+    and (
+        len(getvariable('role_names')) = 0
+        or list_has_any(
+            list_transform(roles, lambda role: lower(role)),
+            list_transform(getvariable('role_names'), lambda role: lower(role))
+        )
+    )
+    and (
+        getvariable('unused_since') is null
+        or (
+            -- Somebody who came later has not been unused for as long as was asked.
+            coalesce(created_at, first_seen_at) < getvariable('unused_since')
+            and (last_used_at is null or last_used_at < getvariable('unused_since'))
+        )
+    )
+order by user_id

@@ -1,0 +1,214 @@
+"""What one run is going to do, and to whom: resolved to ids, looked at one by one, and shown before anybody approves.
+
+Everything that is wrong is named at once, before anything has been called. Changes nothing at JumpCloud.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from jumpcloud_elt.action_log import ALREADY_SO, ASKED, LEFT_OUT, REFUSED, Attempt, Entry, was_deleted
+from jumpcloud_elt.action_names import ALWAYS_APPROVED
+from jumpcloud_elt.action_request import ActionRequest
+from jumpcloud_elt.actions import Action, Look
+from jumpcloud_elt.errors import ConfigurationError
+from jumpcloud_elt.filters import Filters, find_users
+from jumpcloud_elt.hook import JumpCloudHook
+from jumpcloud_elt.pagination import Row
+from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.streams import row_id
+from jumpcloud_elt.targets import People, refuse_unseen_organization, resolve, resolve_group
+from jumpcloud_elt.user_calls import NO_MANAGER
+
+
+class Plan(msgspec.Struct, kw_only=True):
+    """A plan as it travels to the tasks that follow: everything but whom it is about, which is in the record.
+
+    `calls` counts the users for whom something has to be called. `reason` says why the filters find nobody.
+    """
+
+    attempt: Attempt
+    fields: dict[str, Any]
+    group_id: str | None = None
+    group_name: str | None = None
+    filters: Filters | None = None
+    calls: int = 0
+    needs_approval: bool = False
+    subject: str = ""
+    body: str = ""
+    reason: str | None = None
+
+
+@dataclass
+class _Resolved:
+    """A request in ids."""
+
+    users: list[Row]
+    gone: list[str]
+    fields: dict[str, Any]
+    group: Row | None
+    reason: str | None = None
+
+
+def make_plan(settings: Settings, request: ActionRequest, attempt: Attempt) -> tuple[Plan, list[Entry]]:
+    """Resolve a request and look at everybody it is about; return the plan, and one entry for each target.
+
+    Raises ConfigurationError naming every target that is not one, and everybody to whom it cannot be done; of users
+    found by filters these are left out instead.
+    """
+    with JumpCloudHook(request.connection_id, settings) as hook:
+        problems: list[str] = []
+        refuse_unseen_organization(hook, request.organization_id, problems)
+        _raise(problems)
+        people = People(hook, request.organization_id)
+        resolved = _resolve(settings, hook, people, request, problems)
+        _raise(problems)
+        group_id = row_id(resolved.group) if resolved.group else None
+        action = Action(request.action, hook, people, resolved.fields, group_id)
+        if request.action == "create":
+            entries = [_entry_of_new(action, problems)]
+        else:
+            entries = _look_at_all(action, resolved, settings, request.filters is not None, problems)
+        _raise(problems)
+    plan = Plan(
+        attempt=attempt,
+        fields=resolved.fields,
+        group_id=group_id,
+        group_name=str(resolved.group.get("name")) if resolved.group else None,
+        filters=request.filters,
+        calls=sum(entry.outcome == ASKED for entry in entries),
+        reason=resolved.reason,
+    )
+    plan.needs_approval = needs_approval(request.action, plan.calls, settings)
+    if plan.needs_approval:
+        plan.subject, plan.body = _describe(plan, entries)
+    return plan, entries
+
+
+def needs_approval(action: str, calls: int, settings: Settings) -> bool:
+    """Whether somebody has to approve: any deletion, and more users than configured."""
+    return calls > 0 and (action in ALWAYS_APPROVED or calls > settings.actions_approval_batch_size)
+
+
+def _resolve(
+    settings: Settings, hook: JumpCloudHook, people: People, request: ActionRequest, problems: list[str]
+) -> _Resolved:
+    resolved = _Resolved([], [], dict(request.fields), None)
+    if request.group is not None:
+        resolved.group = resolve_group(hook, request.organization_id, request.group, problems)
+    for name in ("manager", "cascade_manager"):
+        named = resolved.fields.get(name)
+        if name == "cascade_manager" and name in resolved.fields and named in (None, NO_MANAGER):
+            resolved.fields[name] = NO_MANAGER
+        elif named:
+            found = resolve(people, [str(named)], f"fields.{name}", 1, problems)
+            resolved.fields[name] = row_id(found[0]) if found else None
+    if request.filters is not None:
+        found_users = find_users(request.organization_id, request.filters)
+        resolved.reason = found_users.reason or (None if found_users.user_ids else "nobody is as the filters ask")
+        with ThreadPoolExecutor(settings.request_threads) as pool:
+            users = list(pool.map(people.by_id, found_users.user_ids))
+        resolved.users = [user for user in users if user is not None]
+        return resolved
+    names = list(request.targets)
+    if request.action == "delete":
+        # Run again, a deletion does not find whom it has deleted; that is no mistake of the caller's.
+        resolved.gone = [
+            name
+            for name in names
+            if was_deleted(settings.landing, request.organization_id, name) and not people.matching(name)
+        ]
+        names = [name for name in names if name not in resolved.gone]
+    resolved.users = resolve(people, names, "targets", settings.request_threads, problems)
+    heir = resolved.fields.get("cascade_manager")
+    if heir in {row_id(user) for user in resolved.users}:
+        problems.append(f"fields.cascade_manager: {heir!r} given, who is to be deleted; allowed: somebody who stays")
+    return resolved
+
+
+def _look_at_all(
+    action: Action, resolved: _Resolved, settings: Settings, is_filtered: bool, problems: list[str]
+) -> list[Entry]:
+    with ThreadPoolExecutor(settings.request_threads) as pool:
+        looks = list(pool.map(action.look_at, resolved.users))
+    entries = [Entry(target=name.lower(), outcome=ALREADY_SO, message="has been deleted") for name in resolved.gone]
+    for user, look in zip(resolved.users, looks, strict=True):
+        if look.outcome == REFUSED and not is_filtered:
+            problems.append(f"targets: {label(user)} {look.message}")
+        is_left_out = look.outcome == REFUSED and is_filtered
+        entries.append(entry_of(user, Look(LEFT_OUT, look.message) if is_left_out else look))
+    return entries
+
+
+def entry_of(user: Row, look: Look) -> Entry:
+    """What a look says of a user, for the record."""
+    return Entry(
+        target=row_id(user),
+        outcome=look.outcome,
+        message=look.message,
+        username=_text(user.get("username")),
+        email=_text(user.get("email")),
+        request=look.call.describe() if look.call else None,
+    )
+
+
+def _entry_of_new(action: Action, problems: list[str]) -> Entry:
+    look = action.look_at_new()
+    username, email = str(action.fields["username"]), str(action.fields["email"])
+    if look.outcome == REFUSED:
+        problems.append(f"fields: {username!r} cannot be created: {look.message}")
+    return Entry(
+        target=username,
+        outcome=look.outcome,
+        message=look.message,
+        username=username,
+        email=email,
+        request=look.call.describe() if look.call else None,
+    )
+
+
+def label(user: Row | Mapping[str, Any]) -> str:
+    """A user in a message: id and user name."""
+    return f"{user.get('_id') or user.get('id')} ({user.get('username') or 'no user name'})"
+
+
+def _describe(plan: Plan, entries: Sequence[Entry]) -> tuple[str, str]:
+    """What is asked of whoever approves: a subject, and every target by name, in Markdown."""
+    attempt = plan.attempt
+    asked = [entry for entry in entries if entry.outcome == ASKED]
+    what = attempt.action.replace("_", " ") + (f" {plan.group_name}" if plan.group_name else "")
+    users = "1 user" if len(asked) == 1 else f"{len(asked)} users"
+    lines = [
+        f"**{_plain(what)}**, organization `{attempt.organization_id}`, asked for by {_plain(attempt.requested_by)}.",
+        "",
+        *(f"- {name}: `{_plain(value)}`" for name, value in plan.fields.items()),
+    ]
+    if plan.filters is not None:
+        lines.append(f"- filters: `{_plain(msgspec.json.encode(plan.filters).decode())}`")
+        if plan.filters.unused_days is not None:
+            lines.append(
+                "- *unused* means: no log-in to the user or administrator portal and no SSO. Log-ins to devices, "
+                "RADIUS and LDAP are not counted."
+            )
+    lines += ["", f"{users}:", ""]
+    lines += [f"- `{_plain(one.target)}` `{_plain(one.username)}` `{_plain(one.email)}`" for one in asked]
+    return f"JumpCloud: {_plain(what)}, {users}?", "\n".join(lines)
+
+
+def _plain(value: Any) -> str:
+    """A text that cannot end the code span it stands in, nor be taken for markup."""
+    return " ".join(str(value).replace("`", "'").replace("<", "(").replace("*", "").split())
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _raise(problems: Sequence[str]) -> None:
+    if problems:
+        raise ConfigurationError("Nothing was called. What was asked for cannot be done:\n- " + "\n- ".join(problems))

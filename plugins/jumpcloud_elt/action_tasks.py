@@ -1,0 +1,266 @@
+"""What the tasks of jumpcloud_user_action do: plan, act, sync, record, report, in Airflow's states.
+
+Work is in the modules called here, wiring in `dags/`. Whom an action is about and how it ended is handed on in the
+record under landing, not in XCom: a task that is killed leaves no XCom.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from jumpcloud_elt import organizations, tasks
+from jumpcloud_elt.action_log import (
+    ASKED,
+    DONE,
+    LEFT_OUT,
+    NOT_DONE,
+    PLANNED,
+    REFUSED,
+    STARTED,
+    UNFINISHED,
+    UNKNOWN,
+    Attempt,
+    Entry,
+    latest,
+    new_action_id,
+    read_run,
+    record,
+)
+from jumpcloud_elt.action_plan import Plan, make_plan, needs_approval
+from jumpcloud_elt.action_request import read_request
+from jumpcloud_elt.action_run import run_plan
+from jumpcloud_elt.connection import ORGANIZATION_ID
+from jumpcloud_elt.errors import JumpCloudError
+from jumpcloud_elt.landing import RUNS, utc_now
+from jumpcloud_elt.places import find_files
+from jumpcloud_elt.settings import Settings, read_settings
+
+log = logging.getLogger(__name__)
+
+APPROVE = "Approve"
+Json = dict[str, Any]
+
+
+def plan_action(params: Mapping[str, Any], run_of: Mapping[str, str], requested_by: str) -> Json:
+    """Check and resolve what was asked for, and record it; nothing is changed.
+
+    Returns the plan for the tasks that follow. What is refused is recorded too, where an organization is named.
+    """
+    settings = read_settings()
+    attempt = Attempt(
+        action_id=new_action_id(),
+        requested_at=utc_now(),
+        requested_by=requested_by,
+        dag_id=run_of["dag_id"],
+        run_id=run_of["run_id"],
+        connection_id=str(params.get("connection_id") or ",".join(settings.connections)),
+        organization_id=str(params.get("organization_id") or "").strip().lower(),
+        action=str(params.get("action")),
+        is_dry_run=params.get("dry_run") is not False,
+    )
+    try:
+        request = read_request(params, settings)
+        attempt = msgspec.structs.replace(attempt, connection_id=request.connection_id)
+        plan, entries = make_plan(settings, request, attempt)
+    except JumpCloudError as error:
+        if ORGANIZATION_ID.fullmatch(attempt.organization_id):
+            record(settings.landing, attempt, _refusals(params, str(error)))
+        raise AirflowFailException(str(error)) from error
+    if attempt.is_dry_run:
+        entries = [msgspec.structs.replace(one, outcome=PLANNED) if one.outcome == ASKED else one for one in entries]
+    record(settings.landing, attempt, entries)
+    _tell_plan(plan, entries)
+    planned: Json = msgspec.to_builtins(plan)
+    return planned
+
+
+def choose_path(planned: Json, approve: str, act: str) -> str:
+    """The task to follow: `approve` where somebody has to, else `act`. A dry run asks nobody."""
+    plan = msgspec.convert(planned, Plan)
+    return approve if plan.needs_approval and not plan.attempt.is_dry_run else act
+
+
+def act(planned: Json, approval: Mapping[str, Any] | None, try_number: int) -> dict[str, int]:
+    """Do what was planned; return how many users ended how. Fails where one was not done, naming everybody.
+
+    Skipped where the filters find nobody. `approval` is what the approving task returned, `try_number` this try's.
+    """
+    settings, plan = read_settings(), msgspec.convert(planned, Plan)
+    attempt = plan.attempt
+    rows = read_run(settings.landing, attempt.organization_id, attempt.run_id)
+    rows = [row for row in rows if row["action_id"] == attempt.action_id]
+    asked = [row for row in rows if row["outcome"] == ASKED]
+    if not rows:
+        raise AirflowSkipException(f"There is nobody to act on: {plan.reason}")
+    if attempt.is_dry_run or not asked:
+        counts = Counter(row["outcome"] for row in rows)
+        log.info("%s: %s", "Dry run, nothing is called" if attempt.is_dry_run else "Nothing has to be called", counts)
+        return dict(counts)
+    # Not only the branch's word: tasks can be marked and cleared by hand.
+    if needs_approval(attempt.action, len(asked), settings):
+        answer = list((approval or {}).get("chosen_options") or [])
+        if answer != [APPROVE]:
+            raise AirflowFailException("Nothing was called: this needs an approval, and none has been given.")
+        attempt = msgspec.structs.replace(attempt, approved_by=_answered_by(approval))
+    entries = _or_fail(settings, plan, attempt.again(try_number), asked)
+    theirs = {entry.target for entry in entries}
+    counts = Counter(
+        [*(row["outcome"] for row in rows if row["target"] not in theirs), *(entry.outcome for entry in entries)]
+    )
+    left = [entry for entry in entries if entry.outcome in UNFINISHED]
+    if left:
+        raise AirflowFailException(_told(attempt.action, [_as_row(entry) for entry in entries]))
+    return dict(counts)
+
+
+def sync_directory(planned: Json | None, run_of: dict[str, str]) -> int:
+    """Land a new snapshot of the organization, if anything may have been changed; return the number of rows."""
+    settings = read_settings()
+    attempt = msgspec.convert(planned, Plan).attempt if planned else None
+    rows = read_run(settings.landing, attempt.organization_id, attempt.run_id) if attempt else []
+    # Of every try: what one has done, the next finds to be so already.
+    ended = {row["outcome"] for row in latest(rows, of_each_attempt=True).values()}
+    if attempt is None or ended.isdisjoint((DONE, UNKNOWN, STARTED)):
+        raise AirflowSkipException("Nothing has been changed; there is nothing to sync.")
+    try:
+        listed = organizations.list_organizations(settings, [attempt.organization_id])
+    except JumpCloudError as error:
+        raise AirflowFailException(f"The users were changed, but not synced: {error}") from error
+    mine = [one for one in listed if one["organization_id"] == attempt.organization_id and one["connection_id"]]
+    if not mine:
+        raise AirflowSkipException(
+            f"No connection of [jumpcloud_elt] connections syncs organization {attempt.organization_id}."
+        )
+    try:
+        return tasks.extract_directory(mine[0], run_of)
+    finally:
+        tasks.record_run(mine[:1], run_of, tasks.DIRECTORY, is_restricted=True)
+
+
+def record_outcomes(planned: Json | None, approval: Mapping[str, Any] | None, organization_id: str, run_id: str) -> int:
+    """Record as not done what was asked for and never begun; return how many rows the run has recorded.
+
+    Skipped, and the warehouse not told, where there is nothing that it could show.
+    """
+    settings = read_settings()
+    organization_id = organization_id.strip().lower()
+    rows = read_run(settings.landing, organization_id, run_id)
+    if planned:
+        plan = msgspec.convert(planned, Plan)
+        last = latest(row for row in rows if row["action_id"] == plan.attempt.action_id)
+        waiting = [row for row in last.values() if row["outcome"] == ASKED]
+        why = _why_not_begun(plan, approval, settings)
+        left = [
+            Entry(target=row["target"], outcome=NOT_DONE, message=why, username=row["username"], email=row["email"])
+            for row in waiting
+        ]
+        record(settings.landing, plan.attempt, left)
+        rows += [_as_row(entry) for entry in left]
+    if not rows:
+        raise AirflowSkipException("Nothing was recorded.")
+    if not find_files(settings.landing / RUNS, "*/*.parquet"):
+        raise AirflowSkipException("Recorded; the warehouse shows it once something has been synced.")
+    return len(rows)
+
+
+def report(planned: Json | None, approval: Mapping[str, Any] | None, organization_id: str, run_id: str) -> str:
+    """Say what was done and what was not; fail unless everything was, or somebody rejected it."""
+    settings = read_settings()
+    if not planned:
+        refused = latest(read_run(settings.landing, organization_id.strip().lower(), run_id)).values()
+        why = dict.fromkeys(line for row in refused for line in str(row["message"]).splitlines())
+        raise AirflowFailException("\n".join(why) or "Nothing was called: see plan_action, which says why.")
+    plan = msgspec.convert(planned, Plan)
+    rows = list(latest(read_run(settings.landing, plan.attempt.organization_id, plan.attempt.run_id)).values())
+    if not rows:
+        return f"There was nobody to act on: {plan.reason}"
+    told = _told(plan.attempt.action, rows)
+    is_rejected = bool(approval) and list((approval or {}).get("chosen_options") or []) != [APPROVE]
+    # A task that was killed has come to no outcome.
+    left = [row for row in rows if row["outcome"] in (*UNFINISHED, STARTED, ASKED)]
+    if left and not is_rejected:
+        raise AirflowFailException(told)
+    log.info("%s", told)
+    return told.splitlines()[0]
+
+
+def _refusals(params: Mapping[str, Any], message: str) -> list[Entry]:
+    """One row for each target as given, with what is wrong about it or about everything; one without any target."""
+    given = params.get("targets")
+    targets = [one for one in given if isinstance(one, str) and one.strip()] if isinstance(given, list) else []
+    fields = params.get("fields")
+    new = fields.get("username") if isinstance(fields, Mapping) else None
+    if not targets:
+        target = new if isinstance(new, str) and params.get("action") == "create" else None
+        return [Entry(target=target, outcome=REFUSED, message=message)]
+    names = {target: repr(target.strip()) for target in dict.fromkeys(targets)}
+    lines = message.splitlines()
+    return [
+        Entry(
+            target=target.strip(),
+            outcome=REFUSED,
+            # What is wrong with others is theirs.
+            message="\n".join(
+                line
+                for line in lines
+                if own in line or not any(other in line for other in names.values() if other != own)
+            ),
+        )
+        for target, own in names.items()
+    ]
+
+
+def _tell_plan(plan: Plan, entries: Sequence[Entry]) -> None:
+    """The plan in the task's log: what would be called for whom."""
+    for entry in entries:
+        request = msgspec.json.encode(entry.request).decode() if entry.request else "no call"
+        log.info("%s (%s): %s: %s", entry.target, entry.username or "", entry.outcome, request)
+    if plan.reason:
+        log.warning("Nobody is found: %s", plan.reason)
+    if plan.needs_approval:
+        log.info("A real run waits for an approval.")
+
+
+def _or_fail(settings: Settings, plan: Plan, attempt: Attempt, asked: Sequence[Mapping[str, Any]]) -> list[Entry]:
+    try:
+        return run_plan(settings, plan, attempt, asked)
+    except JumpCloudError as error:
+        raise AirflowFailException(str(error)) from error
+
+
+def _why_not_begun(plan: Plan, approval: Mapping[str, Any] | None, settings: Settings) -> str:
+    if approval and list(approval.get("chosen_options") or []) != [APPROVE]:
+        return f"rejected by {_answered_by(approval)}"
+    if plan.needs_approval and not approval:
+        return f"nobody approved within {settings.actions_approval_timeout_hours:g} hours"
+    return "the run ended before; nothing was called"
+
+
+def _answered_by(approval: Mapping[str, Any] | None) -> str:
+    user = (approval or {}).get("responded_by_user")
+    name = user.get("name") or user.get("id") if isinstance(user, Mapping) else None
+    return str(name or "somebody without a name")
+
+
+def _as_row(entry: Entry) -> dict[str, Any]:
+    row: dict[str, Any] = msgspec.structs.asdict(entry)
+    return row
+
+
+def _told(action: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """How many users ended how; everybody to whom it was not done by name, and whom it was done to."""
+    counts = Counter(str(row["outcome"]) for row in rows)
+    lines = [f"{action}: " + ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))]
+    order = {outcome: number for number, outcome in enumerate((*UNFINISHED, STARTED, ASKED, LEFT_OUT, DONE))}
+    for row in sorted(rows, key=lambda row: order.get(row["outcome"], len(order))):
+        who = f"{row['target']}" + (f" ({row['username']})" if row["username"] else "")
+        lines.append(f"- {row['outcome']}: {who}: {row['message']}")
+    if any(row["outcome"] in (*UNFINISHED, STARTED) for row in rows):
+        lines.append("Running it again with the same params does what is left, and nothing twice.")
+    return "\n".join(lines)

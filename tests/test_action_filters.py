@@ -1,0 +1,286 @@
+"""Users found by filters over the published warehouse: whom they find, and that nobody is found by mistake."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from acting import (
+    ADA,
+    APPROVED,
+    BOB,
+    CYD,
+    DAN,
+    DAY,
+    EVE,
+    FAY,
+    ORGANIZATION,
+    TODAY,
+    allow,
+    params,
+    run_action,
+    user_of,
+    world,
+    writes,
+)
+from jumpcloud_elt import action_tasks, filters
+from jumpcloud_elt.errors import WarehouseError
+from jumpcloud_elt.filters import Filters, find_users
+from jumpcloud_elt.settings import Settings, read_settings
+from pipeline import run_directory, run_usage, run_warehouse
+from sandbox.client import Sandbox
+
+Json = dict[str, Any]
+FROM = TODAY - 12 * DAY
+
+
+def event(user: str, at: datetime, **more: Any) -> Json:
+    """A successful log-in to the user portal."""
+    return {
+        "id": f"{user}{at:%d%H%M%S}",
+        "service": "directory",
+        "event_type": "user_login_attempt",
+        "organization": ORGANIZATION,
+        "timestamp": f"{at.isoformat()}Z",
+        "success": True,
+        "initiated_by": {"type": "user", "id": user},
+        **more,
+    }
+
+
+def events() -> list[Json]:
+    """Ada has logged in yesterday, Bob eleven days ago, Eve tried in vain; nobody else ever."""
+    return [
+        event(ADA, TODAY - DAY / 2),
+        event(BOB, FROM + DAY / 2),
+        event(EVE, TODAY - DAY / 2, success=False),
+    ]
+
+
+@pytest.fixture(autouse=True)
+def acting(settings: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    sandbox.set_world(world(insights="enabled", events=events()))
+    allow(monkeypatch, sandbox)
+    return read_settings()
+
+
+def land(*, usage: tuple[datetime, datetime] | None = (FROM, TODAY), number: int = 1) -> None:
+    """Land the directory, and usage of that time, and publish."""
+    run_directory(f"directory {number}")
+    if usage:
+        run_usage(f"usage {number}", *usage)
+    run_warehouse(f"warehouse {number}")
+
+
+def found(**given: Any) -> tuple[str, ...]:
+    return find_users(ORGANIZATION, Filters(**given)).user_ids
+
+
+def test_each_filter_finds_who_is_so_and_all_must_hold(acting: Settings) -> None:
+    land()
+    everybody = (ADA, BOB, CYD, DAN, EVE, FAY)
+    assert found() == everybody
+    assert found(status=("suspended",)) == (CYD,)
+    assert found(status=("staged", "locked")) == (DAN, EVE)
+    assert found(lifecycle=("current",)) == (ADA, BOB, DAN, EVE, FAY)
+    assert found(lifecycle=("past",)) == (CYD,)
+    assert found(role=("manager",)) == (ADA,)
+    assert found(group=("Staff",)) == (ADA, BOB)
+    assert found(group=("staff",)) == ()
+    assert found(department=("Research",)) == (EVE,)
+    assert found(department=("Sales",), status=("active",)) == (ADA, BOB, FAY)
+    assert found(unused_days=10) == (BOB, CYD, DAN, EVE, FAY)
+    assert found(unused_days=12) == (CYD, DAN, EVE, FAY)
+    assert found(unused_days=10, status=("active",)) == (BOB, FAY)
+
+
+def test_users_of_other_organizations_administrators_and_those_who_are_gone_are_never_found(
+    acting: Settings, sandbox: Sandbox
+) -> None:
+    land()
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"] = organization["users"][1:]
+    organization["administrators"].append({"_id": "9" * 24, "email": "pat@x.example", "roleName": "Manager"})
+    sandbox.set_organization(organization)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jumpcloud_elt.directory.utc_now", lambda: datetime.now().replace(microsecond=0) + DAY)
+        land(number=2, usage=None)
+    assert found() == (BOB, CYD, DAN, EVE, FAY)
+    assert found(role=("manager",)) == ()
+
+
+def test_a_user_younger_than_the_days_asked_for_is_not_unused_for_so_long(acting: Settings, sandbox: Sandbox) -> None:
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"][5]["created"] = f"{(TODAY - 5 * DAY).isoformat()}.000Z"
+    # Nobody says when: first seen just now.
+    del organization["users"][3]["created"]
+    sandbox.set_organization(organization)
+    land()
+    assert found(unused_days=10) == (BOB, CYD, EVE)
+    assert found(unused_days=4) == (BOB, CYD, EVE, FAY)
+
+
+@pytest.mark.parametrize(
+    ("insights", "usage", "days", "reason"),
+    [
+        ("not_enabled", (FROM, TODAY), 10, "usage of Acme is unavailable: Directory Insights is not enabled"),
+        ("forbidden", (FROM, TODAY), 10, "usage of Acme is unavailable: The key may not read"),
+        ("empty", (FROM, TODAY), 10, "usage of Acme is unknown: Directory Insights was read and has never held"),
+        ("enabled", None, 10, "usage of Acme is unknown: Directory Insights has not been read yet."),
+        ("enabled", (FROM, TODAY), 13, "usage of Acme has not been read, or was no longer kept, at"),
+        ("enabled", (FROM, TODAY - 3 * DAY), 5, "usage of Acme has been read up to"),
+    ],
+)
+def test_unused_days_finds_nobody_where_usage_is_not_known(
+    insights: str, usage: tuple[datetime, datetime] | None, days: int, reason: str, sandbox: Sandbox
+) -> None:
+    sandbox.set_world(world(insights=insights, events=events()))
+    land(usage=usage)
+    answer = find_users(ORGANIZATION, Filters(unused_days=days))
+    assert answer.user_ids == ()
+    assert (answer.reason or "").startswith(reason)
+    # A run that finds nobody does nothing, says why, and is no failure.
+    ran = run_action("run", params("delete", filters={"unused_days": days}), APPROVED)
+    assert ran.errors == {} and ran.rows == []
+    assert reason in ran.skipped["act"]
+    assert writes(sandbox) == []
+
+
+def test_unused_days_finds_nobody_where_a_day_was_not_read(sandbox: Sandbox) -> None:
+    run_directory("directory")
+    run_usage("before", FROM, TODAY - 6 * DAY)
+    run_usage("after", TODAY - 5 * DAY, TODAY)
+    run_warehouse("warehouse")
+    answer = find_users(ORGANIZATION, Filters(unused_days=10))
+    assert answer.user_ids == ()
+    assert f"at {TODAY - 6 * DAY:%Y-%m-%d} 00:00 UTC; unused_days 10 needs all of it" in (answer.reason or "")
+    assert found(unused_days=5) == (BOB, CYD, DAN, EVE, FAY)
+    run_usage("gap", TODAY - 6 * DAY, TODAY - 5 * DAY)
+    run_warehouse("warehouse 2")
+    assert found(unused_days=10) == (BOB, CYD, DAN, EVE, FAY)
+
+
+def test_units_before_the_first_event_prove_nothing(sandbox: Sandbox) -> None:
+    # Read further back than JumpCloud keeps events: those days are empty, and look like days without use.
+    land(usage=(FROM - 5 * DAY, TODAY))
+    assert found(unused_days=12) == (CYD, DAN, EVE, FAY)
+    answer = find_users(ORGANIZATION, Filters(unused_days=13))
+    assert answer.user_ids == () and "was no longer kept" in (answer.reason or "")
+
+
+def test_old_users_find_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    land()
+    later = filters.utc_now() + filters.STALE_AFTER + timedelta(minutes=1)
+    monkeypatch.setattr(filters, "utc_now", lambda: later)
+    answer = find_users(ORGANIZATION, Filters(status=("active",)))
+    assert answer.user_ids == () and "were last synced at" in (answer.reason or "")
+    answer = find_users("d" * 24, Filters(status=("active",)))
+    assert answer.user_ids == () and "the warehouse holds no users of organization" in (answer.reason or "")
+
+
+def test_without_a_published_warehouse_filters_fail_and_say_so(sandbox: Sandbox) -> None:
+    with pytest.raises(WarehouseError, match="run jumpcloud_warehouse first"):
+        found(status=("active",))
+    ran = run_action("run", params("suspend", filters={"status": "active"}))
+    assert "run jumpcloud_warehouse first" in ran.errors["plan_action"]
+    assert writes(sandbox) == []
+
+
+def test_filters_are_resolved_to_ids_before_anybody_approves(sandbox: Sandbox) -> None:
+    land()
+    ran = run_action("run", params("delete", filters={"unused_days": 10, "status": "active"}), APPROVED)
+    assert ran.errors == {}
+    assert ran.planned is not None
+    assert BOB in ran.planned["body"] and FAY in ran.planned["body"] and ADA not in ran.planned["body"]
+    assert "Log-ins to devices, RADIUS and LDAP are not counted" in ran.planned["body"]
+    assert ran.outcomes == {BOB: "done", FAY: "done"}
+    assert user_of(sandbox, BOB) is None and user_of(sandbox, ADA) is not None
+
+
+def plan(**given: Any) -> Json:
+    """The plan of a deletion of whoever the filters find, Ada the manager too."""
+    run_of = {"dag_id": "jumpcloud_user_action", "run_id": "run"}
+    given = params("delete", filters=given, fields={"cascade_manager": None})
+    return action_tasks.plan_action(given, run_of, "Anna Admin")
+
+
+def outcomes() -> dict[str, tuple[str, str]]:
+    rows = action_tasks.read_run(read_settings().landing, ORGANIZATION, "run")
+    return {row["target"]: (row["outcome"], row["message"]) for row in rows}
+
+
+def test_somebody_whom_a_newer_warehouse_has_seen_is_left_out(sandbox: Sandbox) -> None:
+    land(usage=(FROM, TODAY - DAY))
+    planned = plan(unused_days=10, status="active")
+    assert {target for target, (outcome, _) in outcomes().items() if outcome == "asked"} == {ADA, BOB, FAY}
+    # While the approval was waited for: another day, with a log-in of Bob's.
+    sandbox.add_events(ORGANIZATION, [event(BOB, TODAY - DAY / 4)])
+    run_usage("newer", TODAY - DAY, TODAY)
+    run_warehouse("newer")
+    assert action_tasks.act(planned, APPROVED, 1) == {"left_out": 2, "done": 1}
+    assert outcomes()[ADA] == outcomes()[BOB] == ("left_out", "no longer as the filters ask: the warehouse has changed")
+    assert user_of(sandbox, BOB) is not None
+
+
+@pytest.mark.parametrize(
+    "actor",
+    [
+        {"initiated_by": {"type": "user", "id": BOB}},
+        {"initiated_by": {"type": "user", "username": "bob"}},
+        {"initiated_by": {"type": "admin", "email": "bob@x.example"}, "event_type": "admin_login_attempt"},
+        {"resource": {"type": "user", "id": BOB}, "initiated_by": None},
+        {"initiated_by": {"type": "user", "id": BOB}, "success": False},
+    ],
+)
+def test_somebody_who_has_logged_in_since_usage_was_read_is_left_out(actor: Json, sandbox: Sandbox) -> None:
+    land()
+    planned = plan(unused_days=10, status="active")
+    # Not in any warehouse: JumpCloud is asked, right before the call.
+    sandbox.add_events(ORGANIZATION, [event(BOB, TODAY + timedelta(seconds=1), **actor)])
+    assert action_tasks.act(planned, APPROVED, 1) == {"left_out": 1, "done": 1}
+    assert outcomes()[BOB][1].startswith("has tried to log in 1 times since")
+    assert user_of(sandbox, BOB) is not None and user_of(sandbox, FAY) is None
+
+
+def test_where_jumpcloud_does_not_say_who_has_logged_in_since_nobody_is_called(sandbox: Sandbox) -> None:
+    land()
+    planned = plan(unused_days=10, status="active")
+    sandbox.set_faults({"match": {"path_regex": "events/count"}, "do": {"status": 403}})
+    with pytest.raises(Exception, match="2 refused"):
+        action_tasks.act(planned, APPROVED, 1)
+    assert writes(sandbox) == []
+
+
+def test_who_is_no_longer_so_at_jumpcloud_is_left_out_though_the_warehouse_says_so(sandbox: Sandbox) -> None:
+    land()
+    planned = plan(status=["active", "locked"], department=["Sales", "Research"], lifecycle="current")
+    assert set(outcomes()) == {ADA, BOB, EVE, FAY}
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"][1] |= {"state": "SUSPENDED", "suspended": True}
+    organization["users"][4]["department"] = "Board"
+    organization["users"][5]["password_expired"] = True
+    sandbox.set_organization(organization)
+    assert action_tasks.act(planned, APPROVED, 1) == {"left_out": 3, "done": 1}
+    assert outcomes()[BOB][1] == "no longer as the filters ask: the status is suspended"
+    assert outcomes()[EVE][1] == "no longer as the filters ask: the department is another"
+    assert outcomes()[FAY][1] == "no longer as the filters ask: the status is password_expired"
+    assert user_of(sandbox, ADA) is None
+
+
+def test_whom_an_action_does_not_fit_is_left_out_of_a_filtered_batch(sandbox: Sandbox) -> None:
+    land()
+    ran = run_action("run", params("unsuspend", filters={"status": ["suspended", "staged"]}))
+    assert ran.errors == {}
+    assert ran.outcomes == {CYD: "done", DAN: "left_out"}
+
+
+def test_a_status_that_the_action_itself_has_changed_is_so_already_when_tried_again(sandbox: Sandbox) -> None:
+    land()
+    run_of = {"dag_id": "jumpcloud_user_action", "run_id": "run"}
+    given = params("suspend", filters={"status": "active"})
+    planned = action_tasks.plan_action(given, run_of, "Anna Admin")
+    assert action_tasks.act(planned, None, 1) == {"done": 3}
+    assert action_tasks.act(planned, None, 2) == {"already_so": 3}
+    assert len(writes(sandbox)) == 3

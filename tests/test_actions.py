@@ -1,0 +1,664 @@
+"""jumpcloud_user_action, task by task in this process: what is planned, called, recorded, and what is left alone."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.exceptions import AirflowFailException
+
+from acting import (
+    ADA,
+    APPROVED,
+    BOB,
+    CYD,
+    DAG_ID,
+    DAN,
+    EMPTY,
+    EVE,
+    FAY,
+    ORGANIZATION,
+    OTHER,
+    REJECTED,
+    STAFF,
+    STRANGER,
+    allow,
+    members_of,
+    params,
+    run_action,
+    user_id,
+    user_of,
+    world,
+    writes,
+)
+from connections import API_KEY, connection_json
+from jumpcloud_elt import action_run, action_tasks
+from jumpcloud_elt.action_names import ACTIONS
+from jumpcloud_elt.settings import Settings
+from pipeline import query, run_directory, run_warehouse
+from sandbox.client import Sandbox
+
+Json = dict[str, Any]
+NEW = {"username": "Grace Hopper", "email": "grace@x.example", "firstname": "Grace", "department": "Navy"}
+# One user to whom each action can be done, one who is so already, and the one call that it takes.
+USERS = "/api/systemusers"
+CASES: dict[str, tuple[Json, Json, tuple[str, str]]] = {
+    "create": (
+        {"fields": NEW},
+        {"fields": {"username": "bob", "email": "BOB@x.example", "department": "Sales"}},
+        ("POST", USERS),
+    ),
+    "activate": ({"targets": [DAN]}, {"targets": [BOB]}, ("POST", f"{USERS}/{DAN}/state/activate")),
+    "suspend": ({"targets": [BOB]}, {"targets": [CYD]}, ("PUT", f"{USERS}/{BOB}")),
+    "unsuspend": ({"targets": [CYD]}, {"targets": [BOB]}, ("PUT", f"{USERS}/{CYD}")),
+    "update": (
+        {"targets": [BOB], "fields": {"department": "Law"}},
+        {"targets": [BOB], "fields": {"department": "Sales"}},
+        ("PUT", f"{USERS}/{BOB}"),
+    ),
+    "unlock": ({"targets": [EVE]}, {"targets": [BOB]}, ("POST", f"{USERS}/{EVE}/unlock")),
+    "force_password_reset": ({"targets": [BOB]}, {"targets": [ADA]}, ("POST", f"{USERS}/{BOB}/expire")),
+    "reset_mfa": ({"targets": [FAY]}, {"targets": [BOB]}, ("POST", f"{USERS}/{FAY}/resetmfa")),
+    "add_to_group": (
+        {"targets": [BOB], "group": "Empty"},
+        {"targets": [BOB], "group": "Staff"},
+        ("POST", f"/api/v2/usergroups/{EMPTY}/members"),
+    ),
+    "remove_from_group": (
+        {"targets": [BOB], "group": STAFF},
+        {"targets": [BOB], "group": EMPTY},
+        ("POST", f"/api/v2/usergroups/{STAFF}/members"),
+    ),
+    "delete": ({"targets": [BOB]}, {"targets": [BOB]}, ("DELETE", f"{USERS}/{BOB}")),
+}
+every_action = pytest.mark.parametrize("action", ACTIONS)
+
+
+def given(action: str, case: Json, **more: Any) -> Json:
+    return (
+        params(action, **{"targets": [], **case, **more})
+        if "targets" not in case
+        else _with_targets(action, case, more)
+    )
+
+
+def _with_targets(action: str, case: Json, more: Json) -> Json:
+    rest = {name: value for name, value in case.items() if name != "targets"}
+    return params(action, *case["targets"], **{**rest, **more})
+
+
+@pytest.fixture(autouse=True)
+def acting(settings: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    start = world()
+    start["organizations"][0]["users"][0]["password_expired"] = True
+    sandbox.set_world(start)
+    allow(monkeypatch, sandbox)
+    return settings
+
+
+@every_action
+def test_an_action_is_done_with_one_call_and_recorded(action: str, sandbox: Sandbox) -> None:
+    case, _, call = CASES[action]
+    ran = run_action("run", given(action, case), APPROVED)
+    assert ran.errors == {}
+    assert [(method, path) for method, path, _ in writes(sandbox)] == [call]
+    target = "Grace.Hopper" if action == "create" else case["targets"][0]
+    assert ran.outcomes == {target: "done"}
+    assert [row["outcome"] for row in ran.rows] == ["asked", "started", "done"]
+    assert {row["requested_by"] for row in ran.rows} == {"Anna Admin"}
+    assert {(row["dag_id"], row["run_id"], row["is_dry_run"]) for row in ran.rows} == {(DAG_ID, "run", False)}
+    assert {row["approved_by"] for row in ran.rows[1:]} == {"Olga" if action == "delete" else None}
+    assert call[1] in ran.rows[0]["request"] and ran.rows[0]["request"] == ran.rows[-1]["request"]
+
+
+@every_action
+def test_a_dry_run_is_the_default_shows_every_call_and_makes_none(
+    action: str, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    case, _, (method, path) = CASES[action]
+    asked_for = given(action, case)
+    del asked_for["dry_run"]
+    before = sandbox.world()
+    with caplog.at_level("INFO"):
+        ran = run_action("run", asked_for)
+    assert (ran.errors, ran.path) == ({}, "act")
+    assert writes(sandbox) == [] and sandbox.world() == before
+    assert list(ran.outcomes.values()) == ["planned"]
+    assert [row["is_dry_run"] for row in ran.rows] == [True]
+    assert f'"method":"{method}","path":"{path}"' in str(ran.rows[0]["request"])
+    assert str(ran.rows[0]["request"]) in caplog.text
+    assert ran.skipped["sync_directory"] == "Nothing has been changed; there is nothing to sync."
+
+
+@every_action
+def test_what_is_so_already_is_not_called_again_and_says_so(action: str, sandbox: Sandbox) -> None:
+    _, case, _ = CASES[action]
+    if action == "delete":
+        run_action("before", given(action, case), APPROVED)
+        sandbox.clear_requests()
+    ran = run_action("run", given(action, case))
+    assert (ran.errors, ran.path) == ({}, "act")
+    assert writes(sandbox) == []
+    assert list(ran.outcomes.values()) == ["already_so"]
+
+
+@every_action
+def test_running_it_again_calls_nothing(action: str, sandbox: Sandbox) -> None:
+    case, _, call = CASES[action]
+    for run_id in ("first", "second"):
+        ran = run_action(run_id, given(action, case), APPROVED)
+        assert ran.errors == {}
+    assert list(ran.outcomes.values()) == ["already_so"]
+    assert [(method, path) for method, path, _ in writes(sandbox)] == [call]
+
+
+@every_action
+@pytest.mark.parametrize("acted", [True, False])
+def test_a_retry_after_a_killed_try_looks_first(action: str, acted: bool, sandbox: Sandbox) -> None:
+    case, _, call = CASES[action]
+    run_of = {"dag_id": DAG_ID, "run_id": "run"}
+    planned = action_tasks.plan_action(given(action, case), run_of, "Anna Admin")
+    match = {"method": call[0], "path_regex": f"^{call[1]}$"}
+    # Every answer is lost, until the worker is too.
+    sandbox.set_faults({"match": match, "do": {"drop_connection": True, "acted": acted}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jumpcloud_elt.hook.JumpCloudHook._retrying", _die)
+        with pytest.raises(KeyboardInterrupt):
+            action_tasks.act(planned, APPROVED, 1)
+    sandbox.set_faults()
+    action_tasks.act(planned, APPROVED, 2)
+    assert len(writes(sandbox)) == (1 if acted else 2)
+
+
+def _die(hook: Any, once: Any) -> Any:
+    """Answers reads; at the first write the worker is gone, right after the request went out."""
+    try:
+        return once()
+    except Exception as error:
+        raise KeyboardInterrupt from error
+
+
+def test_names_emails_and_ids_name_users(sandbox: Sandbox) -> None:
+    ran = run_action("run", params("suspend", "bob", "EVE@X.example", FAY, FAY.upper(), "fay"))
+    assert ran.outcomes == {BOB: "done", EVE: "done", FAY: "done"}
+    assert len(writes(sandbox)) == 3
+
+
+def test_an_email_in_another_spelling_than_landed_is_found(sandbox: Sandbox) -> None:
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"][1]["email"] = "Bob@X.example"
+    sandbox.set_organization(organization)
+    assert run_action("run", params("suspend", "bOB@x.EXAMPLE")).outcomes == {BOB: "done"}
+
+
+def test_nobody_is_acted_on_unless_every_target_is_one_user_of_the_organization(sandbox: Sandbox) -> None:
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"].append({"_id": user_id(7), "username": "twin", "email": "BOB@x.example"})
+    sandbox.set_organization(organization)
+    ran = run_action("run", params("suspend", "eve", STRANGER, "stranger@x.example", "nobody", user_id(99)))
+    told = ran.errors["plan_action"].splitlines()
+    assert told[0].startswith("Nothing was called")
+    assert [line.split("'")[1] for line in told[1:]] == [STRANGER, "stranger@x.example", "nobody", user_id(99)]
+    assert writes(sandbox) == []
+    # Recorded, each with what is wrong with it.
+    assert set(ran.outcomes.values()) == {"refused"}
+    assert "'nobody' given" in ran.message("nobody") and STRANGER not in ran.message("nobody")
+    assert ran.errors["report"].startswith("Nothing was called")
+
+
+def test_an_organization_that_the_key_does_not_see_is_refused(sandbox: Sandbox) -> None:
+    ran = run_action("run", params("suspend", "bob", organization_id="d" * 24))
+    assert f"allowed: {ORGANIZATION} (Acme), {OTHER} (Other)" in ran.errors["plan_action"]
+    assert writes(sandbox) == []
+
+
+def test_a_user_of_another_organization_that_the_key_sees_is_refused(sandbox: Sandbox) -> None:
+    ran = run_action("run", params("suspend", "bob", organization_id=OTHER))
+    assert f"'bob' given, whom organization {OTHER} does not have" in ran.errors["plan_action"]
+    assert writes(sandbox) == []
+
+
+def test_a_connection_that_may_only_read_calls_nobody(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    allow(monkeypatch, sandbox, "read")
+    for is_dry_run in (True, False):
+        ran = run_action(f"run {is_dry_run}", params("suspend", "bob", dry_run=is_dry_run))
+        assert "allowed: a connection with Permission read_and_act" in ran.errors["plan_action"]
+        assert ran.outcomes == {"bob": "refused"}
+    assert sandbox.requests() == []
+
+
+def test_groups_are_named_by_id_or_exactly_and_unknown_ones_are_refused(sandbox: Sandbox) -> None:
+    ran = run_action("run", params("add_to_group", "bob", group="staff"))
+    assert (
+        "group: 'staff' given; allowed: the id or name of a user group: 'Empty', 'Staff'" in ran.errors["plan_action"]
+    )
+    organization = sandbox.organization(ORGANIZATION)
+    organization["usergroups"].append({"id": "c5" * 12, "name": "Staff"})
+    sandbox.set_organization(organization)
+    ran = run_action("twice", params("add_to_group", "bob", group="Staff"))
+    assert f"as 2 groups are called; allowed: one of their ids: {STAFF}, {'c5' * 12}" in ran.errors["plan_action"]
+    assert writes(sandbox) == []
+    assert run_action("by id", params("add_to_group", "eve", group=STAFF)).outcomes == {EVE: "done"}
+    assert EVE in members_of(sandbox, STAFF)
+
+
+def test_states_that_an_action_does_not_fit_are_refused_together(sandbox: Sandbox) -> None:
+    ran = run_action("run", params("activate", "cyd", "dan"))
+    assert f"targets: {CYD} (cyd) is suspended, not staged: use unsuspend" in ran.errors["plan_action"]
+    ran = run_action("run 2", params("unsuspend", "dan"))
+    assert f"targets: {DAN} (dan) is staged, not suspended: use activate" in ran.errors["plan_action"]
+    assert writes(sandbox) == []
+
+
+def test_a_user_is_created_with_dots_for_spaces_and_a_manager_by_name(sandbox: Sandbox) -> None:
+    ran = run_action("run", params("create", fields={**NEW, "manager": "ada", "state": "staged"}))
+    assert ran.outcomes == {"Grace.Hopper": "done"}
+    (made,) = [user for user in sandbox.organization(ORGANIZATION)["users"] if user["username"] == "Grace.Hopper"]
+    assert (made["manager"], made["state"], made["firstname"]) == (ADA, "STAGED", "Grace")
+
+
+def test_all_problems_of_a_new_user_are_shown_together_and_nobody_is_called(sandbox: Sandbox) -> None:
+    ran = run_action("run", params("create", fields={"username": "1st@x", "email": "nowhere", "password": "s3cret"}))
+    told = ran.errors["plan_action"]
+    assert all(f"- fields.{name}: " in told for name in ("username", "email", "password"))
+    assert "s3cret" not in told
+    assert sandbox.requests() == []
+    assert ran.outcomes == {"1st@x": "refused"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (
+            {"username": "bob", "email": "bob@x.example", "department": "Law", "firstname": "Bobby"},
+            f"user {BOB} has that user name or e-mail, and differs in department, firstname",
+        ),
+        (
+            {"username": "bob2", "email": "bob@x.example"},
+            f"user {BOB} has that user name or e-mail, and differs in username",
+        ),
+        (
+            {"username": "bob", "email": "eve@x.example"},
+            f"the user name is one user's and the e-mail another's ({BOB}, {EVE})",
+        ),
+    ],
+)
+def test_creating_somebody_who_exists_otherwise_is_refused_naming_the_difference(
+    fields: Json, told: str, sandbox: Sandbox
+) -> None:
+    ran = run_action("run", params("create", fields=fields))
+    assert told in ran.errors["plan_action"]
+    assert writes(sandbox) == []
+
+
+def test_only_what_differs_is_updated(sandbox: Sandbox) -> None:
+    ran = run_action("run", params("update", "bob", "eve", fields={"department": "Sales", "jobTitle": "Head"}))
+    assert ran.outcomes == {BOB: "done", EVE: "done"}
+    bodies = [row["request"] for row in ran.rows if row["outcome"] == "asked"]
+    assert ['"body":{"jobTitle":"Head"}' in bodies[0], '"department":"Sales"' in bodies[1]] == [True, True]
+    assert (user_of(sandbox, EVE) or {})["department"] == "Sales"
+
+
+def test_options_of_an_action_are_sent(sandbox: Sandbox) -> None:
+    run_action("run", params("reset_mfa", "fay", fields={"exclusionDays": 3}))
+    assert (user_of(sandbox, FAY) or {})["mfa"]["exclusionDays"] == 3
+    ran = run_action("run 2", params("activate", "dan", fields={"email": False}))
+    assert '"body":{"email":false}' in ran.rows[0]["request"]
+
+
+# ---- deletions and approvals ---------------------------------------------------------------------------------
+
+
+def test_a_managers_deletion_needs_word_on_the_reports(sandbox: Sandbox) -> None:
+    ran = run_action("run", params("delete", "ada"), APPROVED)
+    assert f"targets: {ADA} (ada) is the manager of 2 users ({BOB}, {CYD}); allowed with" in ran.errors["plan_action"]
+    ran = run_action("heir", params("delete", "ada", "eve", fields={"cascade_manager": "eve"}), APPROVED)
+    assert "who is to be deleted; allowed: somebody who stays" in ran.errors["plan_action"]
+    assert writes(sandbox) == []
+    ran = run_action("done", params("delete", "ada", fields={"cascade_manager": "eve@x.example"}), APPROVED)
+    assert ran.outcomes == {ADA: "done"}
+    assert (user_of(sandbox, BOB) or {})["manager"] == EVE
+    assert f'"cascade_manager":"{EVE}"' in ran.rows[0]["request"]
+    ran = run_action("nobody", params("delete", "eve", fields={"cascade_manager": None}), APPROVED)
+    assert ran.outcomes == {EVE: "done"}
+    assert "manager" not in (user_of(sandbox, BOB) or {})
+
+
+def test_deletions_and_large_batches_ask_naming_everybody(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__ACTIONS_APPROVAL_BATCH_SIZE", "2")
+    assert run_action("two", params("suspend", "bob", "eve")).path == "act"
+    ran = run_action("so already", params("suspend", "bob", "eve", "ada"))
+    assert (ran.path, ran.outcomes[ADA]) == ("act", "done")
+    ran = run_action("three", params("unsuspend", "ada", "bob", "eve"))
+    assert ran.path == "approve" and ran.planned is not None
+    assert ran.planned["subject"] == "JumpCloud: unsuspend, 3 users?"
+    for text in (ADA, BOB, EVE, "eve@x.example", "Anna Admin", ORGANIZATION):
+        assert text in ran.planned["body"]
+    assert run_action("one", params("delete", "bob")).path == "approve"
+    assert run_action("dry", params("delete", "bob", dry_run=True)).path == "act"
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__ACTIONS_APPROVAL_BATCH_SIZE", "0")
+    assert run_action("any", params("suspend", "fay")).path == "approve"
+
+
+@pytest.mark.parametrize(("answer", "why"), [(REJECTED, "rejected by Olga"), (None, "nobody approved within 24 hours")])
+def test_without_an_approval_nothing_is_done_and_that_is_recorded(
+    answer: Json | None, why: str, sandbox: Sandbox
+) -> None:
+    ran = run_action("run", params("delete", "bob"), answer)
+    assert writes(sandbox) == []
+    assert ran.outcomes == {BOB: "not_done"}
+    assert ran.message(BOB) == why
+    # Somebody decided so: no failure. Nobody did: one.
+    assert ("report" in ran.errors) == (answer is None)
+
+
+@pytest.mark.parametrize("answer", [None, {}, REJECTED, {"chosen_options": []}])
+def test_the_task_itself_refuses_to_act_without_an_approval(answer: Json | None, sandbox: Sandbox) -> None:
+    planned = action_tasks.plan_action(params("delete", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    # As where the task `approve` was marked as successful by hand, and the plan was tampered with.
+    for plan in (planned, {**planned, "needs_approval": False}):
+        with pytest.raises(AirflowFailException, match="needs an approval, and none has been given"):
+            action_tasks.act(plan, answer, 1)
+    assert writes(sandbox) == []
+
+
+def test_only_who_was_planned_is_acted_on(sandbox: Sandbox) -> None:
+    planned = action_tasks.plan_action(params("suspend", "bob", "cyd"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna")
+    organization = sandbox.organization(ORGANIZATION)
+    # Since then: Cyd, of whom nothing was to be done, is active again, and somebody else has become "bob".
+    organization["users"][2] |= {"state": "ACTIVATED", "suspended": False}
+    organization["users"][1]["username"], organization["users"][4]["username"] = "robert", "bob"
+    sandbox.set_organization(organization)
+    assert action_tasks.act(planned, None, 1) == {"already_so": 1, "done": 1}
+    assert [path for _, path, _ in writes(sandbox)] == [f"{USERS}/{BOB}"]
+
+
+def test_a_user_who_has_gone_since_is_not_acted_on(sandbox: Sandbox) -> None:
+    planned = action_tasks.plan_action(params("suspend", "bob", "eve"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna")
+    organization = sandbox.organization(ORGANIZATION)
+    del organization["users"][1]
+    sandbox.set_organization(organization)
+    with pytest.raises(AirflowFailException, match=f"refused: {BOB} .*is no longer a user of the organization"):
+        action_tasks.act(planned, None, 1)
+    assert [path for _, path, _ in writes(sandbox)] == [f"{USERS}/{EVE}"]
+
+
+# ---- when things go wrong ------------------------------------------------------------------------------------
+
+
+def on(user: str, **do: Any) -> Json:
+    return {"match": {"method": "PUT", "path_regex": f"/{user}$"}, "do": do}
+
+
+def test_a_partial_batch_says_what_was_done_and_what_was_not_and_is_finished_by_running_it_again(
+    sandbox: Sandbox,
+) -> None:
+    refused = {"status": 400, "body": {"message": "not this one"}}
+    sandbox.set_faults(on(EVE, **refused), on(FAY, status=503))
+    asked_for = params("suspend", "ada", "bob", "cyd", "eve", "fay")
+    ran = run_action("run", asked_for)
+    wanted = {ADA: "done", BOB: "done", CYD: "already_so", EVE: "failed", FAY: "unknown"}
+    assert ran.outcomes == wanted
+    for told in (ran.errors["act"], ran.errors["report"]):
+        assert f"- failed: {EVE} (eve): PUT /api/systemusers/{EVE}" in told and "400 not this one" in told
+        assert f"- unknown: {FAY} (fay)" in told and f"- done: {ADA} (ada)" in told
+        assert told.splitlines()[-1] == "Running it again with the same params does what is left, and nothing twice."
+    assert ran.errors["report"].splitlines()[0] == "suspend: 1 already_so, 2 done, 1 failed, 1 unknown"
+    # What was done is synced all the same.
+    assert "sync_directory" not in ran.errors and "sync_directory" not in ran.skipped
+    sandbox.set_faults()
+    sandbox.clear_requests()
+    ran = run_action("again", asked_for)
+    assert ran.errors == {}
+    assert ran.outcomes == {**dict.fromkeys((ADA, BOB, CYD), "already_so"), EVE: "done", FAY: "done"}
+    assert [path for _, path, _ in writes(sandbox)] == [f"{USERS}/{EVE}", f"{USERS}/{FAY}"]
+
+
+def test_a_partial_deletion_is_finished_by_running_it_again(sandbox: Sandbox) -> None:
+    sandbox.set_faults({"match": {"method": "DELETE", "path_regex": f"/{EVE}$"}, "do": {"status": 400}})
+    asked_for = params("delete", "bob", "eve", FAY)
+    assert run_action("run", asked_for, APPROVED).outcomes == {BOB: "done", EVE: "failed", FAY: "done"}
+    sandbox.set_faults()
+    ran = run_action("again", asked_for, APPROVED)
+    assert ran.errors == {}
+    assert ran.outcomes == {"bob": "already_so", EVE: "done", FAY: "already_so"}
+    # Only of whom this package has deleted it can tell.
+    assert "'nobody' given" in run_action("nobody", params("delete", "nobody")).errors["plan_action"]
+
+
+def test_when_jumpcloud_is_away_the_rest_is_not_tried(sandbox: Sandbox) -> None:
+    sandbox.set_faults({"match": {"method": "PUT"}, "do": {"status": 503}})
+    ran = run_action("run", params("suspend", "ada", "bob", "dan", "eve", "fay"))
+    assert list(ran.outcomes.values()) == ["unknown"] * 3 + ["not_done"] * 2
+    assert ran.message(FAY).startswith("not tried: JumpCloud did not answer before: PUT")
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(400, "failed"), (401, "not_done"), (403, "failed"), (404, "failed"), (409, "failed"), (500, "unknown")],
+)
+@pytest.mark.parametrize("action", [one for one in ACTIONS if one != "create"])
+def test_every_documented_error_is_recorded_and_fails_the_run(
+    action: str, status: int, outcome: str, sandbox: Sandbox
+) -> None:
+    case, _, (method, path) = CASES[action]
+    body = {"message": "words of its own"}
+    sandbox.set_faults({"match": {"method": method, "path_regex": f"^{path}$"}, "do": {"status": status, "body": body}})
+    ran = run_action("run", given(action, case), APPROVED)
+    if (action, status) == ("delete", 404):
+        assert ran.outcomes == {BOB: "already_so"}
+        return
+    (found,) = ran.outcomes.values()
+    assert found == outcome
+    assert f"{status} words of its own" in ran.errors["act"]
+    assert "act" in ran.errors and "report" in ran.errors
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(400, "failed"), (401, "not_done"), (403, "failed"), (500, "unknown")])
+def test_every_documented_error_of_create_is_recorded(status: int, outcome: str, sandbox: Sandbox) -> None:
+    details = {"code": 400, "message": "words of its own", "status": "INVALID_ARGUMENT"}
+    sandbox.set_faults(
+        {"match": {"method": "POST", "path_regex": "systemusers$"}, "do": {"status": status, "body": details}}
+    )
+    ran = run_action("run", params("create", fields=NEW))
+    assert ran.outcomes == {"Grace.Hopper": outcome}
+    assert f"{status} words of its own" in ran.errors["act"]
+
+
+def test_two_runs_of_the_same_beside_each_other_do_no_harm(sandbox: Sandbox) -> None:
+    for action in ACTIONS:
+        sandbox.set_world(world())
+        run_of = [{"dag_id": DAG_ID, "run_id": f"{action} {number}"} for number in range(2)]
+        case = CASES[action][0]
+        plans = [action_tasks.plan_action(given(action, case), one, "Anna Admin") for one in run_of]
+        sandbox.set_latency(10)
+        counts: list[dict[str, int]] = []
+
+        def start(plan: Json, counts: list[dict[str, int]] = counts) -> None:
+            counts.append(action_tasks.act(plan, APPROVED, 1))
+
+        threads = [threading.Thread(target=start, args=[plan]) for plan in plans]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        sandbox.set_latency(0)
+        assert len(counts) == 2, action
+        assert all(set(one) <= {"done", "already_so"} for one in counts), (action, counts)
+        usernames = [user["username"] for user in sandbox.organization(ORGANIZATION)["users"]]
+        assert len(usernames) == len(set(usernames))
+
+
+def test_a_killed_task_leaves_the_row_that_says_it_may_have_called(
+    acting: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_directory("directory")
+    planned = action_tasks.plan_action(params("suspend", "bob", "eve"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna")
+
+    def killed(*_: Any) -> None:
+        raise SystemExit
+
+    # As by SIGKILL: nothing that comes after the call is run, not even what would be recorded then.
+    record = action_run.record
+    recorded: list[Any] = []
+
+    def only_before(landing: Path, attempt: Any, entries: Any) -> None:
+        recorded.append(entries)
+        if len(recorded) == 1:
+            record(landing, attempt, entries)
+
+    monkeypatch.setattr(action_run, "record", only_before)
+    monkeypatch.setattr("jumpcloud_elt.actions.Action.do", killed)
+    with pytest.raises(SystemExit):
+        action_tasks.act(planned, None, 1)
+    rows = query(run_warehouse("warehouse"), "select target, outcome, message from user_actions order by target")
+    assert [(row["target"], row["outcome"]) for row in rows] == [(BOB, "unknown"), (EVE, "unknown")]
+    assert "run it again, which looks first" in rows[0]["message"]
+
+
+def test_a_task_that_is_interrupted_records_whom_it_was_at(
+    acting: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = action_tasks.plan_action(
+        params("suspend", "ada", "bob", "eve"), {"dag_id": DAG_ID, "run_id": "r"}, "Anna"
+    )
+    at = iter(("go on", "terminated"))
+    do = action_run.Action.do
+
+    def interrupted(action: Any, user: Json) -> Any:
+        if next(at) == "terminated":
+            raise RuntimeError("terminated")
+        return do(action, user)
+
+    monkeypatch.setattr("jumpcloud_elt.actions.Action.do", interrupted)
+    with pytest.raises(RuntimeError):
+        action_tasks.act(planned, None, 1)
+    rows = action_tasks.read_run(acting.landing, ORGANIZATION, "r")
+    assert {row["target"]: row["outcome"] for row in rows} == {ADA: "done", BOB: "unknown", EVE: "not_done"}
+
+
+# ---- afterwards ----------------------------------------------------------------------------------------------
+
+
+def test_the_directory_is_synced_and_the_warehouse_shows_user_and_record(
+    acting: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = run_action("first", params("suspend", "bob"))
+    assert ran.errors == {} and ran.skipped == {}
+    run_action("dry", params("delete", "bob", dry_run=True))
+    run_action("refused", params("suspend", "nobody"))
+    run_action("waiting", params("delete", "eve"), None)
+    warehouse = run_warehouse("warehouse")
+    (bob,) = query(warehouse, "select status, organization_id from users where user_id = ?", [BOB])
+    assert bob == {"status": "suspended", "organization_id": ORGANIZATION}
+    (organization,) = query(warehouse, "select sync_status, connection_id from organizations")
+    assert organization == {"sync_status": "ok", "connection_id": "jumpcloud_default"}
+    columns = "run_id, requested_by, action, target, username, is_dry_run, outcome, connection_id"
+    rows = query(warehouse, f"select {columns} from user_actions order by requested_at")
+    assert [tuple(row.values()) for row in rows] == [
+        ("first", "Anna Admin", "suspend", BOB, "bob", False, "done", "jumpcloud_default"),
+        ("dry", "Anna Admin", "delete", BOB, "bob", True, "planned", "jumpcloud_default"),
+        ("refused", "Anna Admin", "suspend", "nobody", None, False, "refused", "jumpcloud_default"),
+        ("waiting", "Anna Admin", "delete", EVE, "eve", False, "not_done", "jumpcloud_default"),
+    ]
+    (request,) = query(warehouse, "select request from user_actions where run_id = 'waiting'")
+    assert request["request"] == f'{{"method":"DELETE","path":"/api/systemusers/{EVE}"}}'
+
+
+def test_every_try_has_a_row_of_its_own(acting: Settings, sandbox: Sandbox) -> None:
+    run_directory("directory")
+    sandbox.set_faults(on(BOB, status=400, body={"message": "not now"}))
+    planned = action_tasks.plan_action(params("suspend", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    with pytest.raises(AirflowFailException):
+        action_tasks.act(planned, None, 1)
+    sandbox.set_faults()
+    assert action_tasks.act(planned, None, 2) == {"done": 1}
+    rows = query(run_warehouse("warehouse"), "select action_id, outcome from user_actions order by recorded_at")
+    first, second = rows
+    assert (first["outcome"], second["outcome"]) == ("failed", "done")
+    assert second["action_id"] == f"{first['action_id']}-2"
+
+
+def test_the_record_is_appended_to_and_never_rewritten(acting: Settings, sandbox: Sandbox) -> None:
+    folder = acting.landing / "user_actions" / f"organization_id={ORGANIZATION}"
+    run_action("run", params("suspend", "bob"))
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+    run_action("again", params("suspend", "bob"))
+    run_action("run", params("unsuspend", "bob"))
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
+    assert len(list(folder.iterdir())) > len(before)
+
+
+def test_an_organization_that_no_configured_connection_syncs_is_not_synced(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = {"organization_ids": OTHER}
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox.url, API_KEY, extra=extra))
+    acting = {"permission": "read_and_act", "organization_ids": ORGANIZATION}
+    monkeypatch.setenv("AIRFLOW_CONN_ACTING", connection_json(sandbox.url, API_KEY, extra=acting))
+    ran = run_action("run", params("suspend", "bob", connection_id="acting"))
+    assert ran.outcomes == {BOB: "done"} and ran.errors == {}
+    assert "syncs organization" in ran.skipped["sync_directory"]
+    assert ran.skipped["record_outcomes"] == "Recorded; the warehouse shows it once something has been synced."
+
+
+def test_a_sync_that_fails_says_that_the_users_were_changed(sandbox: Sandbox) -> None:
+    sandbox.set_faults({"match": {"path_regex": "^/api/applications"}, "do": {"status": 400}})
+    ran = run_action("run", params("suspend", "bob"))
+    assert ran.outcomes == {BOB: "done"}
+    assert "400" in ran.errors["sync_directory"]
+
+
+def test_no_key_is_in_errors_logs_or_the_record(
+    acting: Settings, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = {"message": f"bad key {API_KEY}"}
+    sandbox.set_faults(on(BOB, status=403, body=body))
+    with caplog.at_level("DEBUG"):
+        ran = run_action("run", params("suspend", "bob"))
+    assert "bad key ***" in ran.message(BOB)
+    assert API_KEY not in caplog.text + repr(ran.errors) + repr(ran.rows) + repr(ran.planned)
+
+
+# ---- by Airflow ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("airflow_database")
+def test_the_dag_acts_when_told_to_and_only_shows_when_not(acting: Settings, sandbox: Sandbox) -> None:
+    dag = DagBag(Path(__file__).resolve().parents[1] / "dags" / f"{DAG_ID}.py").dags[DAG_ID]
+    conf = {"organization_id": ORGANIZATION, "action": "suspend", "targets": ["bob"]}
+    dry = dag.test(run_conf=conf)
+    assert (dry.state, writes(sandbox)) == ("success", [])
+    assert dry.get_task_instance("approve").state == dry.get_task_instance("sync_directory").state == "skipped"
+    real = dag.test(run_conf={**conf, "dry_run": False})
+    assert real.state == "success"
+    assert {one.task_id: one.state for one in real.get_task_instances()} == {
+        **dict.fromkeys(
+            ("plan_action", "choose_path", "act", "sync_directory", "record_outcomes", "report"), "success"
+        ),
+        "approve": "skipped",
+    }
+    assert [path for _, path, _ in writes(sandbox)] == [f"{USERS}/{BOB}"]
+    warehouse = run_warehouse("warehouse")
+    assert query(warehouse, "select status from users where user_id = ?", [BOB]) == [{"status": "suspended"}]
+    assert len(query(warehouse, "select * from user_actions")) == 2
+
+
+@pytest.mark.usefixtures("airflow_database")
+@pytest.mark.parametrize(
+    ("conf", "told"),
+    [
+        ({"action": "explode"}, "'explode' is not one of"),
+        ({"organization_id": "Acme"}, "'Acme' does not match"),
+        ({"dry_run": "no"}, "'no' is not of type 'boolean'"),
+    ],
+)
+def test_the_form_refuses_what_it_can_tell_by_itself(conf: Json, told: str, sandbox: Sandbox) -> None:
+    dag = DagBag(Path(__file__).resolve().parents[1] / "dags" / f"{DAG_ID}.py").dags[DAG_ID]
+    given = {"organization_id": ORGANIZATION, "action": "suspend", "targets": ["bob"], **conf}
+    with pytest.raises(Exception, match=told):
+        dag.test(run_conf=given)
+    assert sandbox.requests() == []
