@@ -195,15 +195,18 @@ def test_an_event_counts_on_each_day_that_it_is_dated_as_the_view_shows_it(setti
 
 
 def test_a_unit_landed_anew_by_a_task_that_was_killed_is_looked_at_once_its_run_says_so(settings: Settings) -> None:
-    units = [unit(1, "e1"), unit(2, "e2"), unit(1, "e3", organization_id=OTHER)]
+    units = [unit(5, "e1"), unit(6, "e2"), unit(1, "e3", organization_id=OTHER), unit(3, "e5")]
     record(settings.landing, "first", [land(settings.landing, one) for one in units])
     run_warehouse("first")
-    units[0] = extracted(units[0], DAY, [*units[0].events, login("e4", MARCH)])
-    land(settings.landing, units[0])
+    for number in (0, 3):  # its own day, and late events of a day before
+        units[number] = extracted(
+            units[number], DAY, [*units[number].events, login("e4", units[number].interval_start)]
+        )
+        land(settings.landing, units[number])
     other = unit_path(settings.landing, ORGANIZATION, units[1].interval_start, units[1].interval_end)
     aside = other.read_bytes()
     other.write_bytes(b"not Parquet")  # outside of what the run was to land, so nobody looks
-    record(settings.landing, "killed", [], killed=ORGANIZATION, interval=(MARCH, MARCH + DAY))
+    record(settings.landing, "killed", [], killed=ORGANIZATION, interval=(MARCH + 4 * DAY, MARCH + 5 * DAY))
     warehouse = run_warehouse("second")
     other.write_bytes(aside)
     is_as_expected(warehouse, units)

@@ -206,7 +206,6 @@ def _read_runs(connection: duckdb.DuckDBPyConnection, manifests: dict[str, str],
     outdated = [path for path in known if manifests.get(path) != known[path]]
     new = sorted(path for path in manifests if known.get(path) != manifests[path])
     connection.execute("set variable landing_length = ?", [len(url_of(settings.landing))])
-    connection.execute("set variable usage_reconcile_days = ?::integer", [settings.usage_reconcile_days])
     connection.execute("set variable outdated = ?::varchar[]", [outdated])
     connection.execute("delete from state.runs where manifest in (select unnest(getvariable('outdated')))")
     connection.execute("delete from state.manifests where path in (select unnest(getvariable('outdated')))")

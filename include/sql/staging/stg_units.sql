@@ -48,8 +48,8 @@ statements as (
         on
             units.organization_id = failed.organization_id
             and units.interval_start < failed.interval_end
-            -- A scheduled run reads late events of the days before its own, too.
-            and units.interval_end > failed.interval_start - to_days(getvariable('usage_reconcile_days'))
+            -- A run may also land late events of as many days before its own as `usage_reconcile_days` can say.
+            and units.interval_end > failed.interval_start - interval 90 days
 ),
 
 told as (
