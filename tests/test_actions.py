@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -645,6 +646,17 @@ def test_the_dag_acts_when_told_to_and_only_shows_when_not(acting: Settings, san
     warehouse = run_warehouse("warehouse")
     assert query(warehouse, "select status from users where user_id = ?", [BOB]) == [{"status": "suspended"}]
     assert len(query(warehouse, "select * from user_actions")) == 2
+
+
+def test_who_may_approve_and_how_long_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(__file__).resolve().parents[1] / "dags" / f"{DAG_ID}.py"
+    approve = DagBag(path).dags[DAG_ID].get_task("approve")
+    assert (approve.response_timeout, approve.assigned_users) == (timedelta(hours=24), None)
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__ACTIONS_APPROVERS", "anna, omar")
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__ACTIONS_APPROVAL_TIMEOUT_HOURS", "0.5")
+    approve = DagBag(path).dags[DAG_ID].get_task("approve")
+    assert approve.response_timeout == timedelta(minutes=30)
+    assert approve.assigned_users == [{"id": "anna", "name": "anna"}, {"id": "omar", "name": "omar"}]
 
 
 @pytest.mark.usefixtures("airflow_database")
