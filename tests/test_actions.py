@@ -506,10 +506,10 @@ def test_a_killed_task_leaves_the_row_that_says_it_may_have_called(
     record = action_run.record
     recorded: list[Any] = []
 
-    def only_before(landing: Path, attempt: Any, entries: Any) -> None:
+    def only_before(settings: Settings, attempt: Any, entries: Any) -> None:
         recorded.append(entries)
         if len(recorded) == 1:
-            record(landing, attempt, entries)
+            record(settings, attempt, entries)
 
     monkeypatch.setattr(action_run, "record", only_before)
     monkeypatch.setattr("jumpcloud_elt.actions.Action.do", killed)
@@ -611,6 +611,16 @@ def test_a_sync_that_fails_says_that_the_users_were_changed(sandbox: Sandbox) ->
     ran = run_action("run", params("suspend", "bob"))
     assert ran.outcomes == {BOB: "done"}
     assert "400" in ran.errors["sync_directory"]
+
+
+def test_personal_fields_that_are_not_to_be_landed_are_sent_and_not_recorded(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__LAND_PERSONAL_FIELDS", "false")
+    fields = {"alternateEmail": "bob@home.example", "department": "Law"}
+    ran = run_action("run", params("update", "bob", fields=fields))
+    assert (user_of(sandbox, BOB) or {})["alternateEmail"] == "bob@home.example"
+    assert "home.example" not in repr(ran.rows) and '"department":"Law"' in ran.rows[-1]["request"]
 
 
 def test_no_key_is_in_errors_logs_or_the_record(
