@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -505,10 +506,10 @@ def test_a_killed_task_leaves_the_row_that_says_it_may_have_called(
     record = action_run.record
     recorded: list[Any] = []
 
-    def only_before(landing: Path, attempt: Any, entries: Any) -> None:
+    def only_before(settings: Settings, attempt: Any, entries: Any) -> None:
         recorded.append(entries)
         if len(recorded) == 1:
-            record(landing, attempt, entries)
+            record(settings, attempt, entries)
 
     monkeypatch.setattr(action_run, "record", only_before)
     monkeypatch.setattr("jumpcloud_elt.actions.Action.do", killed)
@@ -612,6 +613,16 @@ def test_a_sync_that_fails_says_that_the_users_were_changed(sandbox: Sandbox) ->
     assert "400" in ran.errors["sync_directory"]
 
 
+def test_personal_fields_that_are_not_to_be_landed_are_sent_and_not_recorded(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__LAND_PERSONAL_FIELDS", "false")
+    fields = {"alternateEmail": "bob@home.example", "department": "Law"}
+    ran = run_action("run", params("update", "bob", fields=fields))
+    assert (user_of(sandbox, BOB) or {})["alternateEmail"] == "bob@home.example"
+    assert "home.example" not in repr(ran.rows) and '"department":"Law"' in ran.rows[-1]["request"]
+
+
 def test_no_key_is_in_errors_logs_or_the_record(
     acting: Settings, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -645,6 +656,17 @@ def test_the_dag_acts_when_told_to_and_only_shows_when_not(acting: Settings, san
     warehouse = run_warehouse("warehouse")
     assert query(warehouse, "select status from users where user_id = ?", [BOB]) == [{"status": "suspended"}]
     assert len(query(warehouse, "select * from user_actions")) == 2
+
+
+def test_who_may_approve_and_how_long_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(__file__).resolve().parents[1] / "dags" / f"{DAG_ID}.py"
+    approve = DagBag(path).dags[DAG_ID].get_task("approve")
+    assert (approve.response_timeout, approve.assigned_users) == (timedelta(hours=24), None)
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__ACTIONS_APPROVERS", "anna, omar")
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__ACTIONS_APPROVAL_TIMEOUT_HOURS", "0.5")
+    approve = DagBag(path).dags[DAG_ID].get_task("approve")
+    assert approve.response_timeout == timedelta(minutes=30)
+    assert approve.assigned_users == [{"id": "anna", "name": "anna"}, {"id": "omar", "name": "omar"}]
 
 
 @pytest.mark.usefixtures("airflow_database")

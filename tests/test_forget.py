@@ -453,9 +453,9 @@ def test_a_record_of_actions_on_the_person_keeps_everything_but_the_person(lande
     for organization_id in (ORGANIZATION, OTHER_ORGANIZATION):
         for number, entry in enumerate((own, created, refused, other, told)):
             one = msgspec.structs.replace(attempt, action_id=str(number), organization_id=organization_id)
-            action_log.record(copy.landing, one, [entry])
+            action_log.record(copy, one, [entry])
     by_others = msgspec.structs.replace(attempt, action_id="9", requested_by=EMAILS[0], approved_by=USERNAME)
-    action_log.record(copy.landing, by_others, [msgspec.structs.replace(other, request=None)])
+    action_log.record(copy, by_others, [msgspec.structs.replace(other, request=None)])
     before = _recorded(copy, ORGANIZATION), _recorded(copy, OTHER_ORGANIZATION)
     run_forget("forget", USER)
     assert traces_in_landing(copy.landing) == [] and traces_in_warehouse(copy.warehouse) == []

@@ -19,6 +19,8 @@ import pyarrow as pa
 
 from jumpcloud_elt.landing import run_file_name, utc_now, write_table
 from jumpcloud_elt.places import Place, find_files, open_parquet
+from jumpcloud_elt.redaction import PERSONAL_NAMES, SECRET_NAMES, encode_payload
+from jumpcloud_elt.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -99,20 +101,24 @@ def new_action_id() -> str:
     return f"{utc_now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
 
 
-def record(landing: Place, attempt: Attempt, entries: Sequence[Entry]) -> None:
-    """Append rows, whole or not at all: when this returns, they are on disk."""
+def record(settings: Settings, attempt: Attempt, entries: Sequence[Entry]) -> None:
+    """Append rows, whole or not at all: when this returns, they are on disk.
+
+    Of requests, secrets are not kept, nor personal fields that no table needs where these are not to be landed.
+    """
     if not entries:
         return
+    names = SECRET_NAMES if settings.land_personal_fields else SECRET_NAMES | PERSONAL_NAMES
     common = msgspec.structs.asdict(attempt)
     organization_id = common.pop("organization_id")
     recorded_at = utc_now()
     rows = []
     for entry in entries:
-        request = None if entry.request is None else msgspec.json.encode(entry.request).decode()
+        request = None if entry.request is None else encode_payload(entry.request, names)
         rows.append({**common, **msgspec.structs.asdict(entry), "request": request, "recorded_at": recorded_at})
         log.info("%s %s: %s: %s", attempt.action, entry.target or "", entry.outcome, entry.message)
     name = f"{run_file_name(attempt.run_id)}_{uuid.uuid4().hex}.parquet"
-    write_table(_folder(landing, organization_id) / name, pa.Table.from_pylist(rows, schema=SCHEMA))
+    write_table(_folder(settings.landing, organization_id) / name, pa.Table.from_pylist(rows, schema=SCHEMA))
 
 
 def read_run(landing: Place, organization_id: str, run_id: str) -> list[dict[str, Any]]:
@@ -121,15 +127,14 @@ def read_run(landing: Place, organization_id: str, run_id: str) -> list[dict[str
     return _sorted(row for path in of_run for row in _read(path) if row["run_id"] == run_id)
 
 
-def was_deleted(landing: Place, organization_id: str, name: str) -> bool:
-    """Whether a user with this id, user name or e-mail (in any case) has been deleted by this package."""
+def names_of_deleted(landing: Place, organization_id: str) -> set[str]:
+    """The user ids, user names and e-mails, in lower case, of whom this package has deleted, or may have."""
+    names = set()
     for path in find_files(_folder(landing, organization_id), "*.parquet"):
         for row in _read(path):
-            names = (row["target"], row["username"], (row["email"] or "").lower())
-            is_called_so = name in names or name.lower() in names
-            if row["action"] == "delete" and row["outcome"] in (STARTED, DONE, UNKNOWN) and is_called_so:
-                return True
-    return False
+            if row["action"] == "delete" and row["outcome"] in (STARTED, DONE, UNKNOWN):
+                names |= {name.lower() for name in (row["target"], row["username"], row["email"]) if name}
+    return names
 
 
 def latest(rows: Iterable[Mapping[str, Any]], *, of_each_attempt: bool = False) -> dict[Any, Mapping[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from jumpcloud_elt.action_log import ALREADY_SO, ASKED, LEFT_OUT, REFUSED, Attempt, Entry, was_deleted
+from jumpcloud_elt.action_log import ALREADY_SO, ASKED, LEFT_OUT, REFUSED, Attempt, Entry, names_of_deleted
 from jumpcloud_elt.action_names import ALWAYS_APPROVED
 from jumpcloud_elt.action_request import ActionRequest
 from jumpcloud_elt.actions import Action, Look
@@ -118,11 +118,8 @@ def _resolve(
     names = list(request.targets)
     if request.action == "delete":
         # Run again, a deletion does not find whom it has deleted; that is no mistake of the caller's.
-        resolved.gone = [
-            name
-            for name in names
-            if was_deleted(settings.landing, request.organization_id, name) and not people.matching(name)
-        ]
+        deleted = names_of_deleted(settings.landing, request.organization_id)
+        resolved.gone = [name for name in names if name.lower() in deleted and not people.matching(name)]
         names = [name for name in names if name not in resolved.gone]
     resolved.users = resolve(people, names, "targets", settings.request_threads, problems)
     heir = resolved.fields.get("cascade_manager")

@@ -56,7 +56,7 @@ def run_plan(settings: Settings, plan: Plan, attempt: Attempt, asked: Sequence[M
         outage: list[str] = []
         for chunk in _chunks(asked):
             started = [_entry(row, STARTED, "the call is about to be made") for row in chunk]
-            record(settings.landing, attempt, started)
+            record(settings, attempt, started)
             ended: list[Entry] = []
             try:
                 for row in chunk:
@@ -71,7 +71,7 @@ def run_plan(settings: Settings, plan: Plan, attempt: Attempt, asked: Sequence[M
                 ended += _interrupted(chunk[len(ended) :], error)
                 raise
             finally:
-                record(settings.landing, attempt, ended)
+                record(settings, attempt, ended)
                 entries += ended
     return entries
 

@@ -70,11 +70,11 @@ def plan_action(params: Mapping[str, Any], run_of: Mapping[str, str], requested_
         plan, entries = make_plan(settings, request, attempt)
     except JumpCloudError as error:
         if ORGANIZATION_ID.fullmatch(attempt.organization_id):
-            record(settings.landing, attempt, _refusals(params, str(error)))
+            record(settings, attempt, _refusals(params, str(error)))
         raise AirflowFailException(str(error)) from error
     if attempt.is_dry_run:
         entries = [msgspec.structs.replace(one, outcome=PLANNED) if one.outcome == ASKED else one for one in entries]
-    record(settings.landing, attempt, entries)
+    record(settings, attempt, entries)
     _tell_plan(plan, entries)
     planned: Json = msgspec.to_builtins(plan)
     return planned
@@ -160,7 +160,7 @@ def record_outcomes(planned: Json | None, approval: Mapping[str, Any] | None, or
             Entry(target=row["target"], outcome=NOT_DONE, message=why, username=row["username"], email=row["email"])
             for row in waiting
         ]
-        record(settings.landing, plan.attempt, left)
+        record(settings, plan.attempt, left)
         rows += [_as_row(entry) for entry in left]
     if not rows:
         raise AirflowSkipException("Nothing was recorded.")

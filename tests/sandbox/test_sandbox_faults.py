@@ -28,6 +28,19 @@ def test_a_status_with_headers_fires_as_often_as_told(api: Api) -> None:
     assert (api.sandbox.faults()[0]["matched"], api.sandbox.faults()[0]["fired"]) == (3, 2)
 
 
+@pytest.mark.parametrize("do", [{"status": 504}, {"drop_connection": True}, {"html_body": True}])
+def test_a_request_can_take_effect_although_its_answer_says_nothing_of_it(api: Api, do: dict[str, Any]) -> None:
+    path = f"{USERS}/{oid('1', 1)}"
+    _fault(api, {"method": "PUT", "times": 1}, acted=True, **do)
+    change = {"department": "Law"}
+    if "drop_connection" in do:
+        with pytest.raises(requests.ConnectionError):
+            api.call("PUT", path, key="writer", json=change)
+    else:
+        assert api.call("PUT", path, key="writer", json=change).text != api.get(path).text
+    assert api.get(path).json()["department"] == "Law"
+
+
 def test_only_the_nth_match_of_one_organization(api: Api) -> None:
     _fault(api, {"method": "GET", "organization_id": ALPHA, "nth": 2}, status=503, body={"message": "no"})
     assert api.get(USERS, key="multi", org=BETA).status_code == 200
