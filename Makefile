@@ -15,7 +15,7 @@ export AIRFLOW_HOME AIRFLOW__CORE__DAGS_FOLDER AIRFLOW__CORE__PLUGINS_FOLDER AIR
 export AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT
 export PYTHONPATH := $(CURDIR)/include
 
-.PHONY: demo test up airflow bench lint lock clean
+.PHONY: demo test up airflow bench screenshots lint lock clean
 
 demo: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the whole product against the sandbox, in one command
 	@$(BIN)/python -m sandbox.demo
@@ -28,6 +28,9 @@ airflow: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the Airflow CLI: make a
 
 test: $(VENV)/.installed ## the whole test suite
 	@$(BIN)/python -m pytest $(ARGS)
+
+screenshots: $(VENV)/.installed ## the pictures of the README anew, taken by the browser tests
+	@REQUIRE_BROWSER=1 SCREENSHOTS="$(CURDIR)/docs/images" $(BIN)/python -m pytest tests/test_*_browser.py $(ARGS)
 
 lint: $(VENV)/.installed ## ruff, mypy, sqlfluff
 	@$(BIN)/ruff check .

@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,11 +83,25 @@ class AirflowServer:
         self._environment = environment
         # Loopback must never go through a proxy that the environment names.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._token: str | None = None
 
     @classmethod
     @contextlib.contextmanager
-    def start(cls, home: Path, migrated_database: Path, data_root: Path) -> Iterator[AirflowServer]:
-        """Serve the Dags of this session's Airflow home from a database of its own, until the block is left."""
+    def start(
+        cls,
+        home: Path,
+        migrated_database: Path,
+        data_root: Path,
+        *,
+        passwords: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> Iterator[AirflowServer]:
+        """Serve this session's Dags from a database of its own, which with the logs lies in `home`, until the block
+        is left.
+
+        `passwords` of users switches sign-in on; each has the role of their name, and `admin`, who must be one of
+        them, is who `call` speaks as. `options` are further environment variables.
+        """
         database = home / "server.db"
         shutil.copyfile(migrated_database, database)
         port = _free_port()
@@ -111,6 +125,8 @@ class AirflowServer:
             "AIRFLOW__JUMPCLOUD_ELT__REQUEST_ATTEMPTS": "2",
             "AIRFLOW__JUMPCLOUD_ELT__DUCKDB_THREADS": "1",
         }
+        environment |= _sign_in(home, passwords) if passwords else {}
+        environment |= options or {}
         server = cls(f"http://127.0.0.1:{port}", environment, data_root)
         group = 0
         processes: list[subprocess.Popen[bytes]] = []
@@ -122,7 +138,7 @@ class AirflowServer:
                     )
                 group = group or process.pid
                 processes.append(process)
-            server._await_start(home, processes)
+            server._await_start(home, processes, passwords)
             yield server
         finally:
             _end(group, processes)
@@ -132,12 +148,14 @@ class AirflowServer:
 
     def call(self, method: str, path: str, body: Any = None) -> Json:
         """The answer of the REST API, version 2. Raises ServerError with what it says."""
-        request = urllib.request.Request(
-            f"{self.url}/api/v2/{path}",
-            None if body is None else json.dumps(body).encode(),
-            {"Content-Type": "application/json", "Accept": "application/json"},
-            method=method,
-        )
+        return self._call(method, f"api/v2/{path}", body)
+
+    def _call(self, method: str, path: str, body: Any = None) -> Json:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}/{path}", data, headers, method=method)
         try:
             with self._opener.open(request, timeout=30) as response:
                 return json.loads(response.read() or b"{}")
@@ -284,11 +302,16 @@ class AirflowServer:
             tasks[f"{one['task_id']}{mapped}"] = RanTask(one["state"], one["try_number"])
         return tasks
 
-    def _await_start(self, home: Path, processes: list[subprocess.Popen[bytes]]) -> None:
+    def _await_start(
+        self, home: Path, processes: list[subprocess.Popen[bytes]], passwords: Mapping[str, str] | None
+    ) -> None:
         def started() -> bool:
             if any(process.poll() is not None for process in processes):
                 raise ServerError(_ends_of_logs(home))
             try:
+                if passwords and not self._token:
+                    sign_in = {"username": "admin", "password": passwords["admin"]}
+                    self._token = self._call("POST", "auth/token", sign_in)["access_token"]
                 health = self.get("monitor/health")
                 dags = self.get("dags", limit=100)["dags"]
             except (OSError, ServerError):
@@ -307,6 +330,17 @@ def _wait_for(probe: Callable[[], T | None], seconds: float, complaint: Callable
             raise ServerError(complaint())
         time.sleep(POLL_SECONDS)
     return answer
+
+
+def _sign_in(home: Path, passwords: Mapping[str, str]) -> dict[str, str]:
+    """The options of a simple auth manager that knows these users."""
+    file = home / "passwords.json"
+    file.write_text(json.dumps(dict(passwords)))
+    return {
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{user}" for user in passwords),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(file),
+    }
 
 
 def _moment(text: str) -> datetime:

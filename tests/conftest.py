@@ -30,6 +30,7 @@ os.environ |= {
     "AIRFLOW__JUMPCLOUD_ELT__RETRY_WAIT_SECONDS": "0.001",
 }
 
+from browser import browser_airflow, browser_process, page  # noqa: E402, F401 - fixtures, for every test module
 from connections import API_KEY, connection_json  # noqa: E402
 from jumpcloud_elt.settings import Settings, read_settings  # noqa: E402
 from sandbox.client import Sandbox  # noqa: E402
