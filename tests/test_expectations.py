@@ -469,6 +469,22 @@ def test_usage_is_counted_by_day_user_application_and_source() -> None:
     ]
 
 
+def test_the_course_of_usage_is_counted_by_day_source_and_application() -> None:
+    events = [
+        sso("e1", at(1, 3), "p1", id="u1"),
+        sso("e2", at(1, 2), "p1", id="u1"),
+        sso("e3", at(1, 1), "p1", id="zz"),
+        sso("e4", at(1, 4), "p1", False, id="u2"),
+        portal("e5", at(1, 5)),
+    ]
+    common = {"organization_id": ORG, "date": date(2026, 1, 1)}
+    assert tables([snapshot(1, user("u1"))], [unit(1, *events)])["usage_by_day"] == [
+        {**common, "source": "sso", "application_id": "p1", "users": 2, "successes": 3, "failures": 1},
+        # Somebody who cannot be found is nobody.
+        {**common, "source": "user_portal", "application_id": None, "users": 0, "successes": 1, "failures": 0},
+    ]
+
+
 def test_an_event_without_outcome_counts_neither_way() -> None:
     wrong_field = sso("e2", at(1), "p1", None, id="u1") | {"success": True}
     other_field = portal("e3", at(1), None, id="u1") | {"sso_token_success": True}

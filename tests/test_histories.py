@@ -23,6 +23,7 @@ COMPARED = (
     "applications",
     "application_users",
     "usage_daily",
+    "usage_by_day",
     "user_history",
     "access_history",
     "usage_coverage",

@@ -21,6 +21,7 @@ MARTS = (
     "applications",
     "application_users",
     "usage_daily",
+    "usage_by_day",
     "user_history",
     "access_history",
     "usage_coverage",

@@ -72,6 +72,7 @@ INTERMEDIATE = (
 MARTS = (
     "organizations",
     "usage_daily",
+    "usage_by_day",
     "application_users",
     "applications",
     "users",
