@@ -1,4 +1,4 @@
-"""The dashboard as somebody's browser gets it, in this process: mounted as Airflow mounts it, behind Airflow's sign-in."""
+"""The dashboard as a browser gets it, in this process: mounted as Airflow mounts it, behind Airflow's sign-in."""
 
 from __future__ import annotations
 

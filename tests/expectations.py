@@ -75,6 +75,7 @@ TABLES = (
     "users",
     "applications",
     "application_users",
+    "groups",
     "usage_daily",
     "usage_by_day",
     "user_history",
@@ -195,6 +196,7 @@ def _tables_of(
         "users": _users(directory, uses, coverage),
         "applications": _applications(directory, events, uses, coverage),
         "application_users": _application_users(directory, uses, coverage),
+        "groups": directory.groups,
         "usage_daily": _usage_daily(uses),
         "usage_by_day": _usage_by_day(uses),
         "user_history": directory.user_history.rows(("user_id",)),
@@ -463,6 +465,7 @@ class Directory:
         self.administrators: dict[str, Seen] = {}
         self.applications: dict[str, Seen] = {}
         self.accounts: dict[str, Row] = {}
+        self.groups: list[Row] = []
         self.access: dict[AccessKey, Access] = {}
         self.user_history = History()
         self.access_history = History()
@@ -478,6 +481,10 @@ class Directory:
         _see(self.applications, snapshot.applications, at)
         self._learn_roles()
         self.accounts = {**self._user_accounts(_group_names(snapshot)), **self._admin_accounts()}
+        self.groups = [
+            {"group_id": key, "name": text(group.get("name"))}
+            for key, group in sorted(by_id(snapshot.usergroups).items())
+        ]
         self.access = self._access_of(snapshot)
         self.user_history.record(
             at,

@@ -455,6 +455,15 @@ def test_a_present_administrator_stands_before_a_removed_one_with_the_greater_id
 # Usage
 
 
+def test_groups_are_those_of_the_latest_snapshot() -> None:
+    first = snapshot(1, user("u1"), usergroups=[{"id": "g1", "name": "Old"}, {"id": "g2", "name": "Gone"}])
+    second = snapshot(2, user("u1"), usergroups=[{"id": "g3", "name": ""}, {"id": "g1", "name": "New"}])
+    assert tables([first, second])["groups"] == [
+        {"organization_id": ORG, "group_id": "g1", "name": "New"},
+        {"organization_id": ORG, "group_id": "g3", "name": None},
+    ]
+
+
 def test_usage_is_counted_by_day_user_application_and_source() -> None:
     events = [
         sso("e1", at(1, 3), "p1", id="u1"),

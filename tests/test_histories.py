@@ -22,6 +22,7 @@ COMPARED = (
     "users",
     "applications",
     "application_users",
+    "groups",
     "usage_daily",
     "usage_by_day",
     "user_history",

@@ -20,6 +20,7 @@ MARTS = (
     "users",
     "applications",
     "application_users",
+    "groups",
     "usage_daily",
     "usage_by_day",
     "user_history",

@@ -33,7 +33,7 @@ from jumpcloud_elt.streams import DIRECTORY_STREAMS, ORGANIZATIONS
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ABANDONED_SECONDS = 86_400
 # DuckDB 1.2 and later clients can open it; 2.0's default cannot be opened by any 1.x client.
 STORAGE_VERSION = "v1.2.0"
@@ -60,6 +60,7 @@ FOLDED = {
     "int_users": "users",
     "int_applications": "applications",
     "int_access": "access",
+    "int_groups": "groups",
 }
 INTERMEDIATE = (
     "int_coverage",
@@ -76,6 +77,7 @@ MARTS = (
     "application_users",
     "applications",
     "users",
+    "groups",
     "usage_coverage",
     "sync_log",
 )
@@ -229,7 +231,9 @@ def _open_checkpoint(connection: duckdb.DuckDBPyConnection, settings: Settings) 
     """Make the state that was landed before snapshots were pruned readable as checkpoint_<table>."""
     checkpoint = latest_checkpoint(settings.landing)
     for table in STATE_TABLES:
-        rows = f"read_parquet({quote(checkpoint / f'{table}.parquet')})" if checkpoint else f"state.{table} limit 0"
+        path = checkpoint / f"{table}.parquet" if checkpoint else None
+        # One of an older version may lack a table.
+        rows = f"read_parquet({quote(path)})" if path and path.exists() else f"state.{table} limit 0"
         connection.execute(f"create temp view checkpoint_{table} as select * from {rows}")
 
 

@@ -13,6 +13,8 @@ keys as (
     union all
     select 'application_users', [organization_id, application_id, user_id], [] from application_users
     union all
+    select 'groups', [organization_id, group_id], [] from groups
+    union all
     select 'usage_daily', [organization_id, date::varchar, source], [user_id, application_id] from usage_daily
     union all
     select 'usage_by_day', [organization_id, date::varchar, source], [application_id] from usage_by_day

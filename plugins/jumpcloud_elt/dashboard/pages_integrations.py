@@ -21,6 +21,8 @@ router = APIRouter()
 # What needs somebody comes first.
 ORDER = {"red": 0, "amber": 1, "green": 2}
 TOP_APPLICATIONS = 5
+# Of more organizations than these the capabilities are folded up.
+SHOWN_IN_FULL = 6
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
@@ -65,11 +67,10 @@ def integrations(request: Request) -> HTMLResponse:
         unseen=_unseen(settings.connections, organizations, failed),
         capabilities=_by_organization(capabilities),
         has_capabilities=has_capabilities,
+        is_unfolded=len(cards) <= SHOWN_IN_FULL,
         idle=[row for row in idle if row["users_never_used"]],
         is_usage_known=any(row["usage_state"] == "available" for row in organizations),
-        totals={
-            name: sum(row[name] or 0 for row in organizations) for name in ("accounts", "applications", "accesses")
-        },
+        accesses=sum(row["accesses"] for row in organizations),
         never_used=sum(row["never_used"] for row in organizations if row["never_used"] is not None),
     )
 
@@ -100,13 +101,23 @@ def _unseen(connections: tuple[str, ...], organizations: list[Row], failed: dict
     return cards
 
 
-def _by_organization(capabilities: list[Row]) -> dict[tuple[str, str], dict[str, list[Row]]]:
-    """Capabilities by connection and organization, and by kind."""
-    found: dict[tuple[str, str], dict[str, list[Row]]] = {}
-    for row in capabilities:
-        own = found.setdefault((row["connection_id"], row["organization_id"]), {"sync": [], "action": []})
-        own.setdefault(row["kind"], []).append(row)
-    for own in found.values():
-        for rows in own.values():
-            rows.sort(key=lambda row: str(row["capability"]))
-    return found
+def _by_organization(rows: list[Row]) -> dict[str, list[dict[str, Any]]]:
+    """Capabilities by organization: one table per connection and kind, a reason that all rows share said once."""
+    found: dict[str, dict[tuple[str, str], list[Row]]] = {}
+    for row in rows:
+        key = (row["connection_id"], row["kind"])
+        found.setdefault(row["organization_id"], {}).setdefault(key, []).append(row)
+    return {
+        organization_id: [
+            {
+                "connection_id": connection_id,
+                "kind": kind,
+                "rows": sorted(own, key=lambda row: str(row["capability"])),
+                "reason": own[0]["reason"] if len({(row["state"], row["reason"]) for row in own}) == 1 else None,
+            }
+            for (connection_id, kind), own in sorted(
+                tables.items(), key=lambda item: (item[0][0], item[0][1] != "sync")
+            )
+        ]
+        for organization_id, tables in found.items()
+    }

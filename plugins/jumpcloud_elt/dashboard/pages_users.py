@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
@@ -158,26 +158,23 @@ def _timeline(versions: list[Row], accesses: list[Row]) -> list[dict[str, Any]]:
             if older[name] != newer[name]
         ]
         entries.append({"at": newer["valid_from"], "title": "Changed", "changes": changes, "kind": "changed"})
-    for one in accesses:
-        title = "Access to {} " + ("changed" if one["is_change"] else "given")
-        entries.append(
-            {
-                "at": one["valid_from"],
-                "title": title.format(one["application"]),
-                "changes": [{"label": "Path", "before": None, "after": words(one["access"])}],
-                "kind": "given",
-            }
-        )
-        if one["valid_to"] is not None and not one["is_changed"]:
-            entries.append(
-                {
-                    "at": one["valid_to"],
-                    "title": f"Access to {one['application']} ended",
-                    "changes": [],
-                    "kind": "ended",
-                }
-            )
+    entries += _access_entries(accesses)
     return _gathered(sorted(entries, key=lambda entry: (entry["at"], entry["kind"] == "first"), reverse=True))
+
+
+def _access_entries(accesses: list[Row]) -> list[dict[str, Any]]:
+    """Access given, changed and ended; what one snapshot showed is one entry."""
+    found: dict[tuple[datetime, str], list[dict[str, Any]]] = {}
+    for one in accesses:
+        kind = "changed" if one["is_change"] else "given"
+        line = {"label": one["application"], "before": None, "after": words(one["access"])}
+        found.setdefault((one["valid_from"], kind), []).append(line)
+        if one["valid_to"] is not None and not one["is_changed"]:
+            line = {"label": one["application"], "before": words(one["access"]), "after": None}
+            found.setdefault((one["valid_to"], "ended"), []).append(line)
+    return [
+        {"at": at, "title": f"Access {kind}", "changes": lines, "kind": kind} for (at, kind), lines in found.items()
+    ]
 
 
 def _gathered(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

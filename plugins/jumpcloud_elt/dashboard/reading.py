@@ -99,7 +99,5 @@ def open_for_request() -> Iterator[Warehouse]:
         tables = connection.execute(
             "select table_name from information_schema.tables where table_schema = 'main'"
         ).fetchall()
-        info = connection.execute("select built_at from warehouse_info").fetchone()
-        if info is None:
-            raise WarehouseError("The warehouse does not say when it was built: run jumpcloud_warehouse.")
-        yield Warehouse(connection, info[0], frozenset(name for (name,) in tables))
+        ((built_at,),) = connection.execute("select built_at from warehouse_info").fetchall()
+        yield Warehouse(connection, built_at, frozenset(name for (name,) in tables))

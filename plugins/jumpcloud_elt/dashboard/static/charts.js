@@ -30,7 +30,7 @@
         width: 1.75,
         dash: label === "Failures" ? [5, 4] : undefined,
         points: { show: days.length < 40, size: 5, fill: stroke },
-        value: (_, value) => (value == null ? "unknown" : value.toLocaleString("en")),
+        value: (_, value, __, index) => (index == null ? "" : value == null ? "unknown" : value.toLocaleString("en")),
       };
     });
     const options = {
@@ -39,7 +39,7 @@
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       cursor: { y: false, drag: { x: true, y: false } },
       scales: { y: { range: (_, low, high) => [0, Math.max(1, high ?? 1) * 1.05] } },
-      axes: [axis, { ...axis, size: 56 }],
+      axes: [{ ...axis, space: 90, values: (_, seconds) => seconds.map(day) }, { ...axis, size: 56 }],
       series: [{ label: "Day", value: (_, seconds) => (seconds == null ? "" : day(seconds)) }, ...lines],
     };
     drawn.set(frame, new uPlot(options, [days, ...series.map(({ values }) => values)], frame));
