@@ -21,50 +21,23 @@ import pytest
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from starlette.testclient import TestClient
 
+from dashboard_world import DAY, FORMULA, LONG, RIGHT_TO_LEFT, SCRIPT, TODAY, publish_demo
 from dashboards import FILES, PAGES, visitor
 from jumpcloud_elt.dashboard import reading
 from jumpcloud_elt.dashboard.app import STATIC
 from jumpcloud_elt.dashboard.lists import PAGE_SIZE
 from jumpcloud_elt.reading import read_mart
 from jumpcloud_elt.settings import Settings
-from pipeline import query, run_directory, run_usage, run_warehouse
+from pipeline import query
 from sandbox.client import Sandbox
 from sandbox.generate import BLUE_YONDER, NORTHWIND, UNNAMED
-from test_definitions import DAY, TODAY
 
 Row = dict[str, Any]
-SCRIPT = "<script>alert(1)</script>"
-RIGHT_TO_LEFT = "\u202eevil \u0645\u0631\u062d\u0628\u0627"
-LONG = "x" * 300
-FORMULA = '=HYPERLINK("http://elsewhere.example","click")'
-HOSTILE = (SCRIPT, RIGHT_TO_LEFT, LONG, FORMULA)
 
 
 @pytest.fixture(scope="module")
 def demo_warehouse(tmp_path_factory: pytest.TempPathFactory, sandbox_process: Sandbox) -> Path:
-    """The demo's world with hostile names in it, and an organization that is held, as a published warehouse."""
-    from connections import API_KEY, connection_json  # noqa: PLC0415
-
-    root = tmp_path_factory.mktemp("dashboard") / "data"
-    sandbox_process.reset()
-    world = sandbox_process.organization(NORTHWIND)
-    for user, name in zip(world["users"], HOSTILE, strict=False):
-        user |= {"displayname": name, "firstname": name, "department": name}
-    world["applications"][0]["displayLabel"] = SCRIPT
-    world["usergroups"][0]["name"] = SCRIPT
-    sandbox_process.set_organization(world)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT", str(root))
-        patch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox_process.url, API_KEY))
-        assert run_directory("manual__2026-01-01T00:00:00+00:00") == []
-        assert run_usage("usage", TODAY - 20 * DAY, TODAY - 10 * DAY) == []
-        assert run_usage("usage_later", TODAY - 8 * DAY, TODAY) == []
-        unnamed = sandbox_process.organization(UNNAMED)
-        unnamed["users"] = unnamed["users"][:1]
-        sandbox_process.set_organization(unnamed)
-        patch.setenv("AIRFLOW__JUMPCLOUD_ELT__DRIFT_USERS", "1")
-        assert run_directory("manual__2026-01-02T00:00:00+00:00") == []
-        return run_warehouse("warehouse")
+    return publish_demo(tmp_path_factory.mktemp("dashboard") / "data", sandbox_process)
 
 
 @pytest.fixture

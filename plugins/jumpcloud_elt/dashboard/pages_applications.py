@@ -49,15 +49,16 @@ def applications(request: Request) -> HTMLResponse:
     with open_for_request() as warehouse:
         warehouse.require("usage_by_day")
         page = read_page(warehouse, "applications", listing, _parameters(listing))
+        organizations = warehouse.rows("organizations")
         return render(
             request,
             "applications.html",
             page="applications",
             built_at=warehouse.built_at,
             list=page,
-            organizations=warehouse.rows("organizations"),
+            organizations=organizations,
             listed=LISTED,
-            trends=_trends(warehouse, page.rows),
+            trends=_trends(warehouse, page.rows, organizations),
         )
 
 
@@ -122,16 +123,31 @@ def _parameters(listing: Listing) -> dict[str, Any]:
     }
 
 
-def _trends(warehouse: Warehouse, rows: list[Row]) -> dict[tuple[str, str], list[int]]:
-    """Successes of the last twelve weeks, the oldest first, of the applications on the page whose use is known."""
+def _trends(warehouse: Warehouse, rows: list[Row], organizations: list[Row]) -> dict[tuple[str, str], list[int | None]]:
+    """Successes of the last twelve weeks, the oldest first, of each application on the page whose use is known.
+
+    A week that has not been read as a whole is None.
+    """
+    until = {row["organization_id"]: row["usage_until"] for row in organizations}
+    coverage = warehouse.rows("coverage", {"organization_id": None})
+    weeks_of: dict[str, list[int | None]] = {}
+    for organization_id in {row["organization_id"] for row in rows if until[row["organization_id"]] is not None}:
+        last: date = (until[organization_id] - timedelta(microseconds=1)).date()
+        own = [row for row in coverage if row["organization_id"] == organization_id]
+        states = [*known_days(own, last - timedelta(days=7 * WEEKS - 1), last).values()]
+        weeks = [states[7 * week : 7 * week + 7] for week in range(WEEKS)]
+        weeks_of[organization_id] = [0 if {*week} == {"known"} else None for week in weeks]
     found = {
-        (row["organization_id"], row["application_id"]): [0] * WEEKS for row in rows if row["usage_state"] != "unknown"
+        (row["organization_id"], row["application_id"]): list(weeks_of[row["organization_id"]])
+        for row in rows
+        if row["usage_state"] != "unknown" and row["organization_id"] in weeks_of
     }
     ids = [application_id for _, application_id in found]
     for row in warehouse.rows("application_trends", {"application_ids": ids}):
-        weeks = found.get((row["organization_id"], row["application_id"]))
-        if weeks is not None and 0 <= row["weeks_ago"] < WEEKS:
-            weeks[WEEKS - 1 - row["weeks_ago"]] = row["successes"]
+        trend = found.get((row["organization_id"], row["application_id"]))
+        week = WEEKS - 1 - row["weeks_ago"]
+        if trend is not None and 0 <= week < WEEKS and trend[week] is not None:
+            trend[week] = row["successes"]
     return found
 
 

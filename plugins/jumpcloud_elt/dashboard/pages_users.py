@@ -18,6 +18,7 @@ from jumpcloud_elt.dashboard.lists import (
     read_page,
     usage_parameters,
 )
+from jumpcloud_elt.dashboard.pages_usage import known_days
 from jumpcloud_elt.dashboard.reading import Row, Warehouse, open_for_request
 from jumpcloud_elt.dashboard.rendering import STATUSES, heat_map, render, words
 from jumpcloud_elt.export import SAAS_IMPORT, no_filters
@@ -142,7 +143,8 @@ def _activity(warehouse: Warehouse, found: Row, key: dict[str, str]) -> dict[str
     days: dict[date, int] = {
         row["date"]: row["successes"] for row in warehouse.rows("user_days", {**key, "first_day": first})
     }
-    return heat_map(first, last, days, {})
+    states = known_days(warehouse.rows("coverage", {"organization_id": key["organization_id"]}), first, last)
+    return heat_map(first, last, days, states)
 
 
 def _timeline(versions: list[Row], accesses: list[Row]) -> list[dict[str, Any]]:

@@ -104,14 +104,17 @@ def words(value: str) -> str:
     return value.replace("_", " ").capitalize()
 
 
-def trend(values: Sequence[int]) -> str:
-    """The points of a line over the weeks, as SVG wants them."""
-    top = max(values, default=0) or 1
+def trend(values: Sequence[int | None]) -> list[str]:
+    """The points of a line over the weeks, as SVG wants them; a line ends where a week is not known."""
+    top = max((value for value in values if value is not None), default=0) or 1
     step = TREND_WIDTH / max(1, len(values) - 1)
-    return " ".join(
-        f"{index * step:.1f},{TREND_HEIGHT - 1 - value / top * (TREND_HEIGHT - 2):.1f}"
-        for index, value in enumerate(values)
-    )
+    lines: list[list[str]] = [[]]
+    for index, value in enumerate(values):
+        if value is None:
+            lines.append([])
+        else:
+            lines[-1].append(f"{index * step:.1f},{TREND_HEIGHT - 1 - value / top * (TREND_HEIGHT - 2):.1f}")
+    return [" ".join(points) for points in lines if points]
 
 
 def heat_map(first: date, last: date, values: Mapping[date, int], states: Mapping[date, str]) -> dict[str, Any]:
