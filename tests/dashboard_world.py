@@ -30,6 +30,9 @@ def publish_demo(data_root: Path, sandbox: Sandbox) -> Path:
     world = sandbox.organization(NORTHWIND)
     for user, name in zip(world["users"], HOSTILE, strict=False):
         user |= {"displayname": name, "firstname": name, "department": name}
+    for application in world["applications"]:
+        # Where pictures are taken there may be no font for anything else.
+        application["displayLabel"] = str(application["displayLabel"]).encode("ascii", "ignore").decode().strip()
     world["applications"][0]["displayLabel"] = SCRIPT
     world["usergroups"][0]["name"] = SCRIPT
     sandbox.set_organization(world)
