@@ -32,7 +32,8 @@ def publish_demo(data_root: Path, sandbox: Sandbox) -> Path:
         user |= {"displayname": name, "firstname": name, "department": name}
     for application in world["applications"]:
         # Where pictures are taken there may be no font for anything else.
-        application["displayLabel"] = str(application["displayLabel"]).encode("ascii", "ignore").decode().strip()
+        if label := application.get("displayLabel"):
+            application["displayLabel"] = label.encode("ascii", "ignore").decode().strip()
     world["applications"][0]["displayLabel"] = SCRIPT
     world["usergroups"][0]["name"] = SCRIPT
     sandbox.set_organization(world)

@@ -16,6 +16,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
@@ -410,6 +411,72 @@ def test_cards_say_how_each_organization_stands(viewer: TestClient) -> None:
     assert all(f'href="{link}"' in text for _, text in cards.values())
 
 
+def test_what_failed_is_red_with_its_cause_and_its_run(viewer: TestClient, data: Path) -> None:
+    add_run(data, NORTHWIND, "jumpcloud_usage", "usage/failed & worse", "failed", "429 <b>busy</b>")
+    page = viewer.get("").text
+    (card,) = re.findall(r'<article class="card red">(.*?)</article>', page, re.DOTALL)
+    assert "Northwind Traders" in card
+    assert "429 &lt;b&gt;busy&lt;/b&gt;" in card
+    assert 'href="/dags/jumpcloud_usage/runs/usage%2Ffailed%20%26%20worse"' in card
+    add_run(data, NORTHWIND, "jumpcloud_usage", "usage_after", "ok", None)
+    assert 'class="card red"' not in viewer.get("").text, "it was read since"
+
+
+def test_a_connection_without_an_organization_has_a_card_of_its_own(
+    viewer: TestClient, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__CONNECTIONS", "jumpcloud_default,new_one,wrong_key")
+    add_run(data, None, "jumpcloud_directory", "manual", "failed", "401: the key", connection_id="wrong_key")
+    page = viewer.get("").text
+    cards = dict(re.findall(r'<article class="card (\w+)">.*?<h2><bdi>(.*?)</bdi></h2>', page, re.DOTALL)[:2])
+    assert cards == {"amber": "new_one", "red": "wrong_key"}
+    assert "401: the key" in page
+
+
+def add_run(
+    warehouse: Path,
+    organization_id: str | None,
+    dag_id: str,
+    run_id: str,
+    outcome: str,
+    reason: str | None,
+    connection_id: str = "jumpcloud_default",
+) -> None:
+    """One more row of what happened, later than all others."""
+    warehouse.chmod(0o644)
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute(
+            "insert into sync_log by name "
+            "select $1::varchar as organization_id, 'directory_insights_events' as stream, "
+            "$2 as dag_id, $3 as run_id, $4 as connection_id, $5 as outcome, $6::varchar as reason, "
+            "(select max(recorded_at) + interval 1 hour from sync_log) as recorded_at",
+            [organization_id, dag_id, run_id, connection_id, outcome, reason],
+        )
+
+
+def test_capabilities_stand_beside_each_organization(viewer: TestClient, data: Path) -> None:
+    data.chmod(0o644)
+    with duckdb.connect(str(data)) as connection:
+        connection.execute(
+            "create or replace table capabilities (connection_id varchar, organization_id varchar, capability varchar, "
+            "kind varchar, state varchar, reason varchar)"
+        )
+        rows = [("users", "sync", "yes", None), ("directory_insights", "sync", "no", SCRIPT)]
+        rows += [(action, "action", "no", "Permission is read.") for action in ("suspend", "delete")]
+        for row in rows:
+            connection.execute(
+                "insert into capabilities values ('jumpcloud_default', $1, $2, $3, $4, $5)", [NORTHWIND, *row]
+            )
+    page = viewer.get("").text
+    card = next(one for one in page.split("<article")[1:] if "Northwind Traders" in one)
+    assert SCRIPT not in page
+    said = re.findall(r'<th scope="row">([\w ]+).*?</svg>(\w+)</td>', card, re.DOTALL)
+    assert said == [("Directory insights", "no"), ("Users", "yes"), ("Delete", "no"), ("Suspend", "no")]
+    assert card.count("Permission is read.") == 1, "a reason that all share is said once"
+    other = next(one for one in page.split("<article")[1:] if "Blue Yonder" in one)
+    assert "Not looked at yet" in other
+
+
 def test_a_user_has_roles_groups_access_by_name_and_a_history(viewer: TestClient, data: Path) -> None:
     pair = query(
         data,
@@ -486,8 +553,6 @@ def test_a_wrong_setting_is_named(viewer: TestClient, monkeypatch: pytest.Monkey
 
 
 def test_a_warehouse_of_an_older_version_is_shown_as_far_as_it_goes(viewer: TestClient, data: Path) -> None:
-    import duckdb  # noqa: PLC0415
-
     with duckdb.connect(str(data)) as connection:
         for table in ("usage_by_day", "groups"):
             connection.execute(f"drop table {table}")
