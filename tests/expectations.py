@@ -75,7 +75,9 @@ TABLES = (
     "users",
     "applications",
     "application_users",
+    "groups",
     "usage_daily",
+    "usage_by_day",
     "user_history",
     "access_history",
     "events",
@@ -194,7 +196,9 @@ def _tables_of(
         "users": _users(directory, uses, coverage),
         "applications": _applications(directory, events, uses, coverage),
         "application_users": _application_users(directory, uses, coverage),
+        "groups": directory.groups,
         "usage_daily": _usage_daily(uses),
+        "usage_by_day": _usage_by_day(uses),
         "user_history": directory.user_history.rows(("user_id",)),
         "access_history": directory.access_history.rows(("application_id", "user_id")),
         "events": [_event_row(event) for event in events],
@@ -461,6 +465,7 @@ class Directory:
         self.administrators: dict[str, Seen] = {}
         self.applications: dict[str, Seen] = {}
         self.accounts: dict[str, Row] = {}
+        self.groups: list[Row] = []
         self.access: dict[AccessKey, Access] = {}
         self.user_history = History()
         self.access_history = History()
@@ -476,6 +481,10 @@ class Directory:
         _see(self.applications, snapshot.applications, at)
         self._learn_roles()
         self.accounts = {**self._user_accounts(_group_names(snapshot)), **self._admin_accounts()}
+        self.groups = [
+            {"group_id": key, "name": text(group.get("name"))}
+            for key, group in sorted(by_id(snapshot.usergroups).items())
+        ]
         self.access = self._access_of(snapshot)
         self.user_history.record(
             at,
@@ -772,6 +781,27 @@ def _usage_daily(uses: list[Use]) -> list[Row]:
             }
         )
     return sorted(rows, key=lambda row: (row["date"], row["user_id"] or "", row["application_id"] or "", row["source"]))
+
+
+def _usage_by_day(uses: list[Use]) -> list[Row]:
+    """Return one row per day, source and application."""
+    grouped: dict[tuple[date, str, str | None], list[Use]] = defaultdict(list)
+    for use in uses:
+        grouped[use.at.date(), use.source, use.application_id].append(use)
+    rows = []
+    for (day, source, application_id), several in grouped.items():
+        successful = [use for use in several if use.is_success]
+        rows.append(
+            {
+                "date": day,
+                "source": source,
+                "application_id": application_id,
+                "users": len({use.user_id for use in successful if use.user_id is not None}),
+                "successes": len(successful),
+                "failures": len(several) - len(successful),
+            }
+        )
+    return sorted(rows, key=lambda row: (row["date"], row["source"], row["application_id"] or ""))
 
 
 def _users(directory: Directory, uses: list[Use], coverage: Coverage) -> list[Row]:

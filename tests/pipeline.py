@@ -97,8 +97,8 @@ def assert_warehouse_is(
     snapshots: list[Snapshot],
     units: list[Unit],
     insights: list[Insights],
-    tables: tuple[str, ...] = ("organizations", "users", "applications", "application_users", "usage_daily",
-                               "usage_coverage", "events", "user_history", "access_history"),
+    tables: tuple[str, ...] = ("organizations", "users", "applications", "application_users", "groups", "usage_daily",
+                               "usage_by_day", "usage_coverage", "events", "user_history", "access_history"),
 ) -> None:  # fmt: skip
     """Assert that every row of every table is what the expectation says, and no other."""
     connection_ids = {snapshot.organization_id: "jumpcloud_default" for snapshot in snapshots}

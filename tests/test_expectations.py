@@ -455,6 +455,15 @@ def test_a_present_administrator_stands_before_a_removed_one_with_the_greater_id
 # Usage
 
 
+def test_groups_are_those_of_the_latest_snapshot() -> None:
+    first = snapshot(1, user("u1"), usergroups=[{"id": "g1", "name": "Old"}, {"id": "g2", "name": "Gone"}])
+    second = snapshot(2, user("u1"), usergroups=[{"id": "g3", "name": ""}, {"id": "g1", "name": "New"}])
+    assert tables([first, second])["groups"] == [
+        {"organization_id": ORG, "group_id": "g1", "name": "New"},
+        {"organization_id": ORG, "group_id": "g3", "name": None},
+    ]
+
+
 def test_usage_is_counted_by_day_user_application_and_source() -> None:
     events = [
         sso("e1", at(1, 3), "p1", id="u1"),
@@ -466,6 +475,22 @@ def test_usage_is_counted_by_day_user_application_and_source() -> None:
     assert tables([snapshot(1, user("u1"))], [unit(1, *events)])["usage_daily"] == [
         {**common, "user_id": "u1", "successes": 2, "failures": 1, "first_at": at(1, 2), "last_at": at(1, 3)},
         {**common, "user_id": "zz", "successes": 0, "failures": 1, "first_at": None, "last_at": None},
+    ]
+
+
+def test_the_course_of_usage_is_counted_by_day_source_and_application() -> None:
+    events = [
+        sso("e1", at(1, 3), "p1", id="u1"),
+        sso("e2", at(1, 2), "p1", id="u1"),
+        sso("e3", at(1, 1), "p1", id="zz"),
+        sso("e4", at(1, 4), "p1", False, id="u2"),
+        portal("e5", at(1, 5)),
+    ]
+    common = {"organization_id": ORG, "date": date(2026, 1, 1)}
+    assert tables([snapshot(1, user("u1"))], [unit(1, *events)])["usage_by_day"] == [
+        {**common, "source": "sso", "application_id": "p1", "users": 2, "successes": 3, "failures": 1},
+        # Somebody who cannot be found is nobody.
+        {**common, "source": "user_portal", "application_id": None, "users": 0, "successes": 1, "failures": 0},
     ]
 
 

@@ -83,12 +83,14 @@ def _await_ui(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def _print_log_in(port: int, home: Path) -> None:
-    print(f"\nAirflow:  http://localhost:{port}")
+    print(f"\nAirflow:   http://localhost:{port}")
+    print(f"Dashboard: http://localhost:{port}/plugin/jumpcloud (JumpCloud in the navigation)")
     passwords = home / "simple_auth_manager_passwords.json.generated"
     if passwords.exists():
         for user, password in json.loads(passwords.read_text()).items():
-            print(f"User:     {user}\nPassword: {password}")
-    print("\nThe Dags are running over the sandbox's organizations. Ctrl-C stops everything.")
+            print(f"User:      {user}\nPassword:  {password}")
+    print("\nThe Dags are running over the sandbox's organizations: the dashboard has its data in a minute or two.")
+    print("Ctrl-C stops everything.")
 
 
 def _free_port() -> int:

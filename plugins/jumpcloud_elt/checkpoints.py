@@ -41,6 +41,7 @@ STATE_TABLES = (
     "users",
     "administrators",
     "applications",
+    "groups",
     "access",
     "user_history",
     "access_history",
@@ -109,7 +110,8 @@ def _land_checkpoint(connection: duckdb.DuckDBPyConnection, landing: Place) -> N
     for table in STATE_TABLES:
         path = folder / f"{table}.parquet"
         rows = f"select * from state.{table}"
-        if before:
+        # One of an older version may lack a table.
+        if before and (before / path.name).exists():
             rows += (
                 f" union all by name select * from read_parquet({quote(before / path.name)}) "
                 "where organization_id not in (select organization_id from state.snapshots)"

@@ -28,7 +28,7 @@ from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
 from jumpcloud_elt.events import SCHEMA as EVENTS_SCHEMA
 from jumpcloud_elt.landing import EVENTS, METADATA_KEY, rebuild_from, snapshot_path, utc_now
-from jumpcloud_elt.places import Place, let_read, quote, url_of
+from jumpcloud_elt.places import Place, find_files, let_read, quote, url_of
 from jumpcloud_elt.publishing import built_by, discard_abandoned, discard_file, open_file, published_file
 from jumpcloud_elt.runs import list_manifests
 from jumpcloud_elt.settings import Settings
@@ -67,6 +67,7 @@ FOLDED = {
     "int_users": "users",
     "int_applications": "applications",
     "int_access": "access",
+    "int_groups": "groups",
 }
 INTERMEDIATE = (
     "int_coverage",
@@ -80,9 +81,11 @@ MARTS = (
     "organizations",
     "capabilities",
     "usage_daily",
+    "usage_by_day",
     "application_users",
     "applications",
     "users",
+    "groups",
     "usage_coverage",
     "sync_log",
     "user_actions",
@@ -195,8 +198,10 @@ def _drop_all_but_state(connection: duckdb.DuckDBPyConnection) -> None:
 def _open_checkpoint(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Make the state that was landed before snapshots were pruned readable as checkpoint_<table>."""
     checkpoint = latest_checkpoint(settings.landing)
+    # One that landed before a table was thought of has none of it.
+    landed = {file.stem: file for file in find_files(checkpoint, "*.parquet")} if checkpoint else {}
     for table in STATE_TABLES:
-        rows = f"read_parquet({quote(checkpoint / f'{table}.parquet')})" if checkpoint else f"state.{table} limit 0"
+        rows = f"read_parquet({quote(landed[table])})" if table in landed else f"state.{table} limit 0"
         connection.execute(f"create temp view checkpoint_{table} as select * from {rows}")
 
 

@@ -15,7 +15,11 @@ keys as (
     union all
     select 'application_users', [organization_id, application_id, user_id], [] from application_users
     union all
+    select 'groups', [organization_id, group_id], [] from groups
+    union all
     select 'usage_daily', [organization_id, date::varchar, source], [user_id, application_id] from usage_daily
+    union all
+    select 'usage_by_day', [organization_id, date::varchar, source], [application_id] from usage_by_day
     union all
     select 'usage_coverage', [organization_id, interval_start::varchar, interval_end::varchar], [] from usage_coverage
     union all

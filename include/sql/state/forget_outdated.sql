@@ -54,6 +54,8 @@ delete from state.administrators
 where organization_id in (select organization_id from int_outdated);
 delete from state.applications
 where organization_id in (select organization_id from int_outdated);
+delete from state.groups
+where organization_id in (select organization_id from int_outdated);
 delete from state.access
 where organization_id in (select organization_id from int_outdated);
 delete from state.user_history
@@ -78,6 +80,9 @@ select * from checkpoint_administrators
 where organization_id in (select organization_id from int_restored);
 insert into state.applications by name
 select * from checkpoint_applications
+where organization_id in (select organization_id from int_restored);
+insert into state.groups by name
+select * from checkpoint_groups
 where organization_id in (select organization_id from int_restored);
 insert into state.access by name
 select * from checkpoint_access

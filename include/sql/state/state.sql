@@ -63,6 +63,12 @@ create table if not exists state.applications (
     deleted_at timestamp
 );
 
+create table if not exists state.groups (
+    organization_id varchar not null,
+    group_id varchar not null,
+    name varchar
+);
+
 create table if not exists state.access (
     organization_id varchar not null,
     application_id varchar not null,

@@ -1,0 +1,48 @@
+-- grain:  one row per organization, application and account that the filters let through
+-- inputs: application_users, users, applications, organizations
+-- why:    who can reach what and how, who uses it, and who never did: for the list of unused access, the pages of one
+--         application and of one user, and the exports
+
+select
+    organizations.organization_name,
+    pairs.organization_id,
+    pairs.application_id,
+    applications.name as application,
+    pairs.user_id,
+    users.display_name,
+    users.email,
+    users.status,
+    users.department,
+    pairs.access,
+    pairs.via_group_ids,
+    pairs.first_used_at,
+    pairs.last_used_at,
+    pairs.uses_30d,
+    pairs.uses_90d,
+    pairs.usage_days_30d,
+    pairs.usage_state,
+from application_users as pairs
+inner join users using (organization_id, user_id)
+inner join applications using (organization_id, application_id)
+inner join organizations using (organization_id)
+where
+    ($organization_id::varchar is null or pairs.organization_id = $organization_id::varchar)
+    and ($application_id::varchar is null or pairs.application_id = $application_id::varchar)
+    and ($user_id::varchar is null or pairs.user_id = $user_id::varchar)
+    and ($has_access::boolean is null or (pairs.access <> 'none') = $has_access::boolean)
+    -- As users_never_used and users_with_access count: who is deleted has no access, suspended ones hold their licence.
+    and ($has_access::boolean is not true or users.status <> 'deleted')
+    and ($usage_state::varchar is null or pairs.usage_state = $usage_state::varchar)
+    -- Days count back from what has been read, never from the wall clock.
+    and (
+        $idle_days::integer is null
+        or pairs.usage_state = 'never_used'
+        or pairs.last_used_at < organizations.usage_until - to_days($idle_days::integer)
+    )
+    and (
+        $search::varchar is null
+        or contains(
+            lower(concat_ws(' ', applications.name, users.display_name, users.email)),
+            lower($search::varchar)
+        )
+    )

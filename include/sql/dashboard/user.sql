@@ -1,0 +1,17 @@
+-- grain:  one row: an account
+-- inputs: users, organizations
+-- why:    the page of one user
+
+select
+    users.*,
+    organizations.organization_name,
+    organizations.usage_state as organization_usage_state,
+    organizations.usage_state_reason,
+    organizations.usage_from,
+    organizations.usage_until,
+    managers.display_name as manager_name,
+from users
+inner join organizations using (organization_id)
+left join users as managers
+    on users.organization_id = managers.organization_id and users.manager_id = managers.user_id
+where users.organization_id = $organization_id and users.user_id = $user_id

@@ -1,0 +1,86 @@
+"""Unused access: who can reach which application and does not use it. The list that saves money, and its files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, StreamingResponse
+
+from jumpcloud_elt.dashboard.downloads import download
+from jumpcloud_elt.dashboard.lists import Column, Listing, choice, read_listing, read_page, usage_parameters
+from jumpcloud_elt.dashboard.reading import open_for_request
+from jumpcloud_elt.dashboard.rendering import render
+from jumpcloud_elt.export import no_filters
+
+router = APIRouter()
+
+FILTERS = ("search", "organization", "usage", "access")
+# In words of the address: whether there is access now.
+ACCESS_CHOICES = {"now": "Has access now", "ended": "Used it, no access now"}
+ALL = "all"
+COLUMNS = (
+    Column("application", "Application", "lower(application)"),
+    Column("name", "Name", "lower(display_name)"),
+    Column("organization", "Organization", "lower(organization_name)"),
+    Column("status", "Status", "status"),
+    Column("access", "Access", "access"),
+    Column("uses", "Uses (90 d)", "uses_90d", is_number=True),
+    Column("last_used", "Last used", "last_used_at", is_number=True),
+)
+
+
+@router.api_route("/access", methods=["GET", "HEAD"])
+def access(request: Request) -> HTMLResponse:
+    """The list."""
+    listing = _listing(request)
+    with open_for_request() as warehouse:
+        page = read_page(warehouse, "access", listing, access_parameters(listing))
+        organizations = warehouse.rows("organizations")
+        return render(
+            request,
+            "access.html",
+            page="access",
+            built_at=warehouse.built_at,
+            list=page,
+            group_names={},
+            organizations=organizations,
+            access_choices=ACCESS_CHOICES,
+            unknown=[row for row in organizations if row["usage_state"] != "available"],
+        )
+
+
+@router.api_route("/access.csv", methods=["GET", "HEAD"])
+def access_csv(request: Request) -> StreamingResponse:
+    """The list for a spreadsheet."""
+    listing = _listing(request)
+    return download("access", "csv", listing, access_parameters(listing))
+
+
+@router.api_route("/access.parquet", methods=["GET", "HEAD"])
+def access_parquet(request: Request) -> StreamingResponse:
+    """The list with its types."""
+    listing = _listing(request)
+    return download("access", "parquet", listing, access_parameters(listing))
+
+
+def access_parameters(listing: Listing) -> dict[str, Any]:
+    """The parameters of the query `access`, as an address filters it."""
+    wanted = choice(listing, "access", ACCESS_CHOICES)
+    return no_filters("access") | {
+        "organization_id": listing.get("organization"),
+        "has_access": None if wanted is None else wanted == "now",
+        "search": listing.get("search"),
+        **usage_parameters(listing),
+    }
+
+
+def _listing(request: Request) -> Listing:
+    return read_listing(
+        request,
+        "access",
+        COLUMNS,
+        filters=FILTERS,
+        sort="application",
+        tie_break="lower(display_name), organization_id, application_id, user_id",
+    )

@@ -1,0 +1,123 @@
+"""The first page: every connection and organization, how it stands, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from jumpcloud_elt.dashboard.reading import Row, open_for_request
+from jumpcloud_elt.dashboard.rendering import render
+from jumpcloud_elt.dashboard.verdicts import Verdict, judge
+from jumpcloud_elt.errors import WarehouseError
+from jumpcloud_elt.intervals import read_cron
+from jumpcloud_elt.landing import utc_now
+from jumpcloud_elt.settings import read_settings
+
+router = APIRouter()
+
+# What needs somebody comes first.
+ORDER = {"red": 0, "amber": 1, "green": 2}
+TOP_APPLICATIONS = 5
+# Of more organizations than these the capabilities are folded up.
+SHOWN_IN_FULL = 6
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
+def integrations(request: Request) -> HTMLResponse:
+    """Cards, capabilities, and the applications that most people have and never used."""
+    settings = read_settings()
+    crons = (
+        read_cron(settings.directory_schedule, "directory_schedule"),
+        read_cron(settings.usage_schedule, "usage_schedule"),
+    )
+    try:
+        with open_for_request() as warehouse:
+            organizations = warehouse.rows("integrations")
+            failed = {row["connection_id"]: row for row in warehouse.rows("connections")}
+            has_capabilities = "capabilities" in warehouse.tables
+            capabilities = warehouse.rows("capabilities") if has_capabilities else []
+            no_filter = dict.fromkeys(("organization_id", "usage_state", "idle_days", "search"))
+            idle = warehouse.slice(
+                "applications",
+                no_filter | {"is_listed": True},
+                "users_never_used desc nulls last, organization_id, application_id",
+                limit=TOP_APPLICATIONS,
+                offset=0,
+            )
+            built_at = warehouse.built_at
+    except WarehouseError as error:
+        return render(
+            request, "welcome.html", page="integrations", connections=settings.connections, message=str(error)
+        )
+    now = utc_now()
+    cards = sorted(
+        ((row, judge(row, now, *crons)) for row in organizations),
+        key=lambda card: (ORDER[card[1].colour], card[0]["organization_name"].lower(), card[0]["organization_id"]),
+    )
+    return render(
+        request,
+        "integrations.html",
+        page="integrations",
+        built_at=built_at,
+        cards=cards,
+        colours=Counter(verdict.colour for _, verdict in cards),
+        unseen=_unseen(settings.connections, organizations, failed),
+        capabilities=_by_organization(capabilities),
+        has_capabilities=has_capabilities,
+        is_unfolded=len(cards) <= SHOWN_IN_FULL,
+        idle=[row for row in idle if row["users_never_used"]],
+        is_usage_known=any(row["usage_state"] == "available" for row in organizations),
+        accesses=sum(row["accesses"] for row in organizations),
+        never_used=sum(row["never_used"] for row in organizations if row["never_used"] is not None),
+    )
+
+
+def _unseen(connections: tuple[str, ...], organizations: list[Row], failed: dict[str, Row]) -> list[dict[str, Any]]:
+    """The connections without an organization, which no card would show otherwise."""
+    seen = {row["connection_id"] for row in organizations}
+    cards: list[dict[str, Any]] = []
+    for connection_id in connections:
+        if connection_id in seen:
+            continue
+        failure = failed.get(connection_id)
+        if failure is not None:
+            verdict = Verdict(
+                "red",
+                "The connection failed",
+                failure["reason"],
+                "Mend the cause in Admin, Connections, then run jumpcloud_directory again.",
+            )
+        else:
+            verdict = Verdict(
+                "amber",
+                "No organization synced yet",
+                "This connection is configured, and no run has synced an organization through it.",
+                "Unpause jumpcloud_directory, or trigger it once.",
+            )
+        cards.append({"connection_id": connection_id, "verdict": verdict, "failure": failure})
+    return cards
+
+
+def _by_organization(rows: list[Row]) -> dict[str, list[dict[str, Any]]]:
+    """Capabilities by organization: one table per connection and kind, a reason that all rows share said once."""
+    found: dict[str, dict[tuple[str, str], list[Row]]] = {}
+    for row in rows:
+        key = (row["connection_id"], row["kind"])
+        found.setdefault(row["organization_id"], {}).setdefault(key, []).append(row)
+    return {
+        organization_id: [
+            {
+                "connection_id": connection_id,
+                "kind": kind,
+                "rows": sorted(own, key=lambda row: str(row["capability"])),
+                "reason": own[0]["reason"] if len({(row["state"], row["reason"]) for row in own}) == 1 else None,
+            }
+            for (connection_id, kind), own in sorted(
+                tables.items(), key=lambda item: (item[0][0], item[0][1] != "sync")
+            )
+        ]
+        for organization_id, tables in found.items()
+    }

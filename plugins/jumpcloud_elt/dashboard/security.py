@@ -1,0 +1,31 @@
+"""Who may look: people signed in to Airflow who may read the Dags that the data come from.
+
+Airflow serves a plugin's app to anybody who asks; this is what stands before every one of its routes. Does not sign
+anybody in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
+from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.models.dag import DagModel
+from fastapi import HTTPException
+
+if TYPE_CHECKING:
+    from airflow.api_fastapi.auth.managers.models.batch_apis import IsAuthorizedDagRequest
+
+# What these land and build is what the pages show.
+DAG_IDS = ("jumpcloud_directory", "jumpcloud_usage", "jumpcloud_warehouse")
+
+
+def require_reader(user: GetUserDep) -> None:
+    """Let somebody pass who may read all of these Dags; raises HTTPException 401 for nobody, 403 for anybody else."""
+    teams = DagModel.get_dag_id_to_team_name_mapping(list(DAG_IDS))
+    requests: list[IsAuthorizedDagRequest] = [
+        {"method": "GET", "details": DagDetails(id=dag_id, team_name=teams.get(dag_id))} for dag_id in DAG_IDS
+    ]
+    if not get_auth_manager().batch_is_authorized_dag(requests, user=user):
+        raise HTTPException(403, "Your Airflow user may not read the JumpCloud Dags.")

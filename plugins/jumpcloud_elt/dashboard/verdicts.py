@@ -1,0 +1,102 @@
+"""How an organization stands, in plain words: a colour, what it means, the cause, and what to do next.
+
+Reads rows of the query `integrations` and judges; reads nothing else. The wall clock comes in only here: whether what
+was read is as young as the schedule promises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from croniter import croniter
+
+from jumpcloud_elt.dashboard.reading import Row
+
+# A run that is at it is not late yet.
+GRACE = timedelta(hours=2)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`colour` is green, amber or red; the icon and `headline` say the same without it."""
+
+    colour: str
+    headline: str
+    cause: str | None = None
+    next_step: str | None = None
+
+
+def judge(row: Row, now: datetime, directory_cron: str | None, usage_cron: str | None) -> Verdict:  # noqa: PLR0911
+    """The most pressing thing that is to be said of an organization. `now` is naive UTC; no cron, no schedule."""
+    if row["sync_status"] == "failed":
+        return Verdict(
+            "red",
+            "The last sync failed",
+            row["sync_message"],
+            "Mend the cause, then run jumpcloud_directory again. Until then the last good data are shown.",
+        )
+    if row["has_usage_failed"]:
+        return Verdict(
+            "red",
+            "Synced, but reading its usage failed",
+            row["usage_failure"],
+            "Mend the cause, then clear the failed task of the run: the same interval is read again.",
+        )
+    if row["sync_status"] == "held":
+        return Verdict(
+            "amber",
+            "Held: too many users were missing",
+            row["sync_message"],
+            "Look into JumpCloud. If they are gone on purpose, trigger jumpcloud_directory with this organization's id "
+            "in accept_drop.",
+        )
+    if row["sync_status"] == "stale":
+        return Verdict(
+            "amber",
+            "Stale: no longer seen",
+            row["sync_message"],
+            "Give a connection access to it again, or name it in the option exclude to let it leave the warehouse.",
+        )
+    if is_overdue(row["directory_synced_at"], directory_cron, now):
+        return Verdict(
+            "amber",
+            "Not synced for longer than scheduled",
+            f"The schedule of jumpcloud_directory is {directory_cron}; its last sync was "
+            f"{row['directory_synced_at']:%Y-%m-%d %H:%M} UTC.",
+            "See whether jumpcloud_directory is paused, and whether Airflow's scheduler runs.",
+        )
+    if row["usage_state"] == "unavailable":
+        return Verdict(
+            "amber",
+            "Synced, without usage",
+            row["usage_state_reason"],
+            "Users, applications and access are complete. For usage the organization's plan must include Directory "
+            "Insights, and the key's administrator must be allowed to read it.",
+        )
+    if row["usage_state"] == "unknown":
+        return Verdict(
+            "amber",
+            "Synced, usage not known yet",
+            row["usage_state_reason"],
+            "Unpause jumpcloud_usage; for the past, trigger it with start and end.",
+        )
+    if is_overdue(row["usage_until"], usage_cron, now):
+        return Verdict(
+            "amber",
+            "Usage not read for longer than scheduled",
+            f"The schedule of jumpcloud_usage is {usage_cron}; usage is known until "
+            f"{row['usage_until']:%Y-%m-%d %H:%M} UTC.",
+            "See whether jumpcloud_usage is paused; a backfill reads the days that are missing.",
+        )
+    return Verdict("green", "Connected and synced")
+
+
+def is_overdue(last: datetime | None, cron: str | None, now: datetime) -> bool:
+    """Whether two runs should have ended since `last`; never so without a schedule."""
+    if last is None or cron is None:
+        return False
+    ticks = croniter(cron, last)
+    ticks.get_next(datetime)
+    second: datetime = ticks.get_next(datetime)
+    return now > second + GRACE

@@ -1,0 +1,122 @@
+"""Exports from the command line: each data set in each format, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from dashboard_world import FORMULA, publish_demo
+from jumpcloud_elt.export import DATASETS, main
+from pipeline import query
+from sandbox.client import Sandbox
+from sandbox.generate import BLUE_YONDER, NORTHWIND
+
+FIELDS = [
+    "id", "email", "firstName", "lastName", "status", "externalStatus", "roles", "lastUsedDate", "licenses",
+]  # fmt: skip
+TABLES = {"users": "users", "applications": "applications", "access": "application_users"}
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory, sandbox_process: Sandbox) -> Path:
+    return publish_demo(tmp_path_factory.mktemp("export") / "data", sandbox_process)
+
+
+def run(warehouse: Path, *arguments: str) -> int:
+    return main([*arguments, "--warehouse", str(warehouse)])
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_row_is_written_as_csv_and_parquet(warehouse: Path, tmp_path: Path, dataset: str) -> None:
+    keys = {"users": ["user_id"], "applications": ["application_id"], "access": ["application_id", "user_id"]}[dataset]
+    columns = ", ".join(["organization_id", *keys])
+    wanted = sorted(tuple(row.values()) for row in query(warehouse, f"select {columns} from {TABLES[dataset]}"))
+    for form in ("csv", "parquet"):
+        file = tmp_path / f"out.{form}"
+        assert run(warehouse, dataset, "--format", form, "--output", str(file)) == 0
+        if form == "csv":
+            rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))
+        else:
+            rows = pq.read_table(file).to_pylist()
+        assert [tuple(row[name] for name in ["organization_id", *keys]) for row in rows] == wanted
+        assert [path.name for path in tmp_path.iterdir()] == [file.name], "nothing is left beside it"
+        file.unlink()
+
+
+def test_the_import_format_has_its_fields_and_no_other(warehouse: Path, tmp_path: Path) -> None:
+    file = tmp_path / "users.json"
+    assert run(warehouse, "users", "--format", "saas-import", "--output", str(file)) == 0
+    imported = {row["id"]: row for row in json.loads(file.read_text(encoding="utf-8"))}
+    users = {row["user_id"]: row for row in query(warehouse, "select * from users")}
+    names = query(
+        warehouse,
+        "select user_id, list(name) as names from application_users inner join applications "
+        "using (organization_id, application_id) where access <> 'none' and is_listed group by user_id",
+    )
+    licences = {row["user_id"]: sorted({*row["names"]}) for row in names}
+    assert imported.keys() == users.keys()
+    for user_id, user in users.items():
+        row = imported[user_id]
+        assert list(row) == FIELDS
+        used = user["last_used_at"]
+        assert row == {
+            "id": user_id,
+            "email": user["email"],
+            "firstName": user["first_name"],
+            "lastName": user["last_name"],
+            "status": "deleted" if user["status"] == "deleted" else "active",
+            "externalStatus": user["status"],
+            "roles": user["roles"],
+            "lastUsedDate": used.strftime("%Y-%m-%dT%H:%M:%SZ") if used else None,
+            "licenses": licences.get(user_id, []),
+        }
+
+
+def test_text_and_times_are_as_they_are(warehouse: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(warehouse, "users", "--organization", NORTHWIND) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert FORMULA in {row["display_name"] for row in rows}, "a tool, not a spreadsheet, reads this"
+    used = {row["user_id"]: row["last_used_at"] for row in query(warehouse, "select user_id, last_used_at from users")}
+    for row in rows:
+        assert (row["last_used_at"] or None) == (
+            f"{used[row['user_id']].isoformat()}Z" if row["last_used_at"] else None
+        )
+        assert not row["last_used_at"] or datetime.fromisoformat(row["last_used_at"])
+
+
+def test_one_organization_only(warehouse: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(warehouse, "applications", "--organization", BLUE_YONDER) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert {row["organization_id"] for row in rows} == {BLUE_YONDER}
+    assert {row["users_never_used"] for row in rows} == {""}, "not known is not 0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["access", "--format", "saas-import"], "--format: saas-import given; allowed for applications and access"),
+        (["users", "--organization", "nobody"], f"--organization: 'nobody' given; allowed: {NORTHWIND}"),
+        (["groups"], "invalid choice: 'groups'"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_by_name(
+    warehouse: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(warehouse, *arguments)
+    assert ended.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_an_export_that_fails_leaves_the_file_before_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "users.csv"
+    file.write_text("before")
+    assert main(["users", "--output", str(file), "--warehouse", str(tmp_path / "nothing.duckdb")]) == 1
+    assert file.read_text() == "before"
+    assert "There is no warehouse" in capsys.readouterr().err
