@@ -124,13 +124,13 @@ def test_the_dag_does_the_same_where_the_button_is_switched_off(
     server.set_connection(CONNECTION, host=sandbox.url, password=API_KEY)
     server.unpause(CHECK)
     page.goto(f"/dags/{CHECK}")
-    page.get_by_role("button", name="Trigger", exact=True).first.click()
+    page.get_by_role("button", name="Trigger").first.click()
     dialog = page.get_by_role("dialog")
     field = dialog.locator("input[name=element_connection_id]")
     field.wait_for()
     assert field.input_value() == CONNECTION
     screenshot(page, "check-connection-form", of=dialog)
-    dialog.get_by_role("button", name="Trigger", exact=True).click()
+    dialog.locator("button", has_text="Trigger").last.click()
     dialog.wait_for(state="hidden")
     run = server.end_of(CHECK, server.first_run_id(CHECK))
     assert run.states == {"check_connection": "success"}
