@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
+from airflow.models.taskreschedule import TaskReschedule
 from airflow.models.xcom import XComModel
 from airflow.sdk import DAG, CronDataIntervalTimetable
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from connections import API_KEY
+from jumpcloud_elt import tasks
+from jumpcloud_elt.settings import Settings
 from sandbox.client import Sandbox
 from sandbox.generate import BLUE_YONDER, NORTHWIND, UNNAMED
 from sandbox.payloads import SECRET
@@ -202,6 +206,36 @@ def test_one_run_of_each_leaves_states_by_organization_and_neither_keys_nor_rows
         for row in organization["users"] + organization["administrators"]:
             assert row["id"] not in text and row["email"] not in text
         assert not [event["id"] for event in organization["events"] if event["id"] in text]
+
+
+@pytest.mark.usefixtures("airflow_database", "settings")
+def test_a_run_whose_events_may_still_arrive_is_put_off_until_then_and_holds_no_worker(
+    dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs of this process are always manual ones; here they stand for scheduled ones."""
+    monkeypatch.setattr(tasks, "SCHEDULED", "manual")
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    # The interval ends with yesterday; the lag, two seconds from when the task is tried first.
+    began: list[datetime] = []
+    read_settings = tasks.read_settings
+
+    def with_lag() -> Settings:
+        began.append(datetime.now(UTC))
+        return replace(read_settings(), usage_arrival_lag_minutes=(began[0] - today).total_seconds() / 60 + 2 / 60)
+
+    monkeypatch.setattr(tasks, "read_settings", with_lag)
+    run = dags["jumpcloud_usage"].test(logical_date=today)
+    assert run.state == "success"
+    with create_session() as session:
+        put_off = list(
+            session.scalars(select(TaskReschedule).join(TaskInstance).where(TaskInstance.run_id == run.run_id))
+        )
+    (plan,) = [task for task in run.get_task_instances() if task.task_id == "plan_units"]
+    assert (plan.state, plan.try_number) == ("success", 1)
+    (once,) = put_off
+    assert once.reschedule_date == began[0] + timedelta(seconds=2)
+    assert plan.start_date is not None and plan.start_date >= once.reschedule_date
+    assert once.end_date < once.reschedule_date
 
 
 def _name(task: TaskInstance) -> str:
