@@ -174,7 +174,7 @@ def test_a_retry_after_a_killed_try_looks_first(action: str, acted: bool, sandbo
     assert len(writes(sandbox)) == (1 if acted else 2)
 
 
-def _die(hook: Any, once: Any) -> Any:
+def _die(hook: Any, once: Any, attempts: int | None = None) -> Any:
     """Answers reads; at the first write the worker is gone, right after the request went out."""
     try:
         return once()
