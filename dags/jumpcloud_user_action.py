@@ -36,7 +36,6 @@ APPROVERS = [{"id": one, "name": one} for one in SETTINGS.actions_approvers]
 @dag(
     schedule=None,
     catchup=False,
-    max_active_runs=1,
     doc_md=__doc__,
     tags=["jumpcloud"],
     default_args={
@@ -122,14 +121,15 @@ def jumpcloud_user_action() -> None:
         retries=0,
     )
 
-    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    # Runs may wait for an approval beside each other; they act, and sync, in turn.
+    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, max_active_tis_per_dag=1)
     def act(planned: dict[str, Any]) -> dict[str, int]:
         """Look at each user again, and call what is to be called."""
         context = get_current_context()
         approval = context["ti"].xcom_pull(task_ids="approve")
         return action_tasks.act(planned, approval, context["ti"].try_number)
 
-    @task(trigger_rule=TriggerRule.ALL_DONE)
+    @task(trigger_rule=TriggerRule.ALL_DONE, max_active_tis_per_dag=1)
     def sync_directory(planned: dict[str, Any] | None, run_of: dict[str, str]) -> int:
         """Land a new snapshot of the organization, if anything was changed."""
         return action_tasks.sync_directory(planned, run_of)

@@ -41,8 +41,9 @@ DAG_IDS = (
     "jumpcloud_warehouse",
 )
 # Two runs of these at once would take two snapshots of the same, or write one file.
-# Two actions beside each other would look at what the other is changing.
-ONE_RUN_AT_A_TIME = ("jumpcloud_directory", "jumpcloud_forget", "jumpcloud_user_action", "jumpcloud_warehouse")
+ONE_RUN_AT_A_TIME = ("jumpcloud_directory", "jumpcloud_forget", "jumpcloud_warehouse")
+# A run that waits for an approval must not hold up others; what it does then it does alone.
+ONE_TASK_AT_A_TIME = {"act", "sync_directory"}
 # A report is no better the second time, and nobody is asked twice.
 TRIED_ONCE = ("report_failures", "report", "approve")
 # Parses the Dags and loads the plugins as Airflow does, and tells what else happened meanwhile.
@@ -120,6 +121,11 @@ def test_every_dag_says_what_it_is_and_never_catches_up_by_itself(dags: dict[str
         assert task.owner == "jumpcloud_elt"
         assert task.retries == (0 if task.task_id in TRIED_ONCE else 1)
         assert task.retry_delay == timedelta(seconds=30)
+
+
+def test_actions_wait_beside_each_other_and_act_in_turn(dags: dict[str, DAG]) -> None:
+    tasks = dags["jumpcloud_user_action"].tasks
+    assert {task.task_id for task in tasks if task.max_active_tis_per_dag == 1} == ONE_TASK_AT_A_TIME
 
 
 @pytest.mark.parametrize(
