@@ -54,10 +54,22 @@ class Warehouse:
         """How many rows a query has."""
         return int(self._fetch(f"select count(*) as n from ({query_text(name)})", parameters)[0]["n"])
 
-    def slice(self, name: str, parameters: Parameters, order: str, *, limit: int, offset: int) -> list[Row]:
-        """Some of a query's rows. `order` is SQL: of the caller's own making, never a visitor's."""
-        text = f"select * from ({query_text(name)}) order by {order} limit {limit:d} offset {offset:d}"
-        return self._fetch(text, parameters)
+    def slice(
+        self, name: str, parameters: Parameters, order: str, *, limit: int, offset: int, key: str = ""
+    ) -> list[Row]:
+        """Some of a query's rows. `order` is SQL: of the caller's own making, never a visitor's.
+
+        With a `key` only that and what is sorted by is carried through the sorting of all rows, and the rest is fetched
+        of the few that are shown.
+        """
+        rows, cut = f"({query_text(name)})", f"order by {order} limit {limit:d} offset {offset:d}"
+        if not key:
+            return self._fetch(f"select * from {rows} {cut}", parameters)
+        return self._fetch(
+            f"with page as materialized (select {key} from {rows} {cut}) "
+            f"select * from {rows} as found semi join page using ({key}) order by {order}",
+            parameters,
+        )
 
     def group_names(self, organization_id: str) -> dict[str, str]:
         """What an organization's groups are called, by id; a group without a name, or without a row, is its id."""
