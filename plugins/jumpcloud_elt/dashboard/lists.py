@@ -137,11 +137,16 @@ def read_listing(
 
 
 def read_page(warehouse: Warehouse, query: str, listing: Listing, parameters: Parameters, key: str = "") -> Page:
-    """The rows of the page asked for; of the last one where there are not as many. `key` is as in `slice`."""
+    """The rows of the page asked for; of the last one where there are not as many. `key` as in `counted_slice`."""
+    if key:
+        offset = (listing.page - 1) * PAGE_SIZE
+        rows, total = warehouse.counted_slice(query, parameters, listing.order, limit=PAGE_SIZE, offset=offset, key=key)
+        if rows or listing.page == 1:
+            return Page(listing, rows, total, listing.page)
     total = warehouse.count(query, parameters)
     number = min(listing.page, max(1, -(-total // PAGE_SIZE)))
     offset = (number - 1) * PAGE_SIZE
-    rows = warehouse.slice(query, parameters, listing.order, limit=PAGE_SIZE, offset=offset, key=key)
+    rows = warehouse.slice(query, parameters, listing.order, limit=PAGE_SIZE, offset=offset)
     return Page(listing, rows, total, number)
 
 

@@ -54,22 +54,32 @@ class Warehouse:
         """How many rows a query has."""
         return int(self._fetch(f"select count(*) as n from ({query_text(name)})", parameters)[0]["n"])
 
-    def slice(
-        self, name: str, parameters: Parameters, order: str, *, limit: int, offset: int, key: str = ""
-    ) -> list[Row]:
-        """Some of a query's rows. `order` is SQL: of the caller's own making, never a visitor's.
+    def slice(self, name: str, parameters: Parameters, order: str, *, limit: int, offset: int) -> list[Row]:
+        """Some of a query's rows. `order` is SQL: of the caller's own making, never a visitor's."""
+        text = f"select * from ({query_text(name)}) order by {order} limit {limit:d} offset {offset:d}"
+        return self._fetch(text, parameters)
 
-        With a `key` only that and what is sorted by is carried through the sorting of all rows, and the rest is fetched
-        of the few that are shown.
+    def counted_slice(
+        self, name: str, parameters: Parameters, order: str, *, limit: int, offset: int, key: str
+    ) -> tuple[list[Row], int]:
+        """Some of a query's rows, and how many it has: for a query of very many rows with a `key` that is a number.
+
+        Only the key is carried through counting and sorting; the rest is fetched of the few rows that are shown. Says
+        nothing of the number where `offset` is beyond the last row: no rows, and 0.
         """
-        rows, cut = f"({query_text(name)})", f"order by {order} limit {limit:d} offset {offset:d}"
-        if not key:
-            return self._fetch(f"select * from {rows} {cut}", parameters)
-        return self._fetch(
-            f"with page as materialized (select {key} from {rows} {cut}) "
-            f"select * from {rows} as found semi join page using ({key}) order by {order}",
+        found = self._fetch(
+            f"select {key}, count(*) over () as total from ({query_text(name)}) "
+            f"order by {order} limit {limit:d} offset {offset:d}",
             parameters,
         )
+        keys = [row[key] for row in found]
+        # The keys have passed the filters.
+        rows = self._fetch(
+            f"select * from ({query_text(name)}) semi join (select unnest($keys::bigint[]) as {key}) using ({key})",
+            {**dict.fromkeys(parameters), "keys": keys},
+        )
+        by_key = {row[key]: row for row in rows}
+        return [by_key[one] for one in keys], found[0]["total"] if found else 0
 
     def group_names(self, organization_id: str) -> dict[str, str]:
         """What an organization's groups are called, by id; a group without a name, or without a row, is its id."""
