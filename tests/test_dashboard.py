@@ -280,6 +280,27 @@ def test_pages_of_a_list_are_the_whole_list_once(viewer: TestClient, data: Path)
     assert viewer.get("users?page=9999").text.count('<th scope="row">') == total % PAGE_SIZE
 
 
+@pytest.mark.parametrize("sort", ["application", "-last_used", "uses"])
+def test_pages_of_access_are_the_whole_list_once(viewer: TestClient, data: Path, sort: str) -> None:
+    wanted = sorted(
+        (row["application_id"], row["user_id"])
+        for row in rows_of(data, "application_users")
+        if row["organization_id"] == NORTHWIND
+    )
+    assert len(wanted) > 2 * PAGE_SIZE
+    seen = []
+    address: str | None = f"access?organization={NORTHWIND}&sort={sort}"
+    while address:
+        page = viewer.get(address).text
+        seen += re.findall(r"&amp;application_id=(\w+)\".*?&amp;user_id=(\w+)\"", page, re.DOTALL)
+        following = shown(page, r'<a rel="next" href="([^"]+)"')
+        address = following[0] if following else None
+    assert sorted(seen) == wanted
+    beyond = viewer.get(f"access?organization={NORTHWIND}&page=9999").text
+    assert f"of {len(wanted):,}</p>" in beyond
+    assert beyond.count('<th scope="row">') == len(wanted) % PAGE_SIZE
+
+
 def test_a_filter_stays_while_sorting_and_turning_pages(viewer: TestClient) -> None:
     page = viewer.get(f"users?organization={NORTHWIND}&sort=name").text
     links = shown(page, r'href="(users[^"]*)"')

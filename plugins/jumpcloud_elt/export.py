@@ -179,7 +179,9 @@ def _write_file(output: str, write: Callable[[BinaryIO], None]) -> None:
 
 
 def _ordered(dataset: str, order: str | None) -> str:
-    return f"select * from ({read_sql(f'dashboard/{dataset}')}) order by {order or DATASETS[dataset][1]}"
+    """Every row of a data set. A column that begins with _ is the dashboard's own."""
+    rows = read_sql(f"dashboard/{dataset}")
+    return f"select columns('^[^_]') from ({rows}) order by {order or DATASETS[dataset][1]}"
 
 
 def _batches(

@@ -31,12 +31,13 @@ USAGE = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a list; `order` is the SQL that sorts by it, empty where it cannot be sorted."""
+    """A column of a list; `order` is the SQL that sorts by it, `then` by what next; empty: it cannot be sorted."""
 
     key: str
     label: str
     order: str = ""
     is_number: bool = False
+    then: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Listing:
     def order(self) -> str:
         """The SQL to sort by, the same for rows that are equal in the column."""
         (column,) = (one for one in self.columns if one.key == self.sort)
-        return f"{column.order} {'desc' if self.is_descending else 'asc'} nulls last, {self.tie_break}"
+        then = f"{column.then}, " if column.then else ""
+        return f"{column.order} {'desc' if self.is_descending else 'asc'} nulls last, {then}{self.tie_break}"
 
     def get(self, name: str) -> str | None:
         """A filter's value, None where it was not given."""
@@ -134,8 +136,13 @@ def read_listing(
     )
 
 
-def read_page(warehouse: Warehouse, query: str, listing: Listing, parameters: Parameters) -> Page:
-    """The rows of the page asked for; of the last one where there are not as many."""
+def read_page(warehouse: Warehouse, query: str, listing: Listing, parameters: Parameters, key: str = "") -> Page:
+    """The rows of the page asked for; of the last one where there are not as many. `key` as in `counted_slice`."""
+    if key:
+        offset = (listing.page - 1) * PAGE_SIZE
+        rows, total = warehouse.counted_slice(query, parameters, listing.order, limit=PAGE_SIZE, offset=offset, key=key)
+        if rows or listing.page == 1:
+            return Page(listing, rows, total, listing.page)
     total = warehouse.count(query, parameters)
     number = min(listing.page, max(1, -(-total // PAGE_SIZE)))
     offset = (number - 1) * PAGE_SIZE

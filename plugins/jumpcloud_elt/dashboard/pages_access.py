@@ -19,8 +19,10 @@ FILTERS = ("search", "organization", "usage", "access")
 # In words of the address: whether there is access now.
 ACCESS_CHOICES = {"now": "Has access now", "ended": "Used it, no access now"}
 ALL = "all"
+# The key of the query `access`.
+ROW = "_row"
 COLUMNS = (
-    Column("application", "Application", "lower(application)"),
+    Column("application", "Application", "lower(application)", then="lower(display_name)"),
     Column("name", "Name", "lower(display_name)"),
     Column("organization", "Organization", "lower(organization_name)"),
     Column("status", "Status", "status"),
@@ -35,7 +37,7 @@ def access(request: Request) -> HTMLResponse:
     """The list."""
     listing = _listing(request)
     with open_for_request() as warehouse:
-        page = read_page(warehouse, "access", listing, access_parameters(listing))
+        page = read_page(warehouse, "access", listing, access_parameters(listing), key=ROW)
         organizations = warehouse.rows("organizations")
         return render(
             request,
@@ -82,5 +84,5 @@ def _listing(request: Request) -> Listing:
         COLUMNS,
         filters=FILTERS,
         sort="application",
-        tie_break="lower(display_name), organization_id, application_id, user_id",
+        tie_break=ROW,
     )

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 
 from jumpcloud_elt.dashboard.downloads import download
 from jumpcloud_elt.dashboard.lists import Column, Listing, choice, read_listing, read_page, usage_parameters
-from jumpcloud_elt.dashboard.pages_access import ACCESS_CHOICES, access_parameters
+from jumpcloud_elt.dashboard.pages_access import ACCESS_CHOICES, ROW, access_parameters
 from jumpcloud_elt.dashboard.pages_usage import daily_series, known_days
 from jumpcloud_elt.dashboard.reading import Row, Warehouse, open_for_request
 from jumpcloud_elt.dashboard.rendering import render
@@ -85,7 +85,7 @@ def application(request: Request, organization_id: str, application_id: str) -> 
         PEOPLE_COLUMNS,
         filters=PEOPLE_FILTERS,
         sort="-last_used",
-        tie_break="user_id",
+        tie_break=ROW,
     )
     key = {"organization_id": organization_id, "application_id": application_id}
     with open_for_request() as warehouse:
@@ -93,7 +93,7 @@ def application(request: Request, organization_id: str, application_id: str) -> 
         found = warehouse.row("application", key)
         if found is None:
             raise HTTPException(404, "There is no such application in this warehouse.")
-        page = read_page(warehouse, "access", listing, access_parameters(listing) | key)
+        page = read_page(warehouse, "access", listing, access_parameters(listing) | key, key=ROW)
         return render(
             request,
             "application.html",

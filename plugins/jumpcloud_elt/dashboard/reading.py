@@ -59,6 +59,28 @@ class Warehouse:
         text = f"select * from ({query_text(name)}) order by {order} limit {limit:d} offset {offset:d}"
         return self._fetch(text, parameters)
 
+    def counted_slice(
+        self, name: str, parameters: Parameters, order: str, *, limit: int, offset: int, key: str
+    ) -> tuple[list[Row], int]:
+        """Some of a query's rows, and how many it has: for a query of very many rows with a `key` that is a number.
+
+        Only the key is carried through counting and sorting; the rest is fetched of the few rows that are shown. Says
+        nothing of the number where `offset` is beyond the last row: no rows, and 0.
+        """
+        found = self._fetch(
+            f"select {key}, count(*) over () as total from ({query_text(name)}) "
+            f"order by {order} limit {limit:d} offset {offset:d}",
+            parameters,
+        )
+        keys = [row[key] for row in found]
+        # The keys have passed the filters.
+        rows = self._fetch(
+            f"select * from ({query_text(name)}) semi join (select unnest($keys::bigint[]) as {key}) using ({key})",
+            {**dict.fromkeys(parameters), "keys": keys},
+        )
+        by_key = {row[key]: row for row in rows}
+        return [by_key[one] for one in keys], found[0]["total"] if found else 0
+
     def group_names(self, organization_id: str) -> dict[str, str]:
         """What an organization's groups are called, by id; a group without a name, or without a row, is its id."""
         if "groups" not in self.tables:

@@ -113,7 +113,11 @@ def trend(values: Sequence[int | None]) -> list[str]:
         if value is None:
             lines.append([])
         else:
-            lines[-1].append(f"{index * step:.1f},{TREND_HEIGHT - 1 - value / top * (TREND_HEIGHT - 2):.1f}")
+            height = f"{TREND_HEIGHT - 1 - value / top * (TREND_HEIGHT - 2):.1f}"
+            lines[-1].append(f"{index * step:.1f},{height}")
+            if index + 1 == len(values) or values[index + 1] is None:
+                # A week alone is a dash, and not nothing.
+                lines[-1].append(f"{index * step + 1:.1f},{height}")
     return [" ".join(points) for points in lines if points]
 
 
