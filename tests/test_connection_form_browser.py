@@ -54,7 +54,8 @@ def press_test(page: Page) -> str:
     # The pointer would leave its tooltip in the picture.
     page.mouse.move(640, 600)
     page.get_by_role("tooltip").wait_for(state="hidden")
-    toast = page.locator("[data-scope=toast][data-part=root]").last
+    # That of saving may still be there.
+    toast = page.locator("[data-scope=toast][data-part=root]").filter(has_text="Test Connection").last
     toast.wait_for()
     return toast.inner_text()
 
