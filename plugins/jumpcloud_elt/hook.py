@@ -46,7 +46,7 @@ from jumpcloud_elt.settings import Settings, read_settings
 
 REQUEST_TIMEOUT, TOO_MANY_REQUESTS, SERVER_ERROR, NOT_IMPLEMENTED = 408, 429, 500, 501
 POOL_SIZE = 64  # as many threads as may be configured
-READ_SIZE = 1 << 16
+READ_SIZE = 1 << 18
 T = TypeVar("T")
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
