@@ -153,8 +153,10 @@ def _suspects(payloads: pa.StringArray) -> Sequence[int]:
     # As bytes: in text, RE2 takes the Kelvin sign for a k and the long s for an s, which the rule strips.
     received = payloads.cast(pa.binary())
     suspects = pc.indices_nonzero(pc.match_substring_regex(received, _SUSPECT))
-    others = pc.replace_substring_regex(received.take(suspects), _HARMLESS, "null")
-    positions: list[int] = suspects.filter(pc.match_substring_regex(others, _SUSPECT)).to_pylist()
+    received = received.take(suspects)
+    # Each harmless entry holds one suspect word; where there are no more of these than of those, there is no other.
+    found = pc.count_substring_regex(received, _SUSPECT)
+    positions: list[int] = suspects.filter(pc.greater(found, pc.count_substring_regex(received, _HARMLESS))).to_pylist()
     return positions
 
 
