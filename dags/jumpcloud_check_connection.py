@@ -43,7 +43,8 @@ from jumpcloud_elt.settings import read_settings
     },
 )
 def jumpcloud_check_connection() -> None:
-    @task
+    # The report is in the log once, as the package writes it.
+    @task(show_return_value_in_logs=False)
     def check_connection() -> str:
         """Look into the connection and say what was found."""
         return tasks.check_connection(get_current_context()["params"]["connection_id"].strip())
