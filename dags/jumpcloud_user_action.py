@@ -21,11 +21,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
 
 from jumpcloud_elt import action_tasks
 from jumpcloud_elt.action_names import ACTIONS
+from jumpcloud_elt.approval import ANSWER, AnsweredApproval
 from jumpcloud_elt.settings import read_settings
 
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
@@ -112,7 +112,7 @@ def jumpcloud_user_action() -> None:
         return action_tasks.choose_path(planned, "approve", "act")
 
     # Asked once: no answer is not an error that may heal.
-    approve = ApprovalOperator(
+    approve = AnsweredApproval(
         task_id="approve",
         subject="{{ ti.xcom_pull(task_ids='plan_action')['subject'] }}",
         body="{{ ti.xcom_pull(task_ids='plan_action')['body'] }}",
@@ -126,7 +126,7 @@ def jumpcloud_user_action() -> None:
     def act(planned: dict[str, Any]) -> dict[str, int]:
         """Look at each user again, and call what is to be called."""
         context = get_current_context()
-        approval = context["ti"].xcom_pull(task_ids="approve")
+        approval = context["ti"].xcom_pull(task_ids="approve", key=ANSWER)
         return action_tasks.act(planned, approval, context["ti"].try_number)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, max_active_tis_per_dag=1)
@@ -138,7 +138,7 @@ def jumpcloud_user_action() -> None:
     def record_outcomes(planned: dict[str, Any] | None) -> int:
         """Record what was not begun, and tell the warehouse."""
         context = get_current_context()
-        approval = context["ti"].xcom_pull(task_ids="approve")
+        approval = context["ti"].xcom_pull(task_ids="approve", key=ANSWER)
         return action_tasks.record_outcomes(
             planned, approval, str(context["params"]["organization_id"]), context["run_id"]
         )
@@ -147,7 +147,7 @@ def jumpcloud_user_action() -> None:
     def report(planned: dict[str, Any] | None) -> str:
         """Say what was done and what was not; fail unless everything was."""
         context = get_current_context()
-        approval = context["ti"].xcom_pull(task_ids="approve")
+        approval = context["ti"].xcom_pull(task_ids="approve", key=ANSWER)
         return action_tasks.report(planned, approval, str(context["params"]["organization_id"]), context["run_id"])
 
     planned = plan_action(RUN)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.providers.standard.exceptions import HITLTimeoutError
+from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
 
 from acting import (
     ADA,
@@ -656,6 +657,33 @@ def test_the_dag_acts_when_told_to_and_only_shows_when_not(acting: Settings, san
     warehouse = run_warehouse("warehouse")
     assert query(warehouse, "select status from users where user_id = ?", [BOB]) == [{"status": "suspended"}]
     assert len(query(warehouse, "select * from user_actions")) == 2
+
+
+@pytest.mark.parametrize("option", ["Approve", "Reject", None])
+def test_an_approval_leaves_its_answer_whatever_it_is(option: str | None) -> None:
+    approve = DagBag(Path(__file__).resolve().parents[1] / "dags" / f"{DAG_ID}.py").dags[DAG_ID].get_task("approve")
+    pushed: Json = {}
+
+    class Instance:
+        map_index = -1
+
+        def xcom_push(self, key: str, value: Any) -> None:
+            pushed[key] = value
+
+    context = {"ti": Instance(), "task": approve}
+    user = {"id": "olga", "name": "Olga"}
+    event: Json = {"chosen_options": [option], "params_input": {}, "responded_by_user": user,
+                   "responded_at": datetime(2026, 1, 1)}  # fmt: skip
+    if option == "Approve":
+        approve.execute_complete(context, event)
+    elif option == "Reject":
+        with pytest.raises(DownstreamTasksSkipped):
+            approve.execute_complete(context, event)
+    else:
+        with pytest.raises(HITLTimeoutError):
+            approve.execute_complete(context, {"error": "The time has passed.", "error_type": "timeout"})
+    answer = {"chosen_options": [option], "responded_by_user": user}
+    assert pushed.get("answer") == (answer if option else None)
 
 
 def test_who_may_approve_and_how_long_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
