@@ -189,7 +189,10 @@ def test_what_cannot_be_reconciled_fails_the_organization_and_what_landed_is_rec
     served.set_faults({"match": match, "do": {"status": 400, "body": {"message": "odd"}}})
     [failure] = scheduled(1)
     assert "400 odd" in failure["reason"]
-    assert [row[:3] for row in outcomes(settings, "scheduled 1")] == [(None, "failed", None), (day(1)[0], "ok", 1)]
+    assert [row[:3] for row in outcomes(settings, "scheduled 1")] == [
+        (day(1)[0], "failed", None),
+        (day(1)[0], "ok", 1),
+    ]
     assert ids(settings, day(2)) == ["noon 2"]
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
@@ -213,6 +214,16 @@ def test_a_unit_landed_anew_by_a_task_that_was_killed_is_looked_at_once_its_run_
     before = times(settings)
     run_warehouse("third")
     assert times(settings) == before
+
+
+def test_a_run_that_landed_its_unit_and_failed_over_the_days_before_shows_both(settings: Settings) -> None:
+    landed = land(settings.landing, unit(1, "e1"))
+    failed = msgspec.structs.replace(landed, outcome="failed", reason="odd", path=None, rows=None, extracted_at=None)
+    record(settings.landing, "run", [landed, failed])
+    rows = query(
+        run_warehouse("build"), "select outcome, interval_start, path is null as lost from sync_log order by 1"
+    )
+    assert [tuple(row.values()) for row in rows] == [("failed", None, True), ("ok", MARCH, False)]
 
 
 def test_what_is_left_out_stays_rolled_up_and_comes_back_without_being_read(

@@ -2,6 +2,18 @@
 -- inputs: stg_runs
 -- why:    what was synced, how much of it, how long it took, and how it ended
 
+with
+
+-- What failed carries all that its run was to land, for builds to look at: no unit, and beside one of the same bounds.
+runs as (
+    select
+        * replace (
+            if(outcome = 'failed', null, interval_start) as interval_start,
+            if(outcome = 'failed', null, interval_end) as interval_end
+        ),
+    from stg_runs
+)
+
 select
     organization_id,
     stream,
@@ -22,7 +34,7 @@ select
     decision,
     reason,
     recorded_at,
-from stg_runs
+from runs
 -- Of a run that was run again, the last time counts.
 qualify
     row_number() over (
