@@ -17,7 +17,8 @@ import pytest
 
 from dashboard_world import publish_demo
 from dashboards import visitor
-from jumpcloud_elt import warehouse
+from jumpcloud_elt import publishing
+from jumpcloud_elt.settings import read_settings
 from sandbox.client import Sandbox
 
 PUBLISHES = int(os.environ.get("PUBLISHES", "25"))
@@ -37,6 +38,7 @@ def test_publishing_under_overlapping_requests(
     published.parent.mkdir(parents=True)
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT", str(tmp_path / "data"))
     shutil.copyfile(built, published)
+    settings = read_settings()
     statuses: list[int] = []
     done = threading.Event()
 
@@ -57,7 +59,7 @@ def test_publishing_under_overlapping_requests(
                 with duckdb.connect(str(target)) as connection:
                     connection.execute("update warehouse_info set built_at = $1", [f"{day} 12:00:00"])
                 began = time.perf_counter()
-                warehouse.publish(target, published)
+                publishing.publish(settings, str(target))
                 seconds.append(time.perf_counter() - began)
                 # The request that begins after the publishing may share the file that an older one still holds, for as
                 # long as that one takes; then nothing but the new one is shown.
