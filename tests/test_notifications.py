@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 import recording
 from connections import connection_json
-from jumpcloud_elt import tasks
+from jumpcloud_elt import notifications, problems, tasks
 from jumpcloud_elt.errors import ConfigurationError
 from jumpcloud_elt.settings import Settings, read_settings
 from pipeline import run_directory, run_usage
@@ -331,3 +332,14 @@ def test_no_secret_is_in_what_is_told_or_kept(sandbox: Sandbox, settings: Settin
     assert "Forbidden for ***" in message
     for path in (settings.landing / "_notifications").iterdir():
         assert KEY not in path.read_text()
+
+
+@pytest.mark.usefixtures("settings")
+def test_runs_that_end_beside_each_other_tell_once(told: Told) -> None:
+    """As those of a backfill do."""
+    problem = problems.Problem("failed", "Usage of Alpha", "no answer in time.")
+    view = problems.View({f"organization {ONE}": problem})
+    settings = read_settings()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: notifications.tell(settings, "jumpcloud_usage", view, {}), range(24)))
+    assert taken(told) == [("JumpCloud sync: 1 new problem", f"- {problem}")]
