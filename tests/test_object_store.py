@@ -39,7 +39,7 @@ TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzi
 DAY = timedelta(days=1)
 START = TODAY - 5 * DAY
 # When and how quickly something was done: no two runs say the same.
-TIMES = ["_extracted_at", "landed_at", "recorded_at", "built_at", "seconds", "requests", "path"]
+TIMES = ["_extracted_at", "landed_at", "recorded_at", "built_at", "checked_at", "seconds", "requests", "path"]
 """Columns that differ between two runs of the same world."""
 
 Json = dict[str, Any]
@@ -127,7 +127,10 @@ def test_every_mart_is_what_it_is_on_a_local_disk_build_after_build(
     in_store = run_evolving(sandbox, monkeypatch)
     use(monkeypatch, tmp_path / "data")
     on_disk = run_evolving(sandbox, monkeypatch)
-    assert in_store == on_disk
+    for there, here in zip(in_store, on_disk, strict=True):
+        for mart in here:
+            # Mart by mart: a difference of everything would be too long to be shown.
+            assert there[mart] == here[mart], mart
     first, second = in_store
     assert len(second["user_history"]) > len(first["user_history"]) > 0
     assert len(second["events"]) > len(first["events"]) > 0
