@@ -155,11 +155,30 @@ def test_unused_days_finds_nobody_where_a_day_was_not_read(sandbox: Sandbox) -> 
     run_warehouse("warehouse")
     answer = find_users(ORGANIZATION, Filters(unused_days=10))
     assert answer.user_ids == ()
-    assert f"at {TODAY - 6 * DAY:%Y-%m-%d} 00:00 UTC; unused_days 10 needs all of it" in (answer.reason or "")
+    assert f"at {TODAY - 6 * DAY:%Y-%m-%d} 00:00 UTC; unused_days 10 needs all of it, log-ins and SSO," in (answer.reason or "")
     assert found(unused_days=5) == (BOB, CYD, DAN, EVE, FAY)
     run_usage("gap", TODAY - 6 * DAY, TODAY - 5 * DAY)
     run_warehouse("warehouse 2")
     assert found(unused_days=10) == (BOB, CYD, DAN, EVE, FAY)
+
+
+def test_days_that_were_read_without_sso_say_nothing_of_its_use(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    application = {"id": "3" * 24, "name": "wiki", "display_label": "Wiki", "sso_type": "saml"}
+    sso = event(FAY, TODAY - 3 * DAY, service="sso", event_type="sso_auth", sso_token_success=True)
+    sandbox.set_world(world(insights="enabled", events=[*events(), {**sso, "application": application}]))
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory")
+    land(usage=(FROM, TODAY - DAY))
+    monkeypatch.delenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES")
+    land(usage=(TODAY - DAY, TODAY), number=2)
+    answer = find_users(ORGANIZATION, Filters(unused_days=10))
+    assert answer.user_ids == ()
+    assert "needs all of it, log-ins and SSO" in (answer.reason or "")
+    # Read again with both, by whatever name, it is known who used what.
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "all")
+    land(usage=(FROM, TODAY), number=3)
+    assert found(unused_days=10) == (BOB, CYD, DAN, EVE)
 
 
 def test_units_before_the_first_event_prove_nothing(sandbox: Sandbox) -> None:

@@ -107,7 +107,7 @@ def _why_usage_is_unknown(known: Sequence[dict[str, Any]], days: int) -> str | N
     if unread is not None:
         return (
             f"usage of {name} has not been read, or was no longer kept, at {unread:{MINUTES}} UTC; unused_days {days} "
-            f"needs all of it from {since:{MINUTES}} to {until:{MINUTES}} UTC"
+            f"needs all of it, log-ins and SSO, from {since:{MINUTES}} to {until:{MINUTES}} UTC"
         )
     return None
 

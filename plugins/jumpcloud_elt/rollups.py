@@ -31,7 +31,7 @@ from jumpcloud_elt.sql_files import make, read_sql, set_files
 log = logging.getLogger(__name__)
 
 # Raised whenever a roll-up of the same landing would be another.
-VERSION = 1
+VERSION = 2
 UNITS = "units"
 # Written in this order: what `units` does not name is not rolled up.
 DATASETS = ("usage_daily", "usage_applications", UNITS)

@@ -21,6 +21,7 @@ landed as (
     select
         units.*,
         rolled_up.inside as events,
+        rolled_up.services,
     from units
     inner join rollup_units as rolled_up using (path)
 ),
@@ -37,6 +38,7 @@ select
     landed.interval_start,
     landed.interval_end,
     landed.events,
+    landed.services,
     landed.landed_at,
     known.usage_from,
     if(landed.interval_start >= known.usage_from, 'ok', 'unverified') as outcome,

@@ -7,6 +7,7 @@ select
     interval_start,
     interval_end,
     events,
+    services,
     landed_at,
     outcome,
     if(

@@ -11,6 +11,7 @@ create temp table rollup_units (
     rows bigint not null,
     landed_rows bigint,
     extracted_at timestamp,
+    services varchar[],
     statements varchar not null
 );
 

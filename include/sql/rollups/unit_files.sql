@@ -22,5 +22,6 @@ select
     files.num_rows as rows,
     (told.landed ->> '$.rows')::bigint as landed_rows,
     (told.landed ->> '$.extracted_at')::timestamp as extracted_at,
+    (told.landed -> '$.services')::varchar[] as services,
 from files
 left join told using (file_name)
