@@ -44,10 +44,11 @@ Unit = tuple[str, date, str, int | None]  # organization, day, path below landin
 
 
 @contextlib.contextmanager
-def up_to_date(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Iterator[None]:
+def up_to_date(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Iterator[list[Place]]:
     """Bring the roll-ups up to what `stg_runs` knows; inside, models read them, and no other build changes them.
 
-    Gives the table `rollup_units` and the views `rollup_usage_daily` and `rollup_usage_applications`.
+    Makes the table `rollup_units` and the views `rollup_usage_daily` and `rollup_usage_applications`. Gives the files of
+    usage, month by month; the view reads those that `set_files` has named last, all of them to begin with.
     """
     folder = settings.rollups / _generation(settings.landing)
     make_folder(folder)
@@ -56,8 +57,9 @@ def up_to_date(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Ite
         for left in find_files(folder, "*/.*.tmp"):
             # Of a build that was killed: no other writes here now.
             left.unlink()
-        _Update(connection, settings.landing, folder).run()
-        yield
+        update = _Update(connection, settings.landing, folder)
+        update.run()
+        yield update.files("usage_daily")
 
 
 def discard_outdated(settings: Settings) -> None:
@@ -101,7 +103,7 @@ class _Update:
     def run(self) -> None:
         self.connection.execute(read_sql("rollups/rollups"))
         if self.months:
-            set_files(self.connection, "index", self._files(UNITS))
+            set_files(self.connection, "index", self.files(UNITS))
             self.connection.execute(
                 "insert into rollup_units by name select * from read_parquet(getvariable('index_files'))"
             )
@@ -205,11 +207,12 @@ class _Update:
         """Make the roll-ups of all months readable as rollup_<dataset>."""
         rows = f"new_{dataset}"
         if self.months:
-            set_files(self.connection, dataset, self._files(dataset))
+            set_files(self.connection, dataset, self.files(dataset))
             rows = f"read_parquet(getvariable('{dataset}_files'))"
         self.connection.execute(f"create temp view rollup_{dataset} as select * from {rows}")
 
-    def _files(self, dataset: str) -> list[Place]:
+    def files(self, dataset: str) -> list[Place]:
+        """The files of a dataset, month by month."""
         return [self.folder / dataset / f"{month}.parquet" for month in sorted(self.months)]
 
     def _months(self, dates: str) -> set[str]:

@@ -70,17 +70,20 @@ FOLDED = {
     "int_groups": "groups",
 }
 INTERMEDIATE = (
+    "int_rolled_up_days",
     "int_coverage",
     "int_usage_state",
     "int_directory_runs",
     "int_usage_applications",
+    "int_usernames",
+    "int_emails",
 )
 # As long as usage itself: never written down between roll-ups and mart.
 READ_ONCE = ("int_usage_actors", "int_usage_daily")
+# But for usage_daily, which comes before them.
 MARTS = (
     "organizations",
     "capabilities",
-    "usage_daily",
     "usage_by_day",
     "application_users",
     "applications",
@@ -116,11 +119,12 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
                 connection, capabilities.CAPABILITIES, capabilities.files(settings.landing), capabilities.SCHEMA
             )
             _read_landed(connection, action_log.USER_ACTIONS, action_log.files(settings.landing), action_log.SCHEMA)
-            with rollups.up_to_date(connection, settings):
+            with rollups.up_to_date(connection, settings) as months:
                 for name in INTERMEDIATE:
                     make(connection, f"intermediate/{name}", f"create temp table {name}")
                 for name in READ_ONCE:
                     make(connection, f"intermediate/{name}", f"create temp view {name}")
+                _fill_usage_daily(connection, months)
                 for name in MARTS:
                     make(connection, f"marts/{name}", f"create table {name}")
             for name in VIEWS:
@@ -247,6 +251,17 @@ def _fold_snapshots(connection: duckdb.DuckDBPyConnection, settings: Settings) -
             connection.execute(f"insert into state.{table} by name select * from {name}")
         connection.execute("insert into state.snapshots by name select * from stg_organizations")
         connection.execute(read_sql("state/fold_histories"))
+
+
+def _fill_usage_daily(connection: duckdb.DuckDBPyConnection, months: Sequence[Place]) -> None:
+    """Make usage_daily month by month: memory does not grow with the history, and the days of a month lie together, so
+    that whoever asks for some has DuckDB read no others.
+    """
+    model = read_sql("marts/usage_daily")
+    connection.execute(f"create table usage_daily as select * from (\n{model}\n) limit 0")
+    for month in months:
+        set_files(connection, "usage_daily", [month])
+        connection.execute(f"insert into usage_daily by name\n{model}")
 
 
 def _show_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:

@@ -1,14 +1,6 @@
 -- grain:  one row per organization and application that an sso_auth event ever named
--- inputs: rollup_usage_applications, rollup_units, int_excluded
+-- inputs: rollup_usage_applications, int_rolled_up_days
 -- why:    an application removed before the first snapshot is known from its events alone
-
-with
-
-days as (
-    select distinct organization_id, date
-    from rollup_units
-    anti join int_excluded using (organization_id)
-)
 
 select
     organization_id,
@@ -17,5 +9,5 @@ select
     last(catalog_name order by event_at, event_id) as catalog_name,
     last(sso_type order by event_at, event_id) as sso_type,
 from rollup_usage_applications
-semi join days using (organization_id, date)
+semi join int_rolled_up_days using (organization_id, date)
 group by organization_id, application_id

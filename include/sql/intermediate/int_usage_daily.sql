@@ -1,5 +1,5 @@
 -- grain:  one row per organization, day, user, application and source
--- inputs: int_usage_actors, int_accounts, state.administrators
+-- inputs: int_usage_actors, int_usernames, int_emails, state.administrators
 -- why:    the actor that an event names is looked for among all accounts, present ones first
 
 with
@@ -7,38 +7,6 @@ with
 actors as (
     select distinct organization_id, source, actor_id, actor_username, actor_email
     from int_usage_actors
-),
-
--- A user name is looked for exactly: among present users, else deleted ones, of whom the one last seen stands.
-usernames as (
-    select organization_id, username, user_id
-    from int_accounts
-    where account_type = 'user' and username is not null
-    qualify
-        row_number() over (
-            partition by organization_id, username
-            order by deleted_at is not null, last_seen_at desc, user_id desc
-        ) = 1
-),
-
--- An e-mail is looked for in lower case: the present user, else the administrator, else a deleted user.
-emails as (
-    select organization_id, lower(email) as email_key, user_id
-    from int_accounts
-    where email is not null
-    qualify
-        row_number() over (
-            partition by organization_id, email_key
-            order by
-                case
-                    when account_type = 'user' and deleted_at is null then 1
-                    when account_type = 'admin' then 2
-                    else 3
-                end,
-                deleted_at is not null,
-                last_seen_at desc,
-                user_id desc
-        ) = 1
 ),
 
 resolved as (
@@ -54,11 +22,11 @@ resolved as (
             else coalesce(actors.actor_id, by_username.user_id)
         end as user_id,
     from actors
-    left join usernames as by_username
+    left join int_usernames as by_username
         on
             actors.organization_id = by_username.organization_id
             and actors.actor_username = by_username.username
-    left join emails as by_email
+    left join int_emails as by_email
         on
             actors.organization_id = by_email.organization_id
             and lower(actors.actor_email) = by_email.email_key
@@ -66,7 +34,7 @@ resolved as (
         on
             actors.organization_id = administrators.organization_id
             and actors.actor_id = administrators.administrator_id
-    left join emails as by_administrator
+    left join int_emails as by_administrator
         on
             administrators.organization_id = by_administrator.organization_id
             and lower(administrators.email) = by_administrator.email_key
