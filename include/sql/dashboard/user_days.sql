@@ -1,6 +1,6 @@
 -- grain:  one row per day of an account's use in the days up to the last covered one
 -- inputs: usage_daily, organizations
--- why:    when somebody was active; of a few months only, which keeps most of usage_daily closed
+-- why:    when somebody was active; of a few months only, for usage_daily holds month after month
 
 select
     daily.date,
