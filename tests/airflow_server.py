@@ -106,7 +106,8 @@ class AirflowServer:
         shutil.copyfile(migrated_database, database)
         port = _free_port()
         environment = os.environ | {
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
+            # SQLite lets one process write at a time; others wait for it so many seconds.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}?timeout=60",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://localhost:{port}/execution/",
@@ -217,7 +218,7 @@ class AirflowServer:
             except ServerError as error:
                 if "database is locked" not in str(error) or attempt + 1 == BACKFILL_ATTEMPTS:
                     raise
-        runs = self.get(f"dags/{dag_id}/dagRuns", run_type="backfill", order_by="logical_date")["dag_runs"]
+        runs = self.get(f"dags/{dag_id}/dagRuns", run_type="backfill", order_by="logical_date", limit=100)["dag_runs"]
         self.unpause(dag_id)
         return [run["dag_run_id"] for run in runs]
 
