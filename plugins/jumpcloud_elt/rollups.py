@@ -47,8 +47,8 @@ Unit = tuple[str, date, str, int | None]  # organization, day, path below landin
 def up_to_date(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Iterator[list[Place]]:
     """Bring the roll-ups up to what `stg_runs` knows; inside, models read them, and no other build changes them.
 
-    Makes the table `rollup_units` and the views `rollup_usage_daily` and `rollup_usage_applications`. Gives the files of
-    usage, month by month; the view reads those that `set_files` has named last, all of them to begin with.
+    Makes the table `rollup_units` and the views `rollup_usage_daily` and `rollup_usage_applications`. Gives the files
+    of usage, month by month; the view reads those that `set_files` has named last, all of them to begin with.
     """
     folder = settings.rollups / _generation(settings.landing)
     make_folder(folder)
