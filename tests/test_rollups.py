@@ -10,13 +10,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
 import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from expectations import Insights, Unit
-from jumpcloud_elt import rollups, tasks
+from jumpcloud_elt import events_view, rollups, tasks
+from jumpcloud_elt.erasure import _files
+from jumpcloud_elt.events import SCHEMA
 from jumpcloud_elt.landing import unit_path
 from jumpcloud_elt.settings import Settings, read_settings
 from landed_units import ORGANIZATIONS, ChangingUnits, extracted, land, login, record
@@ -353,7 +356,7 @@ def test_the_view_of_events_is_not_made_again_and_shows_what_lands_later(
     def made(*_: object) -> None:
         raise AssertionError("landing is listed again")
 
-    monkeypatch.setattr("jumpcloud_elt.warehouse.pa.unify_schemas", made)
+    monkeypatch.setattr(events_view, "make", made)
     units.append(unit(2, "e2"))
     record(settings.landing, "second", [land(settings.landing, units[-1])])
     warehouse = run_warehouse("second")
@@ -375,3 +378,52 @@ def test_events_of_one_organization_are_those_of_the_view_and_nobody_elses_files
     assert query(warehouse, f"select * from events_of('{ORGANIZATION}') order by all") == own
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__EXCLUDE", ORGANIZATION)
     assert query(run_warehouse("without"), f"select * from events_of('{ORGANIZATION}')") == []
+
+
+@pytest.mark.parametrize("of", ["events where organization_id = '{}' and", "events_of('{}') where"])
+def test_a_query_of_events_opens_its_own_days_of_its_own_organization_and_nothing_else(
+    of: str, settings: Settings
+) -> None:
+    units = [unit(day, f"e{day}", organization_id=one) for one in ORGANIZATIONS for day in range(1, 7)]
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    warehouse = run_warehouse("build")
+    wanted = [(OTHER, MARCH + (day - 1) * DAY) for day in (3, 4)]
+    bounds = {unit_path(settings.landing, one, start, start + DAY) for one, start in wanted}
+    for path in settings.landing.rglob("*.parquet"):
+        if path not in bounds and path.relative_to(settings.landing).parts[0] != events_view.COLUMNS:
+            path.write_bytes(b"not Parquet")
+    days = "date between date '2026-03-03' and date '2026-03-04'"
+    found = query(warehouse, f"select event_id, date, payload from {of.format(OTHER)} {days} order by date")
+    assert [row["event_id"] for row in found] == ["e3", "e4"]
+    with pytest.raises(duckdb.Error, match="Parquet file"):
+        query(warehouse, f"select count(payload) from {of.format(OTHER)} date <= date '2026-03-04'")
+
+
+def test_the_file_that_has_the_columns_is_no_unit_and_is_made_where_it_is_missing(settings: Settings) -> None:
+    units = [unit(1, "e1"), unit(2, "e2", organization_id=OTHER)]
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    before = everything(run_warehouse("first"))
+    (columns,) = (settings.landing / events_view.COLUMNS).rglob("*.parquet")
+    assert pq.ParquetFile(columns).schema_arrow.equals(SCHEMA) and pq.ParquetFile(columns).metadata.num_rows == 0
+    assert columns not in settings.landing.glob("directory_insights_events/**/*.parquet")
+    assert columns not in list(_files(settings.landing, ORGANIZATION))
+    written = columns.stat().st_mtime_ns
+    run_warehouse("second")
+    assert columns.stat().st_mtime_ns == written
+    columns.unlink()
+    assert everything(run_warehouse("third")) == before
+    settings.warehouse.unlink()
+    shutil.rmtree(settings.rollups)
+    assert everything(run_warehouse("from nothing")) == before
+
+
+def test_events_of_a_landing_without_any_are_none_and_are_shown_once_they_land(settings: Settings) -> None:
+    record(settings.landing, "failed", [], killed=ORGANIZATION, interval=(MARCH, MARCH + DAY))
+    warehouse = run_warehouse("nothing")
+    for of in ("events", f"events_of('{ORGANIZATION}')"):
+        assert query(warehouse, f"from {of}") == []
+    units = [unit(1, "e1")]
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    warehouse = run_warehouse("something")
+    is_as_expected(warehouse, units)
+    assert query(warehouse, f"select event_id from events_of('{ORGANIZATION}')") == [{"event_id": "e1"}]
