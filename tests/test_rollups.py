@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import random
 import re
 import shutil
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,14 @@ import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from evolving import object_id
 from expectations import Insights, Unit
 from jumpcloud_elt import events_view, rollups, tasks
 from jumpcloud_elt.erasure import _files
 from jumpcloud_elt.events import SCHEMA
 from jumpcloud_elt.landing import unit_path
 from jumpcloud_elt.settings import Settings, read_settings
+from jumpcloud_elt.sql_files import read_sql
 from landed_units import ORGANIZATIONS, ChangingUnits, extracted, land, login, record
 from pipeline import assert_warehouse_is, query, run_warehouse
 
@@ -378,6 +382,63 @@ def test_events_of_one_organization_are_those_of_the_view_and_nobody_elses_files
     assert query(warehouse, f"select * from events_of('{ORGANIZATION}') order by all") == own
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__EXCLUDE", ORGANIZATION)
     assert query(run_warehouse("without"), f"select * from events_of('{ORGANIZATION}')") == []
+
+
+def test_copies_of_one_event_give_the_same_in_whatever_order_they_come(settings: Settings) -> None:
+    """Every day of some weeks holds the same, in another order: every day is the first one again."""
+    ana, bob = ({"id": object_id("1", number), "username": f"u{number}"} for number in (1, 2))
+    wiki, mail = ({"id": object_id("3", number), "name": f"app{number}"} for number in (1, 2))
+    sso: dict[str, Any] = {"event_type": "sso_auth", "sso_token_success": True, "success": None, "application": wiki}
+    # The last of each stands.
+    copies = {
+        "moments": [(1, {"success": False}), (2, {})],
+        "outcomes": [(1, {"success": None}), (1, {"success": False}), (1, {})],
+        "types": [(1, {"event_type": "admin_login_attempt"}), (1, {})],
+        "actors": [(1, {"initiated_by": {}, "resource": bob}), (1, {"initiated_by": ana}), (1, {"initiated_by": bob})],
+        "sign-ons": [(1, {**sso, "sso_token_success": False, "success": True}), (1, sso)],
+        "applications": [(1, sso), (1, {**sso, "application": mail})],
+        "names": [(1, {**sso, "application": wiki | {"sso_type": one}}) for one in ("oidc", "saml")],
+        "payloads": [(1, {"client_ip": "10.0.0.1"}), (1, {"client_ip": "10.0.0.2"})],
+    }
+    units = []
+    for day in range(1, 25):
+        start = MARCH + (day - 1) * DAY
+        events = [
+            login(f"{name} {start:%d}", start + timedelta(hours=hour), **{"initiated_by": ana, **fields})
+            for name, several in copies.items()
+            for hour, fields in several
+        ]
+        random.Random(day).shuffle(events)
+        units.append(Unit(ORGANIZATION, start, start + DAY, MARCH + 60 * DAY, events))
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    warehouse = run_warehouse("build")
+    is_as_expected(warehouse, units)
+    shown = query(warehouse, "select date, event_id, event_at, event_type, payload from events order by event_id, date")
+    for name, several in copies.items():
+        hour, fields = several[-1]
+        rows = [row for row in shown if row["event_id"].startswith(f"{name} ")]
+        assert len(rows) == len(units)
+        for row in rows:
+            start = datetime.combine(row["date"], time())
+            stands = login(row["event_id"], start + timedelta(hours=hour), **{"initiated_by": ana, **fields})
+            assert json.loads(row["payload"]) == stands, name
+    of_a_day = "select * exclude (first_at, last_at), first_at - date as first, last_at - date as last from usage_daily"
+    days = {day: query(warehouse, f"select * exclude (date) from ({of_a_day}) where date = ?::date order by all", [day])
+            for day in {row["date"] for row in shown}}  # fmt: skip
+    assert all(rows == days[MARCH.date()] for rows in days.values())
+
+
+def test_the_view_and_the_roll_ups_choose_among_copies_by_the_same_rule() -> None:
+    """The view has one key more: what nothing is counted by."""
+    of_view, of_rollups = (
+        re.findall(r"partition by organization_id, date, event_id\s+order by(.*?)\) = 1", read_sql(model), re.DOTALL)[0]
+        for model in ("marts/events", "staging/stg_events")
+    )
+    assert [line.strip(" ,") for line in of_view.split("\n")] == [
+        *(line.strip(" ,") for line in of_rollups.rstrip().split("\n")),
+        "payload desc nulls last",
+        "",
+    ]
 
 
 @pytest.mark.parametrize("of", ["events where organization_id = '{}' and", "events_of('{}') where"])

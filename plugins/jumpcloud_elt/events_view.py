@@ -21,7 +21,7 @@ from jumpcloud_elt.sql_files import make, read_sql
 
 COLUMNS = "_columns"
 # Typed here, and not cast later: only so a filter by date keeps files of other days closed.
-_OPTIONS = "hive_partitioning = true, hive_types = {'organization_id': varchar, 'date': date}, file_row_number = true"
+_OPTIONS = "hive_partitioning = true, hive_types = {'organization_id': varchar, 'date': date}"
 # What is made here: again only where it would be another, for making it lists all of landing.
 VIEWS = ("events", "landed_events")
 
