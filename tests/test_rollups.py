@@ -223,6 +223,48 @@ def test_a_unit_landed_anew_by_a_task_that_was_killed_is_looked_at_once_its_run_
     assert times(settings) == before
 
 
+@pytest.mark.parametrize("reconcile_days", [0, 2, 5])
+def test_a_failure_has_looked_at_only_what_its_run_may_have_landed_and_only_units_written(
+    reconcile_days: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_RECONCILE_DAYS", str(reconcile_days))
+    units = [
+        unit(day, f"e{day}", organization_id=one) for one in ORGANIZATIONS[:2] for day in (*range(1, 5), *range(25, 40))
+    ]
+    record(settings.landing, "first", [land(settings.landing, one) for one in units])
+    before = everything(run_warehouse("first"))
+    written = times(settings)
+    run_begins, run_ends = MARCH + 32 * DAY, MARCH + 33 * DAY  # the second of April
+    reach = [run_begins + number * DAY for number in range(-reconcile_days, 1)]
+    contents = {}
+    for path in settings.landing.glob("directory_insights_events/*/*/*.parquet"):
+        if path not in [unit_path(settings.landing, ORGANIZATION, start, start + DAY) for start in reach]:
+            contents[path] = path.read_bytes()
+            path.write_bytes(b"not Parquet")
+    assert len(contents) == len(units) - reconcile_days - 1
+    record(settings.landing, "failed", [], killed=ORGANIZATION, interval=(run_begins, run_ends))
+    warehouse = run_warehouse("second")
+    changed = {name.split("/", 1)[1] for name, at in times(settings).items() if at != written[name]}
+    assert changed == {f"units/{start:%Y-%m}.parquet" for start in reach}
+    written = times(settings)
+    run_warehouse("third")
+    assert times(settings) == written
+    for path, content in contents.items():
+        path.write_bytes(content)
+    assert {table: everything(warehouse)[table] for table in OF_USAGE} == {table: before[table] for table in OF_USAGE}
+    for start in reach:
+        # And everything that it may have landed is looked at.
+        (number,) = (
+            number
+            for number, one in enumerate(units)
+            if one.interval_start == start and one.organization_id == ORGANIZATION
+        )
+        units[number] = extracted(units[number], DAY, [*units[number].events, login(f"late {start:%d}", start)])
+        land(settings.landing, units[number])
+    record(settings.landing, "failed again", [], killed=ORGANIZATION, interval=(run_begins, run_ends))
+    is_as_expected(run_warehouse("fourth"), units)
+
+
 def test_a_run_that_landed_its_unit_and_failed_over_the_days_before_shows_both(settings: Settings) -> None:
     landed = land(settings.landing, unit(1, "e1"))
     failed = msgspec.structs.replace(landed, outcome="failed", reason="odd", path=None, rows=None, extracted_at=None)
