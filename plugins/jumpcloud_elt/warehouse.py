@@ -27,7 +27,7 @@ from jumpcloud_elt import action_log, capabilities, events_view, rollups
 from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
 from jumpcloud_elt.landing import METADATA_KEY, rebuild_from, snapshot_path, utc_now
-from jumpcloud_elt.places import Place, find_files, let_read, quote, url_of
+from jumpcloud_elt.places import Place, find_files, identity_of, let_read, quote, url_of
 from jumpcloud_elt.publishing import built_by, discard_abandoned, discard_file, open_file, published_file
 from jumpcloud_elt.runs import list_manifests
 from jumpcloud_elt.settings import Settings
@@ -150,9 +150,8 @@ def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     let_read(connection, settings.landing)
     published = published_file(settings)
-    if published and _can_be_carried_on(connection, published, settings):
-        # A copy of bytes: what the histories keep costs no more than that, however much it is.
-        shutil.copyfile(published, target)
+    if published:
+        _begin_with(published, target, settings)
     connection.execute(f"attach {quote(target)} as warehouse (storage_version '{STORAGE_VERSION}')")
     connection.execute("use warehouse")
     connection.execute("set timezone = 'UTC'")
@@ -167,17 +166,34 @@ def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _can_be_carried_on(connection: duckdb.DuckDBPyConnection, published: Path, settings: Settings) -> bool:
-    """Whether the published warehouse holds a state to begin with; where not, landing is folded from the start."""
+def _begin_with(published: Path, target: Path, settings: Settings) -> None:
+    """Make `target` a copy of the published warehouse, unless that holds no state to go on with.
+
+    A copy of bytes: what the histories keep costs no more than that, however much it is. And the copy is looked at, not
+    the published file: somebody's session may have that locked, or have left a log which is none of the build's.
+    """
+    before = identity_of(published)
+    shutil.copyfile(published, target)
+    why_not = "it has been written to while it was copied"
+    if identity_of(published) == before:
+        why_not = _why_not_to_go_on_with(target, settings)
+    if why_not:
+        log.warning("%s is not gone on with: %s. Everything is built from landing", published, why_not)
+        discard_file(target)
+
+
+def _why_not_to_go_on_with(copy: Path, settings: Settings) -> str:
+    """Why a warehouse holds no state to go on with; empty where it does."""
     try:
-        connection.execute(f"attach {quote(published)} as published (read_only)")
-        info = connection.execute("select schema_version, built_at from published.warehouse_info").fetchone()
-        connection.execute("detach published")
-    except duckdb.Error as error:
-        log.warning("%s cannot be read (%s); everything is built from landing", published, error)
-        return False
-    # A state of landed files that have been rewritten since is none.
-    return info is not None and info[0] == SCHEMA_VERSION and info[1] > rebuild_from(settings.landing)
+        with contextlib.closing(open_file(copy)) as connection:
+            version, built_at = connection.execute("select schema_version, built_at from warehouse_info").fetchall()[0]
+    except (duckdb.Error, IndexError) as error:
+        return f"it cannot be read ({error})"
+    if version != SCHEMA_VERSION:
+        return f"its schema version is {version}, this package's {SCHEMA_VERSION}"
+    if built_at <= rebuild_from(settings.landing):
+        return "landed files have been rewritten since it was built (jumpcloud_forget)"
+    return ""
 
 
 def _drop_all_but_state(connection: duckdb.DuckDBPyConnection) -> None:
