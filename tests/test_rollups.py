@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
@@ -518,6 +519,19 @@ def test_the_file_that_has_the_columns_is_no_unit_and_is_made_where_it_is_missin
     settings.warehouse.unlink()
     shutil.rmtree(settings.rollups)
     assert everything(run_warehouse("from nothing")) == before
+
+
+def test_columns_that_are_others_are_another_file_and_what_was_landed_without_them_is_still_shown(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = [unit(1, "e1"), unit(2, "e2", organization_id=OTHER)]
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    run_warehouse("first")
+    (of_first,) = (settings.landing / events_view.COLUMNS).rglob("*.parquet")
+    monkeypatch.setattr(events_view, "SCHEMA", SCHEMA.append(pa.field("thought_of_later", pa.string())))
+    is_as_expected(run_warehouse("second"), units)
+    # Whoever still has the first warehouse open goes on reading.
+    assert of_first in (found := set((settings.landing / events_view.COLUMNS).rglob("*.parquet"))) and len(found) == 2
 
 
 def test_events_of_a_landing_without_any_are_none_and_are_shown_once_they_land(settings: Settings) -> None:

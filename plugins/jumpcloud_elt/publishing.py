@@ -131,7 +131,7 @@ def publish(settings: Settings, built: str) -> str:
     warehouse = settings.warehouse
     if isinstance(warehouse, Path):
         Path(built).chmod(0o444)
-        _end_sessions(warehouse)
+        _leave_sessions_behind(warehouse)
         put(Path(built), warehouse)
         return str(warehouse)
     before = _read_pointer(settings)
@@ -151,7 +151,7 @@ def session_log(published: Path) -> Path:
     return published.with_name(f"{published.name}.wal")
 
 
-def _end_sessions(warehouse: Path) -> None:
+def _leave_sessions_behind(warehouse: Path) -> None:
     """Let nothing that somebody has written to the published file get into the next, and say so.
 
     A session that is open goes on with the file that is replaced; by its name, its log lies beside the new one.
