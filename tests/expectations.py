@@ -39,7 +39,10 @@ returns rows as dictionaries, sorted by key.
 # 17. The events view has an event once per organization, date and id, and usage counts it as the view has it:
 #     where one id has two dates it counts on both.
 # 18. Strays are cut before duplicates: a stray copy never hides one that is inside its interval. Among copies
-#     of one extraction time, the unit with the later start, then end, then the later row stands.
+#     of one extraction time, the unit with the later start, then end stands; within a unit the copy dated later,
+#     then a success before a failure before neither, then the greater event type, then initiated_by, resource
+#     (id, username, email) and application (id, name, display_label, sso_type), field by field; what is missing is
+#     less than what is empty. Never the order in which they came.
 # 19. An interval that is given twice: the later extraction replaces it as a whole, unless it has fewer
 #     distinct events. Events without id or without a readable timestamp are ignored.
 # 20. `usage_coverage.events` counts the distinct events dated inside the unit. A unit with strays alone is
@@ -99,6 +102,8 @@ TRACKED_OF_USERS = (
     "groups",
 )
 TRACKED_OF_ACCESS = ("access", "via_group_ids")
+NAMES_OF_ACTORS = ("id", "username", "email")
+NAMES_OF_APPLICATIONS = ("id", "name", "display_label", "sso_type")
 MICROSECOND = timedelta(microseconds=1)
 TIMESTAMP = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):?(\d{2}))?", re.ASCII
@@ -561,7 +566,7 @@ class Event:
     event_id: str
     event_at: datetime
     payload: Payload
-    order: tuple[datetime, datetime, datetime, int]  # extraction first; of several copies the greatest stands
+    order: tuple[Any, ...]  # extraction first; of several copies the greatest stands
 
     @property
     def day(self) -> date:
@@ -615,15 +620,27 @@ def _landed_units(units: list[Unit]) -> list[Unit]:
 def _inside(unit: Unit) -> list[Event]:
     """Return the unit's events that are dated in its half-open interval; the rest are strays."""
     events = []
-    for position, payload in enumerate(unit.events):
+    for payload in unit.events:
         event_id = text(payload.get("id"))
         event_at = moment(payload.get("timestamp"))
         if event_id is None or event_at is None:
             continue
         if unit.interval_start <= event_at < unit.interval_end:
-            order = (unit.extracted_at, unit.interval_start, unit.interval_end, position)
+            order = (unit.extracted_at, unit.interval_start, unit.interval_end, event_at, *_told(payload))
             events.append(Event(event_id, event_at, payload, order))
     return events
+
+
+def _told(payload: Payload) -> list[str]:
+    """What copies of one event are told apart by, once they are of one moment: nothing is less than something."""
+    is_sso = payload.get("event_type") == "sso_auth"
+    outcome = flag(payload.get("sso_token_success" if is_sso else "success"))
+    actors = [member(payload, owner).get(name) for owner in ("initiated_by", "resource") for name in NAMES_OF_ACTORS]
+    application = [member(payload, "application").get(name) for name in NAMES_OF_APPLICATIONS]
+    fields = [payload.get("event_type"), *actors, *application]
+    # An empty text is something; and of the three outcomes these words happen to be in order.
+    told = {True: "success", False: "failure", None: ""}[outcome]
+    return [told, *("" if one is None else f"={one}" for one in fields)]
 
 
 def _events(units: list[Unit]) -> list[Event]:

@@ -5,6 +5,7 @@ They keep the expectation honest; they say nothing about the package.
 
 from __future__ import annotations
 
+import itertools
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -634,6 +635,34 @@ def test_an_interval_that_is_read_again_is_replaced_as_a_whole_by_the_later_extr
     after = unit(1, portal("e2", at(1, 2), id="u1"), extracted=at(3))
     for units in ([before, after], [after, before]):
         assert [row["event_id"] for row in tables([], units)["events"]] == ["e2"]
+
+
+def test_of_copies_in_one_unit_the_later_stands_then_the_success_then_what_they_say_in_whatever_order_they_come() -> (
+    None
+):
+    earlier, failed = portal("e1", at(1, 3), id="u9"), portal("e1", at(1, 5), False, id="u9")
+    silent, nobody = portal("e1", at(1, 5), None, id="u9"), portal("e1", at(1, 5))
+    of_u1, of_u2 = portal("e1", at(1, 5), id="u1"), portal("e1", at(1, 5), id="u2")
+    stands = [of_u2, of_u1, nobody, failed, silent, earlier]
+    for first, event in enumerate(stands):
+        for copies in itertools.permutations(stands[first : first + 4]):
+            (row,) = tables([], [unit(1, *copies)])["events"]
+            user_id = event["initiated_by"].get("id")
+            assert (row["event_at"], row["is_success"], row["user_id"]) == (
+                moment(event["timestamp"]),
+                event.get("success"),
+                user_id,
+            )
+
+
+def test_of_copies_that_name_one_person_the_greater_application_stands_and_an_empty_name_is_more_than_none() -> None:
+    wiki, mail = sso("e1", at(1), "wiki", id="u1"), sso("e1", at(1), "mail", id="u1")
+    empty = {**mail, "application": {"id": "mail", "name": "", "sso_type": "oidc"}}
+    unnamed = {**mail, "application": {"id": "mail", "name": None, "sso_type": "saml"}}
+    for copies in itertools.permutations([wiki, mail, empty, unnamed]):
+        assert [row["application_id"] for row in tables([], [unit(1, *copies)])["usage_daily"]] == ["wiki"]
+    for copies in itertools.permutations([empty, unnamed]):
+        assert [row["sso_type"] for row in tables([], [unit(1, *copies)])["applications"]] == ["oidc"]
 
 
 # Coverage and usage state

@@ -17,7 +17,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
 from connections import API_KEY, connection_json
-from evolving import EvolvingWorld
+from evolving import ORGANIZATIONS, EvolvingWorld
 from forgetting import (
     LAST_STEP,
     ORGANIZATION,
@@ -141,20 +141,28 @@ def test_every_mart_is_what_it_is_on_a_local_disk_build_after_build(
     assert names == on_disk_names
 
 
-def test_a_query_of_one_organization_and_day_does_not_touch_other_objects(store: Settings, sandbox: Sandbox) -> None:
+def test_a_query_of_one_organization_and_some_days_does_not_touch_other_objects(
+    store: Settings, sandbox: Sandbox
+) -> None:
     evolving = EvolvingWorld(5)
-    evolving.add_events(START, days=3, per_day=10)
+    evolving.add_events(START, days=4, per_day=10)
     sandbox.set_world(evolving.world())
-    assert run_usage("usage", START, START + 3 * DAY) == []
+    assert run_usage("usage", START, START + 4 * DAY) == []
     run_warehouse("warehouse")
-    wanted = f"directory_insights_events/organization_id={'a' * 24}/date={START:%Y-%m-%d}/"
+    # Neither the first organization nor the first day: whatever sorts first would be opened for its columns.
+    organization_id, days = max(ORGANIZATIONS), [START + DAY, START + 2 * DAY]
+    of_organization = f"directory_insights_events/organization_id={organization_id}"
+    wanted = tuple(f"{of_organization}/date={day:%Y-%m-%d}/" for day in days)
+    poisoned = 0
     for path in find_files(store.landing, "directory_insights_events/**/*.parquet"):
         if not name_within(path, store.landing).startswith(wanted):
             path.write_bytes(b"not Parquet")
+            poisoned += 1
+    assert poisoned == 6
     with open_warehouse() as connection:
-        where = "where organization_id = ? and date = ?::date"
-        ((count,),) = connection.execute(f"select count(*) from events {where}", ["a" * 24, START]).fetchall()
-    assert count > 0
+        for of in (f"events where organization_id = '{organization_id}' and", f"events_of('{organization_id}') where"):
+            sql = f"select count(distinct date), count(payload) > 2 from {of} date between ?::date and ?::date"
+            assert connection.execute(sql, days).fetchall() == [(2, True)]
 
 
 def test_snapshots_are_pruned_and_the_histories_come_out_of_the_checkpoint(

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import os
+import shutil
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from jumpcloud_elt import checkpoints
+from jumpcloud_elt.errors import WarehouseError
 from jumpcloud_elt.reading import open_warehouse
 from jumpcloud_elt.settings import Settings
 from pipeline import query, run_directory, run_warehouse
@@ -37,6 +45,29 @@ connection.execute("set checkpoint_threshold = '1GB'")
 connection.execute("create table polluted as select 1 as one")
 connection.execute("delete from users")
 os.kill(os.getpid(), signal.SIGKILL)
+"""
+# One that is opened before a publish, and writes when it is told to.
+OPEN_SESSION = """
+import duckdb, sys
+connection = duckdb.connect(sys.argv[1])
+connection.execute("set checkpoint_threshold = '1GB'")
+connection.execute("select count(*) from users")
+print("open", flush=True)
+sys.stdin.readline()
+connection.execute("create table polluted as select 1 as one")
+print("written", flush=True)
+sys.stdin.readline()
+"""
+# Somebody who is not root, where the tests are.
+UNPRIVILEGED = """
+import duckdb, os, sys
+if not os.getuid():
+    os.setuid(65534)
+try:
+    duckdb.connect(sys.argv[1])
+except duckdb.Error as error:
+    print(error)
+print(duckdb.connect(sys.argv[1], read_only=True).execute("select count(*) from users").fetchone())
 """
 
 
@@ -128,6 +159,122 @@ def test_what_a_killed_session_of_an_analyst_has_left_is_not_in_the_next_warehou
     assert query(warehouse, "select count(*) as n from users") == [{"n": USERS}]
     with open_warehouse() as connection, pytest.raises(duckdb.CatalogException, match="polluted"):
         connection.execute("from polluted")
+
+
+@contextlib.contextmanager
+def writing_session(warehouse: Path) -> Iterator[subprocess.Popen[str]]:
+    """A session of an analyst who may write, open; it writes when it is told to, and is killed on leaving."""
+    warehouse.chmod(0o644)
+    command = [sys.executable, "-c", OPEN_SESSION, str(warehouse)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as session:
+        assert session.stdout and session.stdout.readline() == "open\n"
+        try:
+            yield session
+        finally:
+            session.kill()
+
+
+def write(session: subprocess.Popen[str]) -> None:
+    assert session.stdin and session.stdout
+    session.stdin.write("\n")
+    session.stdin.flush()
+    assert session.stdout.readline() == "written\n"
+
+
+def make_unreadable(landing: Path) -> None:
+    """Whoever folds snapshots from the start fails."""
+    for path in landing.glob("*/*/snapshot_at=*/*.parquet"):
+        path.write_bytes(b"not Parquet")
+
+
+def test_a_session_that_has_the_warehouse_open_for_writing_does_not_make_a_build_begin_from_nothing(
+    sandbox: Sandbox, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    serve(sandbox, organization(USERS))
+    assert run_directory("directory") == []
+    warehouse = run_warehouse("first")
+    make_unreadable(Path(str(settings.landing)))
+    with writing_session(warehouse) as session:
+        write(session)
+        with pytest.raises(duckdb.IOException, match="lock"):
+            duckdb.connect(str(warehouse), read_only=True)
+        run_warehouse("second")
+        assert f"PID {session.pid}" in caplog.text and "end it" in caplog.text
+    assert query(warehouse, "select count(*) as n from users") == [{"n": USERS}]
+    assert query(warehouse, "select run_id from warehouse_info") == [{"run_id": "second"}]
+
+
+def test_what_a_session_writes_that_outlives_a_publish_is_gone_with_the_next(
+    sandbox: Sandbox, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    serve(sandbox, organization(USERS))
+    assert run_directory("directory") == []
+    warehouse = run_warehouse("first")
+    log = warehouse.with_name(f"{warehouse.name}.wal")
+    with writing_session(warehouse) as session:
+        run_warehouse("second")
+        assert not log.exists()
+        write(session)
+    # Its file has been replaced, and the log is found by its name.
+    assert log.exists()
+    assert query(warehouse, "from information_schema.tables where table_name = 'polluted'")
+    with pytest.raises(WarehouseError, match="somebody has written"):
+        # Only what is true is landed as a checkpoint.
+        checkpoints.prune_snapshots(dataclasses.replace(settings, snapshot_retention_days=1))
+    make_unreadable(Path(str(settings.landing)))
+    caplog.clear()
+    run_warehouse("third")
+    assert f"{log}: somebody has written" in caplog.text
+    assert not log.exists()
+    assert query(warehouse, "select count(*) as n from users") == [{"n": USERS}]
+    assert query(warehouse, "from information_schema.tables where table_name = 'polluted'") == []
+
+
+def test_nobody_but_a_privileged_user_can_open_the_published_file_for_writing(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    serve(sandbox, organization(USERS))
+    assert run_directory("directory") == []
+    with tempfile.TemporaryDirectory() as folder:
+        # Where anybody may go.
+        Path(folder).chmod(0o755)
+        warehouse = Path(shutil.copy2(run_warehouse("first"), folder))
+        assert stat.S_IMODE(warehouse.stat().st_mode) == 0o444
+        command = [sys.executable, "-c", UNPRIVILEGED, str(warehouse)]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "Permission denied" in told.splitlines()[0]
+    assert told.splitlines()[1] == f"({USERS},)"
+
+
+@pytest.mark.parametrize("what", ["is no database", "is being written to", "has no description"])
+def test_what_cannot_be_gone_on_with_is_built_from_landing_and_the_log_says_why(
+    what: str,
+    sandbox: Sandbox,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    serve(sandbox, organization(USERS))
+    assert run_directory("directory") == []
+    warehouse = run_warehouse("first")
+    warehouse.chmod(0o644)
+    if what == "is no database":
+        warehouse.write_bytes(b"nothing")
+    elif what == "has no description":
+        with contextlib.closing(duckdb.connect(str(warehouse))) as connection:
+            connection.execute("drop table warehouse_info")
+    else:
+        copyfile = shutil.copyfile
+
+        def copy_while_it_is_written_to(source: Path, target: Path) -> None:
+            copyfile(source, target)
+            os.utime(source, ns=(0, 0))
+
+        monkeypatch.setattr("jumpcloud_elt.warehouse.shutil.copyfile", copy_while_it_is_written_to)
+    run_warehouse("second")
+    why = "written to while it was copied" if what == "is being written to" else "cannot be read"
+    assert f"{warehouse} is not gone on with: it " in caplog.text and why in caplog.text
+    assert query(warehouse, "select count(*) as n from users") == [{"n": USERS}]
 
 
 def test_a_request_can_read_and_cannot_write(sandbox: Sandbox, settings: Settings) -> None:

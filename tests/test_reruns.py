@@ -138,20 +138,6 @@ def test_an_organization_that_nobody_sees_can_be_named_twice_and_leaves_no_trace
     assert [row["organization_id"] for row in query(run_warehouse("w"), "from organizations")] == [ORGANIZATION]
 
 
-def test_a_query_of_one_organization_does_not_touch_anothers_files(sandbox: Sandbox, settings: Settings) -> None:
-    serve(sandbox, with_logins(5), with_logins(4, OTHER))
-    run_usage("usage", TODAY - DAY, TODAY)
-    warehouse = run_warehouse("warehouse")
-    for file in settings.landing.glob(f"directory_insights_events/organization_id={OTHER}/*/*.parquet"):
-        file.write_bytes(b"not Parquet")
-    (row,) = query(
-        warehouse,
-        "select count(*) as n from events where organization_id = ? and date = ?::date",
-        [ORGANIZATION, TODAY - DAY],
-    )
-    assert row["n"] == 5
-
-
 def test_a_connection_that_is_left_out_takes_its_events_with_it(
     sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import random
 import re
 import shutil
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from evolving import object_id
 from expectations import Insights, Unit
-from jumpcloud_elt import rollups, tasks
+from jumpcloud_elt import events_view, rollups, tasks
+from jumpcloud_elt.erasure import _files
+from jumpcloud_elt.events import SCHEMA
 from jumpcloud_elt.landing import unit_path
 from jumpcloud_elt.settings import Settings, read_settings
+from jumpcloud_elt.sql_files import read_sql
 from landed_units import ORGANIZATIONS, ChangingUnits, extracted, land, login, record
 from pipeline import assert_warehouse_is, query, run_warehouse
 
@@ -216,6 +224,48 @@ def test_a_unit_landed_anew_by_a_task_that_was_killed_is_looked_at_once_its_run_
     assert times(settings) == before
 
 
+@pytest.mark.parametrize("reconcile_days", [0, 2, 5])
+def test_a_failure_has_looked_at_only_what_its_run_may_have_landed_and_only_units_written(
+    reconcile_days: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_RECONCILE_DAYS", str(reconcile_days))
+    units = [
+        unit(day, f"e{day}", organization_id=one) for one in ORGANIZATIONS[:2] for day in (*range(1, 5), *range(25, 40))
+    ]
+    record(settings.landing, "first", [land(settings.landing, one) for one in units])
+    before = everything(run_warehouse("first"))
+    written = times(settings)
+    run_begins, run_ends = MARCH + 32 * DAY, MARCH + 33 * DAY  # the second of April
+    reach = [run_begins + number * DAY for number in range(-reconcile_days, 1)]
+    contents = {}
+    for path in settings.landing.glob("directory_insights_events/*/*/*.parquet"):
+        if path not in [unit_path(settings.landing, ORGANIZATION, start, start + DAY) for start in reach]:
+            contents[path] = path.read_bytes()
+            path.write_bytes(b"not Parquet")
+    assert len(contents) == len(units) - reconcile_days - 1
+    record(settings.landing, "failed", [], killed=ORGANIZATION, interval=(run_begins, run_ends))
+    warehouse = run_warehouse("second")
+    changed = {name.split("/", 1)[1] for name, at in times(settings).items() if at != written[name]}
+    assert changed == {f"units/{start:%Y-%m}.parquet" for start in reach}
+    written = times(settings)
+    run_warehouse("third")
+    assert times(settings) == written
+    for path, content in contents.items():
+        path.write_bytes(content)
+    assert {table: everything(warehouse)[table] for table in OF_USAGE} == {table: before[table] for table in OF_USAGE}
+    for start in reach:
+        # And everything that it may have landed is looked at.
+        (number,) = (
+            number
+            for number, one in enumerate(units)
+            if one.interval_start == start and one.organization_id == ORGANIZATION
+        )
+        units[number] = extracted(units[number], DAY, [*units[number].events, login(f"late {start:%d}", start)])
+        land(settings.landing, units[number])
+    record(settings.landing, "failed again", [], killed=ORGANIZATION, interval=(run_begins, run_ends))
+    is_as_expected(run_warehouse("fourth"), units)
+
+
 def test_a_run_that_landed_its_unit_and_failed_over_the_days_before_shows_both(settings: Settings) -> None:
     landed = land(settings.landing, unit(1, "e1"))
     failed = msgspec.structs.replace(landed, outcome="failed", reason="odd", path=None, rows=None, extracted_at=None)
@@ -353,7 +403,7 @@ def test_the_view_of_events_is_not_made_again_and_shows_what_lands_later(
     def made(*_: object) -> None:
         raise AssertionError("landing is listed again")
 
-    monkeypatch.setattr("jumpcloud_elt.warehouse.pa.unify_schemas", made)
+    monkeypatch.setattr(events_view, "make", made)
     units.append(unit(2, "e2"))
     record(settings.landing, "second", [land(settings.landing, units[-1])])
     warehouse = run_warehouse("second")
@@ -375,3 +425,122 @@ def test_events_of_one_organization_are_those_of_the_view_and_nobody_elses_files
     assert query(warehouse, f"select * from events_of('{ORGANIZATION}') order by all") == own
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__EXCLUDE", ORGANIZATION)
     assert query(run_warehouse("without"), f"select * from events_of('{ORGANIZATION}')") == []
+
+
+def test_copies_of_one_event_give_the_same_in_whatever_order_they_come(settings: Settings) -> None:
+    """Every day of some weeks holds the same, in another order: every day is the first one again."""
+    ana, bob = ({"id": object_id("1", number), "username": f"u{number}"} for number in (1, 2))
+    wiki, mail = ({"id": object_id("3", number), "name": f"app{number}"} for number in (1, 2))
+    sso: dict[str, Any] = {"event_type": "sso_auth", "sso_token_success": True, "success": None, "application": wiki}
+    # The last of each stands.
+    copies = {
+        "moments": [(1, {"success": False}), (2, {})],
+        "outcomes": [(1, {"success": None}), (1, {"success": False}), (1, {})],
+        "types": [(1, {"event_type": "admin_login_attempt"}), (1, {})],
+        "actors": [(1, {"initiated_by": {}, "resource": bob}), (1, {"initiated_by": ana}), (1, {"initiated_by": bob})],
+        "sign-ons": [(1, {**sso, "sso_token_success": False, "success": True}), (1, sso)],
+        "applications": [(1, sso), (1, {**sso, "application": mail})],
+        "names": [(1, {**sso, "application": wiki | {"sso_type": one}}) for one in ("oidc", "saml")],
+        "payloads": [(1, {"client_ip": "10.0.0.1"}), (1, {"client_ip": "10.0.0.2"})],
+    }
+    units = []
+    for day in range(1, 25):
+        start = MARCH + (day - 1) * DAY
+        events = [
+            login(f"{name} {start:%d}", start + timedelta(hours=hour), **{"initiated_by": ana, **fields})
+            for name, several in copies.items()
+            for hour, fields in several
+        ]
+        random.Random(day).shuffle(events)
+        units.append(Unit(ORGANIZATION, start, start + DAY, MARCH + 60 * DAY, events))
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    warehouse = run_warehouse("build")
+    is_as_expected(warehouse, units)
+    shown = query(warehouse, "select date, event_id, event_at, event_type, payload from events order by event_id, date")
+    for name, several in copies.items():
+        hour, fields = several[-1]
+        rows = [row for row in shown if row["event_id"].startswith(f"{name} ")]
+        assert len(rows) == len(units)
+        for row in rows:
+            start = datetime.combine(row["date"], time())
+            stands = login(row["event_id"], start + timedelta(hours=hour), **{"initiated_by": ana, **fields})
+            assert json.loads(row["payload"]) == stands, name
+    of_a_day = "select * exclude (first_at, last_at), first_at - date as first, last_at - date as last from usage_daily"
+    days = {day: query(warehouse, f"select * exclude (date) from ({of_a_day}) where date = ?::date order by all", [day])
+            for day in {row["date"] for row in shown}}  # fmt: skip
+    assert all(rows == days[MARCH.date()] for rows in days.values())
+
+
+def test_the_view_and_the_roll_ups_choose_among_copies_by_the_same_rule() -> None:
+    """The view has one key more: what nothing is counted by."""
+    of_view, of_rollups = (
+        re.findall(r"partition by organization_id, date, event_id\s+order by(.*?)\) = 1", read_sql(model), re.DOTALL)[0]
+        for model in ("marts/events", "staging/stg_events")
+    )
+    assert [line.strip(" ,") for line in of_view.split("\n")] == [
+        *(line.strip(" ,") for line in of_rollups.rstrip().split("\n")),
+        "payload desc nulls last",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("of", ["events where organization_id = '{}' and", "events_of('{}') where"])
+def test_a_query_of_events_opens_its_own_days_of_its_own_organization_and_nothing_else(
+    of: str, settings: Settings
+) -> None:
+    units = [unit(day, f"e{day}", organization_id=one) for one in ORGANIZATIONS for day in range(1, 7)]
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    warehouse = run_warehouse("build")
+    wanted = [(OTHER, MARCH + (day - 1) * DAY) for day in (3, 4)]
+    bounds = {unit_path(settings.landing, one, start, start + DAY) for one, start in wanted}
+    for path in settings.landing.rglob("*.parquet"):
+        if path not in bounds and path.relative_to(settings.landing).parts[0] != events_view.COLUMNS:
+            path.write_bytes(b"not Parquet")
+    days = "date between date '2026-03-03' and date '2026-03-04'"
+    found = query(warehouse, f"select event_id, date, payload from {of.format(OTHER)} {days} order by date")
+    assert [row["event_id"] for row in found] == ["e3", "e4"]
+    with pytest.raises(duckdb.Error, match="Parquet file"):
+        query(warehouse, f"select count(payload) from {of.format(OTHER)} date <= date '2026-03-04'")
+
+
+def test_the_file_that_has_the_columns_is_no_unit_and_is_made_where_it_is_missing(settings: Settings) -> None:
+    units = [unit(1, "e1"), unit(2, "e2", organization_id=OTHER)]
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    before = everything(run_warehouse("first"))
+    (columns,) = (settings.landing / events_view.COLUMNS).rglob("*.parquet")
+    assert pq.ParquetFile(columns).schema_arrow.equals(SCHEMA) and pq.ParquetFile(columns).metadata.num_rows == 0
+    assert columns not in settings.landing.glob("directory_insights_events/**/*.parquet")
+    assert columns not in list(_files(settings.landing, ORGANIZATION))
+    written = columns.stat().st_mtime_ns
+    run_warehouse("second")
+    assert columns.stat().st_mtime_ns == written
+    columns.unlink()
+    assert everything(run_warehouse("third")) == before
+    settings.warehouse.unlink()
+    shutil.rmtree(settings.rollups)
+    assert everything(run_warehouse("from nothing")) == before
+
+
+def test_columns_that_are_others_are_another_file_and_what_was_landed_without_them_is_still_shown(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = [unit(1, "e1"), unit(2, "e2", organization_id=OTHER)]
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    run_warehouse("first")
+    (of_first,) = (settings.landing / events_view.COLUMNS).rglob("*.parquet")
+    monkeypatch.setattr(events_view, "SCHEMA", SCHEMA.append(pa.field("thought_of_later", pa.string())))
+    is_as_expected(run_warehouse("second"), units)
+    # Whoever still has the first warehouse open goes on reading.
+    assert of_first in (found := set((settings.landing / events_view.COLUMNS).rglob("*.parquet"))) and len(found) == 2
+
+
+def test_events_of_a_landing_without_any_are_none_and_are_shown_once_they_land(settings: Settings) -> None:
+    record(settings.landing, "failed", [], killed=ORGANIZATION, interval=(MARCH, MARCH + DAY))
+    warehouse = run_warehouse("nothing")
+    for of in ("events", f"events_of('{ORGANIZATION}')"):
+        assert query(warehouse, f"from {of}") == []
+    units = [unit(1, "e1")]
+    record(settings.landing, "run", [land(settings.landing, one) for one in units])
+    warehouse = run_warehouse("something")
+    is_as_expected(warehouse, units)
+    assert query(warehouse, f"select event_id from events_of('{ORGANIZATION}')") == [{"event_id": "e1"}]

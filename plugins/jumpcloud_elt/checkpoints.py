@@ -25,7 +25,7 @@ from jumpcloud_elt.landing import (
     utc_now,
 )
 from jumpcloud_elt.places import Place, find_files, quote, remove_folder
-from jumpcloud_elt.publishing import open_file, published_file
+from jumpcloud_elt.publishing import open_file, published_file, session_log
 from jumpcloud_elt.settings import Settings
 from jumpcloud_elt.snapshots import COMMIT_STREAM, iter_snapshots
 from jumpcloud_elt.streams import DIRECTORY_STREAMS
@@ -78,6 +78,9 @@ def prune_snapshots(settings: Settings) -> int:
     published = published_file(settings)
     if published is None:
         raise WarehouseError("There is no published warehouse: run jumpcloud_warehouse first.")
+    if (left := session_log(published)).exists():
+        # What it says would be in the checkpoint, and nowhere else what is true.
+        raise WarehouseError(f"{left}: somebody has written to the published warehouse. Run jumpcloud_warehouse again.")
     try:
         with contextlib.closing(open_file(published, settings.landing)) as connection:
             folded = connection.execute(

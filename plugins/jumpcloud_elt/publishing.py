@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import shutil
 import stat
@@ -35,6 +36,8 @@ from jumpcloud_elt.errors import WarehouseError
 from jumpcloud_elt.landing import format_time, parse_time, run_file_name, utc_now
 from jumpcloud_elt.places import Place, find_files, let_read, put, quote, read_if_there, temporary_for
 from jumpcloud_elt.settings import Settings
+
+log = logging.getLogger(__name__)
 
 # As DuckDB calls the published file where it is connected to.
 CATALOG = "jumpcloud"
@@ -128,8 +131,7 @@ def publish(settings: Settings, built: str) -> str:
     warehouse = settings.warehouse
     if isinstance(warehouse, Path):
         Path(built).chmod(0o444)
-        # The log of a killed read-write session would be replayed into the new file.
-        warehouse.with_name(f"{warehouse.name}.wal").unlink(missing_ok=True)
+        _leave_sessions_behind(warehouse)
         put(Path(built), warehouse)
         return str(warehouse)
     before = _read_pointer(settings)
@@ -142,6 +144,32 @@ def publish(settings: Settings, built: str) -> str:
         ):
             left.unlink(missing_ok=True)
     return built
+
+
+def session_log(published: Path) -> Path:
+    """Where DuckDB writes what a read-write session does, and from where every reader has it replayed."""
+    return published.with_name(f"{published.name}.wal")
+
+
+def _leave_sessions_behind(warehouse: Path) -> None:
+    """Let nothing that somebody has written to the published file get into the next, and say so.
+
+    A session that is open goes on with the file that is replaced; by its name, its log lies beside the new one.
+    """
+    left = session_log(warehouse)
+    if left.exists():
+        log.warning("%s: somebody has written to the published warehouse; the new one has nothing of it", left)
+        left.unlink(missing_ok=True)
+    if warehouse.exists():
+        try:
+            open_file(warehouse).close()
+        except duckdb.Error as error:
+            log.warning(
+                "%s cannot be opened (%s). Where a session has it open for writing, end it: readers are shown what it "
+                "writes until the next publish. Open the warehouse read-only",
+                warehouse,
+                error,
+            )
 
 
 def published_file(settings: Settings) -> Path | None:
@@ -176,7 +204,7 @@ def discard(settings: Settings, built: str) -> None:
 def discard_file(target: Path) -> None:
     """Remove what a build has left on this host."""
     target.unlink(missing_ok=True)
-    target.with_name(f"{target.name}.wal").unlink(missing_ok=True)
+    session_log(target).unlink(missing_ok=True)
 
 
 def discard_abandoned(folder: Path) -> None:

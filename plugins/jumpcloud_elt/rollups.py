@@ -57,7 +57,7 @@ def up_to_date(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Ite
         for left in find_files(folder, "*/.*.tmp"):
             # Of a build that was killed: no other writes here now.
             left.unlink()
-        update = _Update(connection, settings.landing, folder)
+        update = _Update(connection, settings, folder)
         update.run()
         yield update.files("usage_daily")
 
@@ -92,10 +92,11 @@ def _generation(landing: Place) -> str:
 class _Update:
     """What one build does to the roll-ups of one generation."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, landing: Place, folder: Place) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, settings: Settings, folder: Place) -> None:
         self.connection = connection
-        self.landing = landing
+        self.landing = settings.landing
         self.folder = folder
+        self.reconcile_days = settings.usage_reconcile_days
         # A month of which a file is missing is made again.
         names = [{path.stem for path in find_files(folder / dataset, "*.parquet")} for dataset in DATASETS]
         self.months = set.intersection(*names)
@@ -107,6 +108,7 @@ class _Update:
             self.connection.execute(
                 "insert into rollup_units by name select * from read_parquet(getvariable('index_files'))"
             )
+        self.connection.execute("set variable reconcile_days = ?", [self.reconcile_days])
         make(self.connection, "staging/stg_units", "create temp table stg_units")
         make(self.connection, "rollups/changed_units", "create temp table changed_units")
         restated = self._settle_doubts()
@@ -114,9 +116,12 @@ class _Update:
             "create temp table changed_days as select distinct organization_id, date from changed_units"
         )
         changed = self._months("select date from changed_days")
-        for month in sorted(restated | changed):
+        for month in sorted(changed):
             self._roll_up(month)
-        log.info("%d months of roll-ups made anew, %d kept", len(restated | changed), len(self.months - changed))
+        for month in sorted(restated - changed):
+            # What was doubted is as it was: only what manifests say of it is new.
+            self._write(UNITS, month)
+        log.info("%d months of roll-ups made anew, %d kept", len(changed), len(self.months - changed))
         self.connection.execute(
             "insert into state.read_counts by name "
             "select path, rows, landed_rows from rollup_units anti join int_excluded using (organization_id) "

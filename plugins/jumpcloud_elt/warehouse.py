@@ -23,12 +23,11 @@ import duckdb
 import pyarrow as pa
 
 import jumpcloud_elt
-from jumpcloud_elt import action_log, capabilities, rollups
+from jumpcloud_elt import action_log, capabilities, events_view, rollups
 from jumpcloud_elt.checkpoints import STATE_TABLES, latest_checkpoint
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
-from jumpcloud_elt.events import SCHEMA as EVENTS_SCHEMA
-from jumpcloud_elt.landing import EVENTS, METADATA_KEY, rebuild_from, snapshot_path, utc_now
-from jumpcloud_elt.places import Place, find_files, let_read, quote, url_of
+from jumpcloud_elt.landing import METADATA_KEY, rebuild_from, snapshot_path, utc_now
+from jumpcloud_elt.places import Place, find_files, identity_of, let_read, quote, url_of
 from jumpcloud_elt.publishing import built_by, discard_abandoned, discard_file, open_file, published_file
 from jumpcloud_elt.runs import list_manifests
 from jumpcloud_elt.settings import Settings
@@ -43,10 +42,6 @@ STORAGE_VERSION = "v1.2.0"
 SNAPSHOT_STREAMS = (ORGANIZATIONS.name, *(stream.name for stream in DIRECTORY_STREAMS))
 # What a build hands on beside what is folded.
 CARRIED = (*STATE_TABLES, "runs", "manifests", "views")
-# Over landing: made anew only where they would be others, for making one lists all of it.
-LANDING_VIEWS = ("events", "landed_events", "no_events")
-# Typed here, and not cast later: only so a filter by date keeps files of other days closed.
-UNITS = "hive_partitioning = true, hive_types = {'organization_id': varchar, 'date': date}, file_row_number = true"
 
 # Streams without snapshots, and who knows their files.
 OF_ORGANIZATIONS = {capabilities.CAPABILITIES: capabilities, action_log.USER_ACTIONS: action_log}
@@ -129,7 +124,7 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
                     make(connection, f"marts/{name}", f"create table {name}")
             for name in VIEWS:
                 make(connection, f"marts/{name}", f"create view {name}")
-            _show_events(connection, settings)
+            events_view.show_events(connection, settings.landing)
             _describe(connection, run_id, began_at)
     except duckdb.Error as error:
         discard_file(target)
@@ -159,9 +154,8 @@ def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     let_read(connection, settings.landing)
     published = published_file(settings)
-    if published and _can_be_carried_on(connection, published, settings):
-        # A copy of bytes: what the histories keep costs no more than that, however much it is.
-        shutil.copyfile(published, target)
+    if published:
+        _begin_with(published, target, settings)
     connection.execute(f"attach {quote(target)} as warehouse (storage_version '{STORAGE_VERSION}')")
     connection.execute("use warehouse")
     connection.execute("set timezone = 'UTC'")
@@ -176,17 +170,34 @@ def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _can_be_carried_on(connection: duckdb.DuckDBPyConnection, published: Path, settings: Settings) -> bool:
-    """Whether the published warehouse holds a state to begin with; where not, landing is folded from the start."""
+def _begin_with(published: Path, target: Path, settings: Settings) -> None:
+    """Make `target` a copy of the published warehouse, unless that holds no state to go on with.
+
+    A copy of bytes: what the histories keep costs no more than that, however much it is. And the copy is looked at, not
+    the published file: somebody's session may have that locked, or have left a log which is none of the build's.
+    """
+    before = identity_of(published)
+    shutil.copyfile(published, target)
+    why_not = "it has been written to while it was copied"
+    if identity_of(published) == before:
+        why_not = _why_not_to_go_on_with(target, settings)
+    if why_not:
+        log.warning("%s is not gone on with: %s. Everything is built from landing", published, why_not)
+        discard_file(target)
+
+
+def _why_not_to_go_on_with(copy: Path, settings: Settings) -> str:
+    """Why a warehouse holds no state to go on with; empty where it does."""
     try:
-        connection.execute(f"attach {quote(published)} as published (read_only)")
-        info = connection.execute("select schema_version, built_at from published.warehouse_info").fetchone()
-        connection.execute("detach published")
-    except duckdb.Error as error:
-        log.warning("%s cannot be read (%s); everything is built from landing", published, error)
-        return False
-    # A state of landed files that have been rewritten since is none.
-    return info is not None and info[0] == SCHEMA_VERSION and info[1] > rebuild_from(settings.landing)
+        with contextlib.closing(open_file(copy)) as connection:
+            version, built_at = connection.execute("select schema_version, built_at from warehouse_info").fetchall()[0]
+    except (duckdb.Error, IndexError) as error:
+        return f"it cannot be read ({error})"
+    if version != SCHEMA_VERSION:
+        return f"its schema version is {version}, this package's {SCHEMA_VERSION}"
+    if built_at <= rebuild_from(settings.landing):
+        return "landed files have been rewritten since it was built (jumpcloud_forget)"
+    return ""
 
 
 def _drop_all_but_state(connection: duckdb.DuckDBPyConnection) -> None:
@@ -195,7 +206,7 @@ def _drop_all_but_state(connection: duckdb.DuckDBPyConnection) -> None:
         "select table_type, table_schema, table_name from information_schema.tables where table_catalog = 'warehouse'"
     ).fetchall()
     for table_type, schema, name in found:
-        if name not in LANDING_VIEWS and (schema != "state" or name not in CARRIED):
+        if name not in events_view.VIEWS and (schema != "state" or name not in CARRIED):
             connection.execute(f'drop {"view" if table_type == "VIEW" else "table"} {schema}."{name}"')
 
 
@@ -262,39 +273,6 @@ def _fill_usage_daily(connection: duckdb.DuckDBPyConnection, months: Sequence[Pl
     for month in months:
         set_files(connection, "usage_daily", [month])
         connection.execute(f"insert into usage_daily by name\n{model}")
-
-
-def _show_events(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Make `events` over everything that has landed, and `events_of`; leave them where they would be no others.
-
-    What lands later is in both. Whoever asks the view has DuckDB list all of landing, and `events_of` only the
-    organization's.
-    """
-    model = read_sql("marts/events")
-    left_out = connection.execute("select organization_id from int_excluded order by all").fetchall()
-    excluded = ", ".join(quote(organization_id) for (organization_id,) in left_out)
-    where = f" where organization_id not in ({excluded})" if excluded else ""
-    # A view holds no variable and no relative path: the landing's own is written into it.
-    folder = settings.landing / EVENTS
-    of_all = f"select * from read_parquet({quote(folder / '*' / '*' / '*.parquet')}, {UNITS}){where}"
-    pattern = f"{quote(f'{url_of(folder)}/organization_id=')} || organization || '/*/*.parquet'"
-    of_one = f"select * from read_parquet({pattern}, {UNITS}){where}"
-    if not connection.execute("select 1 from stg_runs where stream = ? and path is not null", [EVENTS]).fetchone():
-        of_all = of_one = "select * from state.no_events"
-    definition = "\n".join((of_all, of_one, model))
-    if connection.execute("select 1 from state.views where definition = ?", [definition]).fetchone():
-        return
-    connection.execute("drop view if exists events")
-    connection.execute("drop view if exists state.landed_events")
-    partitions = pa.schema([("organization_id", pa.string()), ("date", pa.date32()), ("file_row_number", pa.int64())])
-    empty = pa.unify_schemas([EVENTS_SCHEMA, partitions]).empty_table()  # noqa: F841, read by name
-    connection.execute("create or replace table state.no_events as select * from empty")
-    connection.execute(f"create view state.landed_events as {of_all}")
-    make(connection, "marts/events", "create view events")
-    of_organization = model.replace("state.landed_events", f"({of_one})")
-    connection.execute(f"create or replace macro events_of(organization) as table\n{of_organization}")
-    connection.execute("delete from state.views")
-    connection.execute("insert into state.views values ('events', ?)", [definition])
 
 
 def _read_landed(connection: duckdb.DuckDBPyConnection, stream: str, files: Sequence[Place], schema: pa.Schema) -> None:

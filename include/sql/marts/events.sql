@@ -1,7 +1,38 @@
 -- grain:  one row per organization, date and event, the latest extraction
 -- inputs: landing/directory_insights_events, by absolute path
 -- why:    every number of usage can be followed to its events; the partition columns are in the window, so that a
---         query of one organization and one week opens nothing else. A view: in words that DuckDB 1.2 knows too
+--         query of one organization and one week opens nothing else. Which of several copies stands is in what they
+--         say, as in stg_events. A view: in words that DuckDB 1.2 knows too
+
+with
+
+latest as (
+    select *
+    from state.landed_events
+    where event_at >= _interval_start and event_at < _interval_end
+    qualify
+        row_number() over (
+            partition by organization_id, date, event_id
+            order by
+                _extracted_at desc,
+                _interval_start desc,
+                _interval_end desc,
+                event_at desc,
+                case when event_type = 'sso_auth' then sso_token_success else success end desc nulls last,
+                event_type desc nulls last,
+                initiated_by_id desc nulls last,
+                initiated_by_username desc nulls last,
+                initiated_by_email desc nulls last,
+                resource_id desc nulls last,
+                resource_username desc nulls last,
+                resource_email desc nulls last,
+                application_id desc nulls last,
+                application_name desc nulls last,
+                application_display_label desc nulls last,
+                application_sso_type desc nulls last,
+                payload desc nulls last
+        ) = 1
+)
 
 select
     date,
@@ -28,10 +59,4 @@ select
     _extracted_at,
     _interval_start,
     _interval_end,
-from state.landed_events
-where event_at >= _interval_start and event_at < _interval_end
-qualify
-    row_number() over (
-        partition by organization_id, date, event_id
-        order by _extracted_at desc, _interval_start desc, _interval_end desc, file_row_number desc
-    ) = 1
+from latest

@@ -1,7 +1,8 @@
 -- grain:  one row per organization, day and event of usage, of the days that this batch rolls up
 -- inputs: landing/directory_insights_events: every unit of these days that the manifests know
 -- why:    each event once, as extracted last and as the view `events` has it; events dated outside of their unit are
---         left in landing
+--         left in landing. Which of several copies stands is in what they say, not in the order in which they came:
+--         by the rule of the view, as far as anything is counted of it
 
 with
 
@@ -11,8 +12,7 @@ source as (
         read_parquet(
             getvariable('units_files'),
             hive_partitioning = true,
-            hive_types = { 'organization_id': varchar, 'date': date },
-            file_row_number = true
+            hive_types = { 'organization_id': varchar, 'date': date }
         )
 ),
 
@@ -28,7 +28,23 @@ latest as (
     qualify
         row_number() over (
             partition by organization_id, date, event_id
-            order by _extracted_at desc, _interval_start desc, _interval_end desc, file_row_number desc
+            order by
+                _extracted_at desc,
+                _interval_start desc,
+                _interval_end desc,
+                event_at desc,
+                case when event_type = 'sso_auth' then sso_token_success else success end desc nulls last,
+                event_type desc nulls last,
+                initiated_by_id desc nulls last,
+                initiated_by_username desc nulls last,
+                initiated_by_email desc nulls last,
+                resource_id desc nulls last,
+                resource_username desc nulls last,
+                resource_email desc nulls last,
+                application_id desc nulls last,
+                application_name desc nulls last,
+                application_display_label desc nulls last,
+                application_sso_type desc nulls last
         ) = 1
 ),
 

@@ -48,8 +48,8 @@ statements as (
         on
             units.organization_id = failed.organization_id
             and units.interval_start < failed.interval_end
-            -- A run may also land late events of as many days before its own as `usage_reconcile_days` can say.
-            and units.interval_end > failed.interval_start - interval 90 days
+            -- A scheduled run may also have landed late events of the `usage_reconcile_days` before.
+            and units.interval_end > failed.interval_start - to_days(getvariable('reconcile_days'))
 ),
 
 told as (
