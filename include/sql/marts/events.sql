@@ -29,8 +29,7 @@ latest as (
                 application_id desc nulls last,
                 application_name desc nulls last,
                 application_display_label desc nulls last,
-                application_sso_type desc nulls last,
-                payload desc nulls last
+                application_sso_type desc nulls last
         ) = 1
 )
 
