@@ -19,6 +19,7 @@ from acting import (
     ORGANIZATION,
     TODAY,
     allow,
+    answer_to,
     params,
     run_action,
     user_of,
@@ -219,7 +220,7 @@ def test_somebody_whom_a_newer_warehouse_has_seen_is_left_out(sandbox: Sandbox) 
     sandbox.add_events(ORGANIZATION, [event(BOB, TODAY - DAY / 4)])
     run_usage("newer", TODAY - DAY, TODAY)
     run_warehouse("newer")
-    assert action_tasks.act(planned, APPROVED, 1) == {"left_out": 2, "done": 1}
+    assert action_tasks.act(planned, answer_to(planned), 1) == {"left_out": 2, "done": 1}
     assert outcomes()[ADA] == outcomes()[BOB] == ("left_out", "no longer as the filters ask: the warehouse has changed")
     assert user_of(sandbox, BOB) is not None
 
@@ -239,7 +240,7 @@ def test_somebody_who_has_logged_in_since_usage_was_read_is_left_out(actor: Json
     planned = plan(unused_days=10, status="active")
     # Not in any warehouse: JumpCloud is asked, right before the call.
     sandbox.add_events(ORGANIZATION, [event(BOB, TODAY + timedelta(seconds=1), **actor)])
-    assert action_tasks.act(planned, APPROVED, 1) == {"left_out": 1, "done": 1}
+    assert action_tasks.act(planned, answer_to(planned), 1) == {"left_out": 1, "done": 1}
     assert outcomes()[BOB][1].startswith("has tried to log in 1 times since")
     assert user_of(sandbox, BOB) is not None and user_of(sandbox, FAY) is None
 
@@ -249,7 +250,7 @@ def test_where_jumpcloud_does_not_say_who_has_logged_in_since_nobody_is_called(s
     planned = plan(unused_days=10, status="active")
     sandbox.set_faults({"match": {"path_regex": "events/count"}, "do": {"status": 403}})
     with pytest.raises(Exception, match="2 refused"):
-        action_tasks.act(planned, APPROVED, 1)
+        action_tasks.act(planned, answer_to(planned), 1)
     assert writes(sandbox) == []
 
 
@@ -262,7 +263,7 @@ def test_who_is_no_longer_so_at_jumpcloud_is_left_out_though_the_warehouse_says_
     organization["users"][4]["department"] = "Board"
     organization["users"][5]["password_expired"] = True
     sandbox.set_organization(organization)
-    assert action_tasks.act(planned, APPROVED, 1) == {"left_out": 3, "done": 1}
+    assert action_tasks.act(planned, answer_to(planned), 1) == {"left_out": 3, "done": 1}
     assert outcomes()[BOB][1] == "no longer as the filters ask: the status is suspended"
     assert outcomes()[EVE][1] == "no longer as the filters ask: the department is another"
     assert outcomes()[FAY][1] == "no longer as the filters ask: the status is password_expired"

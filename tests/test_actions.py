@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import threading
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.providers.standard.exceptions import HITLTimeoutError
-from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSkipException,
+    DownstreamTasksSkipped,
+    TaskAwaitingInput,
+)
 
 from acting import (
     ADA,
@@ -28,6 +35,7 @@ from acting import (
     STAFF,
     STRANGER,
     allow,
+    answer_to,
     members_of,
     params,
     run_action,
@@ -39,7 +47,7 @@ from acting import (
 from connections import API_KEY, connection_json
 from jumpcloud_elt import action_run, action_tasks
 from jumpcloud_elt.action_names import ACTIONS
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.settings import Settings, read_settings
 from pipeline import query, run_directory, run_warehouse
 from sandbox.client import Sandbox
 
@@ -47,6 +55,7 @@ Json = dict[str, Any]
 NEW = {"username": "Grace Hopper", "email": "grace@x.example", "firstname": "Grace", "department": "Navy"}
 # One user to whom each action can be done, one who is so already, and the one call that it takes.
 USERS = "/api/systemusers"
+RUN_OF = {"dag_id": DAG_ID, "run_id": "run"}
 CASES: dict[str, tuple[Json, Json, tuple[str, str]]] = {
     "create": (
         {"fields": NEW},
@@ -169,9 +178,9 @@ def test_a_retry_after_a_killed_try_looks_first(action: str, acted: bool, sandbo
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jumpcloud_elt.hook.JumpCloudHook._retrying", _die)
         with pytest.raises(KeyboardInterrupt):
-            action_tasks.act(planned, APPROVED, 1)
+            action_tasks.act(planned, answer_to(planned), 1)
     sandbox.set_faults()
-    action_tasks.act(planned, APPROVED, 2)
+    action_tasks.act(planned, answer_to(planned), 2)
     assert len(writes(sandbox)) == (1 if acted else 2)
 
 
@@ -357,14 +366,70 @@ def test_without_an_approval_nothing_is_done_and_that_is_recorded(
     assert ("report" in ran.errors) == (answer is None)
 
 
-@pytest.mark.parametrize("answer", [None, {}, REJECTED, {"chosen_options": []}])
-def test_the_task_itself_refuses_to_act_without_an_approval(answer: Json | None, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("given", [None, {}, REJECTED, {"chosen_options": []}])
+def test_the_task_itself_refuses_to_act_without_an_approval(given: Json | None, sandbox: Sandbox) -> None:
     planned = action_tasks.plan_action(params("delete", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    answer = answer_to(planned, given) if given else given
     # As where the task `approve` was marked as successful by hand, and the plan was tampered with.
     for plan in (planned, {**planned, "needs_approval": False}):
         with pytest.raises(AirflowFailException, match="needs an approval, and none has been given"):
             action_tasks.act(plan, answer, 1)
     assert writes(sandbox) == []
+
+
+def test_an_approval_is_of_what_was_shown_and_of_nothing_else(sandbox: Sandbox) -> None:
+    run_of = {"dag_id": DAG_ID, "run_id": "run"}
+    answer = answer_to(action_tasks.plan_action(params("delete", "bob"), run_of, "Anna Admin"))
+    # The user name has gone to somebody else, and plan_action is cleared, before or after the answer.
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"][1]["username"], organization["users"][5]["username"] = "robert", "bob"
+    sandbox.set_organization(organization)
+    planned = action_tasks.plan_action(params("delete", "bob"), run_of, "Anna Admin")
+    with pytest.raises(AirflowFailException, match=r"what was approved is another plan\. Clear approve, with"):
+        action_tasks.act(planned, answer, 1)
+    assert writes(sandbox) == []
+    assert action_tasks.act(planned, answer_to(planned), 1) == {"done": 1}
+    assert user_of(sandbox, FAY) is None and user_of(sandbox, BOB) is not None
+
+
+@pytest.mark.parametrize(
+    "tampered", [{"fields": {"department": "Law"}}, {"group_id": EMPTY}, {"group_name": "Empty"}], ids=str
+)
+def test_an_approval_is_not_of_other_fields_or_another_group(
+    tampered: Json, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__ACTIONS_APPROVAL_BATCH_SIZE", "0")
+    given_params = params("add_to_group", "eve", group=STAFF)
+    planned = action_tasks.plan_action(given_params, {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    with pytest.raises(AirflowFailException, match="what was approved is another plan"):
+        action_tasks.act({**planned, **tampered}, answer_to(planned), 1)
+    assert writes(sandbox) == []
+
+
+def test_an_approval_is_good_for_as_long_as_one_is_waited_for(sandbox: Sandbox) -> None:
+    planned = action_tasks.plan_action(params("delete", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    with pytest.raises(AirflowFailException, match=r"the approval is older than 24 hours\. Clear approve"):
+        action_tasks.act(planned, answer_to(planned, ago=timedelta(hours=24, minutes=1)), 1)
+    assert writes(sandbox) == []
+    assert action_tasks.act(planned, answer_to(planned, ago=timedelta(hours=23, minutes=59)), 2) == {"done": 1}
+
+
+@pytest.mark.parametrize(
+    ("extra", "told"),
+    [
+        ({"permission": "read"}, "Permission: 'read' given"),
+        ({"permission": "read_and_act", "organization_ids": OTHER}, f"do not name {ORGANIZATION}; allowed: {OTHER}"),
+    ],
+)
+def test_a_connection_that_was_changed_while_somebody_was_asked_calls_nobody(
+    extra: Json, told: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = action_tasks.plan_action(params("suspend", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    sandbox.clear_requests()
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox.url, API_KEY, extra=extra))
+    with pytest.raises(AirflowFailException, match=told):
+        action_tasks.act(planned, None, 1)
+    assert sandbox.requests() == []
 
 
 def test_only_who_was_planned_is_acted_on(sandbox: Sandbox) -> None:
@@ -480,7 +545,7 @@ def test_two_runs_of_the_same_beside_each_other_do_no_harm(sandbox: Sandbox) -> 
         counts: list[dict[str, int]] = []
 
         def start(plan: Json, counts: list[dict[str, int]] = counts) -> None:
-            counts.append(action_tasks.act(plan, APPROVED, 1))
+            counts.append(action_tasks.act(plan, answer_to(plan), 1))
 
         threads = [threading.Thread(target=start, args=[plan]) for plan in plans]
         for thread in threads:
@@ -584,6 +649,76 @@ def test_every_try_has_a_row_of_its_own(acting: Settings, sandbox: Sandbox) -> N
     assert second["action_id"] == f"{first['action_id']}-2"
 
 
+def test_a_try_that_was_lost_before_it_began_is_not_told_of_those_whom_the_next_one_acts_on(
+    acting: Settings, sandbox: Sandbox
+) -> None:
+    run_directory("directory")
+    planned = action_tasks.plan_action(params("delete", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    answer = answer_to(planned)
+    assert action_tasks.act(planned, answer, 2) == {"done": 1}
+    action_tasks.record_outcomes(planned, answer, ORGANIZATION, "run")
+    assert action_tasks.report(planned, answer, ORGANIZATION, "run") == "delete: 1 done"
+    (row,) = query(run_warehouse("warehouse"), "select outcome, approved_by from user_actions")
+    assert row == {"outcome": "done", "approved_by": "Olga"}
+
+
+def test_whom_a_killed_try_did_not_come_to_is_told_as_the_next_one_ended(
+    acting: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_directory("directory")
+    monkeypatch.setattr(action_run, "CHUNK", 2)
+    planned = action_tasks.plan_action(params("suspend", "ada", "bob", "eve", "fay"), RUN_OF, "Anna Admin")
+    record, recorded = action_run.record, []
+
+    def killed_after_the_first(*arguments: Any) -> None:
+        recorded.append(arguments)
+        if len(recorded) > 1:
+            raise SystemExit
+        record(*arguments)
+
+    # As by SIGKILL: the first two may have been called, of the others nothing is known.
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(action_run, "record", killed_after_the_first)
+        action_tasks.act(planned, None, 1)
+    assert action_tasks.act(planned, None, 2) == {"already_so": 2, "done": 2}
+    action_tasks.record_outcomes(planned, None, ORGANIZATION, "run")
+    assert action_tasks.report(planned, None, ORGANIZATION, "run") == "suspend: 2 already_so, 2 done"
+    columns = "right(action_id, 2) = '-2' as is_second, target, outcome, message"
+    rows = query(run_warehouse("warehouse"), f"select {columns} from user_actions order by 1, 2")
+    assert [(row["target"], row["outcome"]) for row in rows if row["is_second"]] == [
+        (ADA, "already_so"), (BOB, "already_so"), (EVE, "done"), (FAY, "done")
+    ]  # fmt: skip
+    first = {row["target"]: (row["outcome"], row["message"]) for row in rows if not row["is_second"]}
+    assert (first[ADA][0], first[BOB][0]) == ("unknown", "unknown")
+    assert first[EVE] == first[FAY] == ("not_done", "not tried: the task ended before, and was tried again")
+
+
+def test_a_plan_that_was_made_again_leaves_nobody_waiting(acting: Settings, sandbox: Sandbox) -> None:
+    run_directory("directory")
+    # Killed after it had recorded whom it is about; the second finds that Bob is another by now.
+    action_tasks.plan_action(params("suspend", "bob", "eve"), RUN_OF, "Anna Admin")
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"][1]["username"], organization["users"][5]["username"] = "robert", "bob"
+    sandbox.set_organization(organization)
+    planned = action_tasks.plan_action(params("suspend", "bob", "eve"), RUN_OF, "Anna Admin")
+    assert action_tasks.act(planned, None, 1) == {"done": 2}
+    action_tasks.record_outcomes(planned, None, ORGANIZATION, "run")
+    assert action_tasks.report(planned, None, ORGANIZATION, "run") == "suspend: 2 done"
+    rows = query(run_warehouse("w"), "select target, outcome, message from user_actions order by requested_at, target")
+    again = "planned again since; nothing was called"
+    assert [tuple(row.values()) for row in rows] == [
+        (BOB, "not_done", again), (EVE, "not_done", again), (EVE, "done", "done"), (FAY, "done", "done")
+    ]  # fmt: skip
+
+
+def test_a_plan_that_fails_when_it_is_made_again_leaves_nobody_waiting(sandbox: Sandbox) -> None:
+    action_tasks.plan_action(params("suspend", "bob"), RUN_OF, "Anna Admin")
+    with pytest.raises(AirflowSkipException):
+        action_tasks.record_outcomes(None, None, ORGANIZATION, "run")
+    rows = action_tasks.read_run(read_settings().landing, ORGANIZATION, "run")
+    assert [row["outcome"] for row in rows] == ["asked", "not_done"]
+
+
 def test_the_record_is_appended_to_and_never_rewritten(acting: Settings, sandbox: Sandbox) -> None:
     folder = acting.landing / "user_actions" / f"organization_id={ORGANIZATION}"
     run_action("run", params("suspend", "bob"))
@@ -605,6 +740,39 @@ def test_an_organization_that_no_configured_connection_syncs_is_not_synced(
     assert ran.outcomes == {BOB: "done"} and ran.errors == {}
     assert "syncs organization" in ran.skipped["sync_directory"]
     assert ran.skipped["record_outcomes"] == "Recorded; the warehouse shows it once something has been synced."
+
+
+def test_a_large_deletion_is_synced_as_far_as_it_was_this_runs(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Snapshots are told apart by whole seconds.
+    minutes = itertools.count()
+    yesterday = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=1)
+    monkeypatch.setattr("jumpcloud_elt.directory.utc_now", lambda: yesterday + timedelta(minutes=next(minutes)))
+    start = world()
+    users = start["organizations"][0]["users"]
+    users += [
+        {**users[4], "_id": user_id(number), "username": f"u{number}", "email": f"u{number}@x.example"}
+        for number in range(10, 50)
+    ]
+    sandbox.set_world(start)
+    run_directory("directory")
+    first = params("delete", *(user_id(number) for number in range(10, 30)))
+    ran = run_action("deletion", first, APPROVED)
+    assert (ran.errors, set(ran.outcomes.values())) == ({}, {"done"})
+    warehouse = run_warehouse("one")
+    mine = "select sync_status, sync_message from organizations where organization_id = ?"
+    assert query(warehouse, mine, [ORGANIZATION]) == [{"sync_status": "ok", "sync_message": None}]
+    assert query(warehouse, "select count(*) as gone from users where status = 'deleted'") == [{"gone": 20}]
+    decisions = query(warehouse, "select distinct decision from sync_log where run_id = 'deletion'")
+    assert decisions == [{"decision": "accepted by deletion"}]
+    # Twelve more have gone, and not by this run.
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"] = [user for user in organization["users"] if user["_id"] < user_id(38)]
+    sandbox.set_organization(organization)
+    assert run_action("another", params("delete", user_id(30)), APPROVED).errors == {}
+    (organization,) = query(run_warehouse("two"), mine, [ORGANIZATION])
+    assert organization["sync_status"] == "held" and "down by 13" in organization["sync_message"]
 
 
 def test_a_sync_that_fails_says_that_the_users_were_changed(sandbox: Sandbox) -> None:
@@ -660,20 +828,31 @@ def test_the_dag_acts_when_told_to_and_only_shows_when_not(acting: Settings, san
 
 
 @pytest.mark.parametrize("option", ["Approve", "Reject", None])
-def test_an_approval_leaves_its_answer_whatever_it_is(option: str | None) -> None:
+def test_an_approval_leaves_its_answer_whatever_it_is(option: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     approve = DagBag(Path(__file__).resolve().parents[1] / "dags" / f"{DAG_ID}.py").dags[DAG_ID].get_task("approve")
     pushed: Json = {}
 
     class Instance:
         map_index = -1
 
+        id = "1"
+
         def xcom_push(self, key: str, value: Any) -> None:
             pushed[key] = value
 
-    context = {"ti": Instance(), "task": approve}
+        def xcom_pull(self, task_ids: str, key: str) -> Any:
+            return {"approve": pushed}[task_ids].get(key)
+
+    context = {"ti": Instance(), "task": approve, "task_instance": Instance()}
+    monkeypatch.setattr("airflow.providers.standard.operators.hitl.upsert_hitl_detail", lambda **_: None)
+    approve.subject, approve.body = "Delete Bob?", "Bob, whom you know"
+    with pytest.raises(TaskAwaitingInput):
+        approve.execute(context)
+    # When somebody has answered, Airflow renders both anew.
+    approve.subject, approve.body = "Delete Fay?", "Fay, whom you know"
     user = {"id": "olga", "name": "Olga"}
     event: Json = {"chosen_options": [option], "params_input": {}, "responded_by_user": user,
-                   "responded_at": datetime(2026, 1, 1)}  # fmt: skip
+                   "responded_at": datetime(2026, 1, 1, tzinfo=UTC)}  # fmt: skip
     if option == "Approve":
         approve.execute_complete(context, event)
     elif option == "Reject":
@@ -682,7 +861,12 @@ def test_an_approval_leaves_its_answer_whatever_it_is(option: str | None) -> Non
     else:
         with pytest.raises(HITLTimeoutError):
             approve.execute_complete(context, {"error": "The time has passed.", "error_type": "timeout"})
-    answer = {"chosen_options": [option], "responded_by_user": user}
+    answer = {
+        "chosen_options": [option],
+        "responded_by_user": user,
+        "responded_at": "2026-01-01T00:00:00+00:00",
+        "question": hashlib.sha256(b"Delete Bob?\nBob, whom you know").hexdigest(),
+    }
     assert pushed.get("answer") == (answer if option else None)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -143,6 +143,29 @@ def latest(rows: Iterable[Mapping[str, Any]], *, of_each_attempt: bool = False) 
     for row in _sorted(rows):
         found[(row["action_id"], row["target"]) if of_each_attempt else row["target"]] = row
     return found
+
+
+def tries_of(rows: Iterable[Mapping[str, Any]], action_id: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The rows of a plan, each with the number of the try that recorded it; the plan's own are the first's."""
+    for row in rows:
+        number = row["action_id"].removeprefix(action_id)
+        if number == "" or (number != row["action_id"] and number[1:].isdigit()):
+            yield int(number[1:] or 1), row
+
+
+def latest_of_plan(rows: Iterable[Mapping[str, Any]], attempt: Attempt) -> dict[str | None, Mapping[str, Any]]:
+    """By target, the last row of the last try that came to it."""
+    found: dict[str | None, tuple[int, Mapping[str, Any]]] = {}
+    for number, row in tries_of(_sorted(rows), attempt.action_id):
+        if row["target"] not in found or found[row["target"]][0] <= number:
+            found[row["target"]] = number, row
+    return {target: row for target, (_, row) in found.items()}
+
+
+def attempt_of(row: Mapping[str, Any], organization_id: str) -> Attempt:
+    """The attempt that recorded a row."""
+    names = [name for name in Attempt.__struct_fields__ if name != "organization_id"]
+    return Attempt(organization_id=organization_id, **{name: row[name] for name in names})
 
 
 def files(landing: Place) -> list[Place]:

@@ -14,6 +14,7 @@ import msgspec
 
 from jumpcloud_elt.action_log import ALREADY_SO, ASKED, LEFT_OUT, REFUSED, Attempt, Entry, names_of_deleted
 from jumpcloud_elt.action_names import ALWAYS_APPROVED
+from jumpcloud_elt.action_question import ask
 from jumpcloud_elt.action_request import ActionRequest
 from jumpcloud_elt.actions import Action, Look
 from jumpcloud_elt.errors import ConfigurationError
@@ -86,7 +87,8 @@ def make_plan(settings: Settings, request: ActionRequest, attempt: Attempt) -> t
     )
     plan.needs_approval = needs_approval(request.action, plan.calls, settings)
     if plan.needs_approval:
-        plan.subject, plan.body = _describe(plan, entries)
+        asked = [msgspec.structs.asdict(entry) for entry in entries if entry.outcome == ASKED]
+        plan.subject, plan.body = ask(plan, asked)
     return plan, entries
 
 
@@ -172,34 +174,6 @@ def _entry_of_new(action: Action, problems: list[str]) -> Entry:
 def label(user: Row | Mapping[str, Any]) -> str:
     """A user in a message: id and user name."""
     return f"{user.get('_id') or user.get('id')} ({user.get('username') or 'no user name'})"
-
-
-def _describe(plan: Plan, entries: Sequence[Entry]) -> tuple[str, str]:
-    """What is asked of whoever approves: a subject, and every target by name, in Markdown."""
-    attempt = plan.attempt
-    asked = [entry for entry in entries if entry.outcome == ASKED]
-    what = attempt.action.replace("_", " ") + (f" {plan.group_name}" if plan.group_name else "")
-    users = "1 user" if len(asked) == 1 else f"{len(asked)} users"
-    lines = [
-        f"**{_plain(what)}**, organization `{attempt.organization_id}`, asked for by {_plain(attempt.requested_by)}.",
-        "",
-        *(f"- {name}: `{_plain(value)}`" for name, value in plan.fields.items()),
-    ]
-    if plan.filters is not None:
-        lines.append(f"- filters: `{_plain(msgspec.json.encode(plan.filters).decode())}`")
-        if plan.filters.unused_days is not None:
-            lines.append(
-                "- *unused* means: no log-in to the user or administrator portal and no SSO. Log-ins to devices, "
-                "RADIUS and LDAP are not counted."
-            )
-    lines += ["", f"{users}:", ""]
-    lines += [f"- `{_plain(one.target)}` `{_plain(one.username)}` `{_plain(one.email)}`" for one in asked]
-    return f"JumpCloud: {_plain(what)}, {users}?", "\n".join(lines)
-
-
-def _plain(value: Any) -> str:
-    """A text that cannot end the code span it stands in, nor be taken for markup."""
-    return " ".join(str(value).replace("`", "'").replace("<", "(").replace("*", "").split())
 
 
 def _text(value: Any) -> str | None:

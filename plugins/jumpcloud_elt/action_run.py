@@ -50,6 +50,8 @@ def run_plan(settings: Settings, plan: Plan, attempt: Attempt, asked: Sequence[M
     """
     entries: list[Entry] = []
     with JumpCloudHook(plan.attempt.connection_id, settings) as hook:
+        # Again: the connection may have been changed while somebody was asked.
+        hook.refuse_to_act(attempt.organization_id)
         people = People(hook, attempt.organization_id)
         action = Action(attempt.action, hook, people, plan.fields, plan.group_id)
         still = find_users(attempt.organization_id, plan.filters) if plan.filters else None

@@ -214,15 +214,10 @@ class JumpCloudHook(UserWrites, HttpHook):
 
         Where no answer came (no connection, no answer in time, a broken body, 5xx), `has_happened` is asked first,
         and the call is repeated only if it has not; it may ask JumpCloud. A refusal of a repeated call is looked into
-        likewise: it may be about what the first one did. Raises ConfigurationError unless the connection's
-        permission is read_and_act.
+        likewise: it may be about what the first one did. Raises ConfigurationError as `refuse_to_act` does.
         """
         account = self.account
-        if not account.may_act:
-            raise ConfigurationError(
-                f"Permission: {account.permission!r} given in connection {account.connection_id!r}; allowed: "
-                "read_and_act, to change anything"
-            )
+        self.refuse_to_act(organization_id)
         if not ORGANIZATION_ID.fullmatch(organization_id):
             raise ConfigurationError(
                 f"organization_id: {organization_id!r} given; allowed: an id of 24 hexadecimal digits"
@@ -262,6 +257,20 @@ class JumpCloudHook(UserWrites, HttpHook):
             if lost and has_happened():
                 return None
             raise
+
+    def refuse_to_act(self, organization_id: str) -> None:
+        """Raise ConfigurationError unless the connection allows changes, and those of this organization."""
+        account = self.account
+        if not account.may_act:
+            raise ConfigurationError(
+                f"Permission: {account.permission!r} given in connection {account.connection_id!r}; allowed: "
+                "read_and_act, to change anything"
+            )
+        if account.organization_ids and organization_id.lower() not in account.organization_ids:
+            raise ConfigurationError(
+                f"Organization ids of connection {account.connection_id!r} do not name {organization_id}; allowed: "
+                f"{', '.join(account.organization_ids)}"
+            )
 
     def count_events(self, organization_id: str, services: Sequence[str], start: datetime, end: datetime) -> int:
         """The API's own number of events from `start` to `end` (aware, UTC; both are taken as inclusive).
