@@ -535,6 +535,55 @@ def test_every_documented_error_of_create_is_recorded(status: int, outcome: str,
     assert f"{status} words of its own" in ran.errors["act"]
 
 
+@every_action
+@pytest.mark.parametrize(
+    ("faults", "outcome"),
+    [
+        ([{"status": 302, "redirect_to": "/api/organizations"}], "unknown"),
+        ([{"status": 303, "redirect_to": "/api/organizations", "acted": True}], "done"),
+        ([{"status": 503}, {"status": 429}], "unknown"),
+        ([{"status": 429}], "not_done"),
+        ([{"status": 504}, {"status": 400}], "unknown"),
+    ],
+    ids=str,
+)
+def test_what_may_have_happened_is_unknown_and_synced(
+    action: str, faults: list[Json], outcome: str, sandbox: Sandbox
+) -> None:
+    case, _, (method, path) = CASES[action]
+    match = {"method": method, "path_regex": f"^{path}$"}
+    # Each once, the last for ever.
+    rules = [{"match": {**match, "times": 1}, "do": do} for do in faults[:-1]]
+    sandbox.set_faults(*rules, {"match": match, "do": faults[-1]})
+    ran = run_action("run", given(action, case), APPROVED)
+    assert list(ran.outcomes.values()) == [outcome]
+    assert ("sync_directory" in ran.skipped) == (outcome == "not_done")
+    assert ("report" in ran.errors) == (outcome != "done")
+
+
+@pytest.mark.parametrize("body", [{}, {"ok": True}, [], None])
+@pytest.mark.parametrize("action", ["create", "suspend", "unsuspend", "update"])
+def test_an_answer_that_is_no_user_leaves_open_what_has_happened(action: str, body: Any, sandbox: Sandbox) -> None:
+    case, _, (method, path) = CASES[action]
+    fault = {"status": 200, "body": body, "acted": True}
+    sandbox.set_faults({"match": {"method": method, "path_regex": f"^{path}$"}, "do": fault})
+    ran = run_action("run", given(action, case))
+    assert list(ran.outcomes.values()) == ["unknown"]
+    assert "sync_directory" not in ran.skipped and "It may have happened" in ran.errors["act"]
+    sandbox.set_faults()
+    again = run_action("again", given(action, case))
+    assert (again.errors, list(again.outcomes.values())) == ({}, ["already_so"])
+    assert len(writes(sandbox)) == 1
+
+
+def test_days_without_a_second_factor_are_given_once(sandbox: Sandbox) -> None:
+    for run_id, outcome in (("first", "done"), ("second", "already_so")):
+        ran = run_action(run_id, params("reset_mfa", "fay", fields={"exclusionDays": 3}))
+        assert (ran.errors, list(ran.outcomes.values())) == ({}, [outcome])
+    assert run_action("more", params("reset_mfa", "fay", fields={"exclusionDays": 5})).outcomes == {FAY: "done"}
+    assert len(writes(sandbox)) == 2
+
+
 def test_two_runs_of_the_same_beside_each_other_do_no_harm(sandbox: Sandbox) -> None:
     for action in ACTIONS:
         sandbox.set_world(world())

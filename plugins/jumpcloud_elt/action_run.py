@@ -26,7 +26,7 @@ from jumpcloud_elt.action_log import (
 )
 from jumpcloud_elt.action_plan import Plan
 from jumpcloud_elt.actions import Action, Look
-from jumpcloud_elt.errors import ConfigurationError, CredentialError, JumpCloudError, TransientError
+from jumpcloud_elt.errors import ConfigurationError, CredentialError, JumpCloudError, ResponseError, TransientError
 from jumpcloud_elt.filters import Filters, FoundUsers, find_users
 from jumpcloud_elt.hook import JumpCloudHook, events_body
 from jumpcloud_elt.pagination import Row
@@ -119,7 +119,8 @@ def _act_on(
 
 def _failure(error: JumpCloudError, *, has_called: bool) -> tuple[str, str]:
     """Outcome and message of an error, before the call or of the call itself."""
-    if isinstance(error, TransientError) and has_called and error.status != TOO_MANY_REQUESTS:
+    is_lost = isinstance(error, TransientError) and error.status != TOO_MANY_REQUESTS
+    if has_called and (is_lost or error.may_have_happened or isinstance(error, ResponseError)):
         return UNKNOWN, f"{error}. It may have happened: run it again, which looks first"
     if isinstance(error, CredentialError | ConfigurationError | TransientError):
         return NOT_DONE, f"not done: {error}"

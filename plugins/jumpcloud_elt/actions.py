@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from jumpcloud_elt import user_calls
@@ -24,8 +25,8 @@ from jumpcloud_elt.user_state import (
     STAGED,
     SUSPENDED,
     differing,
-    has_totp,
     is_locked,
+    is_mfa_reset,
     is_password_expired,
     state_of,
 )
@@ -83,8 +84,8 @@ class Action:
                 is_password_expired(user), "has an expired password", user_calls.expire_password(user_id)
             ),
             "reset_mfa": lambda: _unless(
-                not has_totp(user) and self._exclusion_days is None,
-                "has no TOTP enrolment",
+                is_mfa_reset(user, self._exclusion_days, datetime.now(UTC)),
+                "has no TOTP enrolment" + (", and these days without one" if self._exclusion_days else ""),
                 user_calls.reset_mfa(user_id, self._exclusion_days),
             ),
             "add_to_group": lambda: _unless(
