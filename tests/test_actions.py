@@ -232,6 +232,28 @@ def test_a_user_of_another_organization_that_the_key_sees_is_refused(sandbox: Sa
     assert writes(sandbox) == []
 
 
+@pytest.mark.parametrize("name", ["bob", "bob@x.example", "BOB@X.example", BOB])
+def test_a_user_of_another_organization_that_is_listed_all_the_same_is_refused(name: str, sandbox: Sandbox) -> None:
+    organization = sandbox.organization(ORGANIZATION)
+    # A server that takes no notice of the organization that it is asked about.
+    organization["users"][1]["organization"] = OTHER
+    sandbox.set_organization(organization)
+    ran = run_action("run", params("suspend", name))
+    assert f"{name!r} given, whom organization {ORGANIZATION} does not have" in ran.errors["plan_action"]
+    assert writes(sandbox) == []
+
+
+def test_a_name_that_several_users_have_is_refused_naming_their_ids(sandbox: Sandbox) -> None:
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"].append({**organization["users"][1], "_id": user_id(7), "id": user_id(7)})
+    sandbox.set_organization(organization)
+    ran = run_action("run", params("suspend", "bob@x.example", "eve"))
+    told = f"'bob@x.example' given, which 2 users have; allowed: one of their ids: {BOB}, {user_id(7)}"
+    assert told in ran.errors["plan_action"]
+    assert writes(sandbox) == []
+    assert run_action("by id", params("suspend", user_id(7))).outcomes == {user_id(7): "done"}
+
+
 def test_a_connection_that_may_only_read_calls_nobody(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     allow(monkeypatch, sandbox, "read")
     for is_dry_run in (True, False):
@@ -494,6 +516,35 @@ def test_a_partial_deletion_is_finished_by_running_it_again(sandbox: Sandbox) ->
     assert ran.outcomes == {"bob": "already_so", EVE: "done", FAY: "already_so"}
     # Only of whom this package has deleted it can tell.
     assert "'nobody' given" in run_action("nobody", params("delete", "nobody")).errors["plan_action"]
+
+
+def test_somebody_who_was_deleted_meanwhile_does_not_keep_the_rest_from_being_finished(sandbox: Sandbox) -> None:
+    asked_for = params("suspend", "bob", "eve", "fay@x.example")
+    sandbox.set_faults(on(EVE, status=400))
+    assert run_action("run", asked_for).outcomes == {BOB: "done", EVE: "failed", FAY: "done"}
+    sandbox.set_faults()
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"] = [user for user in organization["users"] if user["_id"] != FAY]
+    sandbox.set_organization(organization)
+    ran = run_action("again", asked_for)
+    assert ran.outcomes == {BOB: "already_so", EVE: "done", "fay@x.example": "refused"}
+    assert "- refused: fay@x.example: is no longer a user of the organization" in ran.errors["report"]
+    # Deleted by somebody else, who was to be deleted: that is so.
+    ran = run_action("deleted", params("delete", FAY, "bob"), APPROVED)
+    assert (ran.errors, ran.outcomes) == ({}, {FAY: "already_so", BOB: "done"})
+    # Of whom no action has ever been about, it may as well be a mistake.
+    ran = run_action("mistaken", params("delete", user_id(99), "eve"), APPROVED)
+    assert f"{user_id(99)!r} given, whom organization" in ran.errors["plan_action"]
+
+
+def test_somebody_who_could_not_be_deleted_and_has_another_name_now_is_not_gone(sandbox: Sandbox) -> None:
+    sandbox.set_faults({"match": {"method": "DELETE"}, "do": {"status": 400}})
+    assert run_action("run", params("delete", "bob"), APPROVED).outcomes == {BOB: "failed"}
+    sandbox.set_faults()
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"][1]["username"] = "robert"
+    sandbox.set_organization(organization)
+    assert "'bob' given, whom organization" in run_action("again", params("delete", "bob")).errors["plan_action"]
 
 
 def test_when_jumpcloud_is_away_the_rest_is_not_tried(sandbox: Sandbox) -> None:

@@ -127,14 +127,17 @@ def read_run(landing: Place, organization_id: str, run_id: str) -> list[dict[str
     return _sorted(row for path in of_run for row in _read(path) if row["run_id"] == run_id)
 
 
-def names_of_deleted(landing: Place, organization_id: str) -> set[str]:
-    """The user ids, user names and e-mails, in lower case, of whom this package has deleted, or may have."""
-    names = set()
+def known_users(landing: Place, organization_id: str) -> dict[str, set[str]]:
+    """The ids of everybody whom actions have been about, by id, user name and e-mail of then, in lower case."""
+    found: dict[str, set[str]] = {}
     for path in find_files(_folder(landing, organization_id), "*.parquet"):
         for row in _read(path):
-            if row["action"] == "delete" and row["outcome"] in (STARTED, DONE, UNKNOWN):
-                names |= {name.lower() for name in (row["target"], row["username"], row["email"]) if name}
-    return names
+            # A refusal has the target as it was given; a new user has no id yet.
+            if row["outcome"] != REFUSED and row["action"] != "create":
+                for name in (row["target"], row["username"], row["email"]):
+                    if name:
+                        found.setdefault(name.lower(), set()).add(row["target"])
+    return found
 
 
 def latest(rows: Iterable[Mapping[str, Any]], *, of_each_attempt: bool = False) -> dict[Any, Mapping[str, Any]]:

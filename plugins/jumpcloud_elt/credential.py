@@ -46,7 +46,7 @@ def read_credential(hook: JumpCloudHook, organization_id: str | None) -> Credent
         owner = _find_administrator(hook, organization_id)
         key = owner.get("apiKeyHash")
         ends_at = _moment(key.get("expireAt")) if isinstance(key, dict) else None
-    roles = _roles(owner)
+    roles = role_names(owner)
     may_write, reason = _may_write(roles)
     return Credential(
         roles=roles,
@@ -73,7 +73,7 @@ def warn_of_end(credential: Credential, secret_name: str, now: datetime) -> str 
 def _find_administrator(hook: JumpCloudHook, organization_id: str | None) -> Row:
     """The administrator of the key: as they see themselves, completed by the list of administrators."""
     own = _get(hook, "/api/users/getSelf", None)
-    if own.get("apiKeyHash") and _roles(own):
+    if own.get("apiKeyHash") and role_names(own):
         return own
     ids = {own.get(name) for name in ("_id", "id", "email")} - {None, ""}
     try:
@@ -136,7 +136,8 @@ def _get(hook: JumpCloudHook, path: str, organization_id: str | None) -> Row:
     return row if isinstance(row, dict) else {}
 
 
-def _roles(owner: Row) -> list[str]:
+def role_names(owner: Row) -> list[str]:
+    """The roles that an administrator's row names, sorted."""
     several = owner.get("roleNames")
     names = [owner.get("roleName"), *(several if isinstance(several, list) else [])]
     return sorted({name for name in names if isinstance(name, str) and name})

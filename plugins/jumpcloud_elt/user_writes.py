@@ -76,11 +76,15 @@ class UserWrites:
         for page in iter_v2_pages(lambda query: self.get("/api/v2/usergroups", query, organization_id=organization_id)):
             yield from page.rows
 
-    def is_member(self, group_id: str, user_id: str, *, organization_id: str) -> bool:
-        """Whether a user is a member of a user group. Raises NotFoundError where there is no such user."""
+    def groups_of(self, user_id: str, *, organization_id: str) -> set[str]:
+        """The ids of the user groups that a user is a member of. Raises NotFoundError where there is no such user."""
         path = f"/api/v2/users/{user_id}/memberof"
         pages = iter_v2_pages(lambda query: self.get(path, query, organization_id=organization_id))
-        return any(row.get("id") == group_id for page in pages for row in page.rows)
+        return {str(row.get("id")) for page in pages for row in page.rows}
+
+    def is_member(self, group_id: str, user_id: str, *, organization_id: str) -> bool:
+        """Whether a user is a member of a user group. Raises NotFoundError where there is no such user."""
+        return group_id in self.groups_of(user_id, organization_id=organization_id)
 
     # ---- writing -----------------------------------------------------------------------------------------
 
