@@ -98,6 +98,32 @@ def test_each_filter_finds_who_is_so_and_all_must_hold(acting: Settings) -> None
     assert found(unused_days=10, status=("active",)) == (BOB, FAY)
 
 
+@pytest.mark.parametrize(
+    "actor",
+    [
+        {"initiated_by": {"type": "user", "username": "Fay"}},
+        {"initiated_by": {"type": "user", "email": "FAY@x.example"}},
+        {"initiated_by": {}, "resource": {"type": "user", "username": "FAY"}},
+        {
+            "event_type": "sso_auth",
+            "service": "sso",
+            "initiated_by": {"type": "user", "email": "fay@x.example"},
+            "sso_token_success": True,
+            "application": {"id": "a" * 24, "name": "wiki"},
+        },
+    ],
+)
+def test_somebody_whom_a_log_in_names_otherwise_is_not_unused(actor: Json, sandbox: Sandbox) -> None:
+    unattributed = event(FAY, TODAY - 3 * DAY, **actor)
+    before_that = event(DAN, FROM + DAY / 4, initiated_by={"type": "user", "username": "DAN"})
+    failed = event(CYD, TODAY - 2 * DAY, initiated_by={"type": "user", "username": "CYD"}, success=False)
+    sandbox.set_world(world(insights="enabled", events=[*events(), unattributed, before_that, failed]))
+    land()
+    assert found(unused_days=10) == (BOB, CYD, DAN, EVE)
+    assert found(unused_days=2) == (BOB, CYD, DAN, EVE, FAY)
+    assert found(status=("active",)) == (ADA, BOB, FAY)
+
+
 def test_users_of_other_organizations_administrators_and_those_who_are_gone_are_never_found(
     acting: Settings, sandbox: Sandbox
 ) -> None:

@@ -327,6 +327,26 @@ def test_creating_somebody_who_exists_otherwise_is_refused_naming_the_difference
     assert writes(sandbox) == []
 
 
+def test_creating_somebody_who_is_suspended_or_still_staged_is_refused_with_what_to_do(sandbox: Sandbox) -> None:
+    ran = run_action("suspended", params("create", fields={"username": "cyd", "email": "cyd@x.example"}))
+    assert f"user {CYD} has the same data, and is SUSPENDED: use unsuspend" in ran.errors["plan_action"]
+    dan = {"username": "dan", "email": "dan@x.example"}
+    ran = run_action("staged", params("create", fields={**dan, "state": "ACTIVATED"}))
+    assert f"user {DAN} has the same data, and is STAGED: use activate" in ran.errors["plan_action"]
+    for state in ({}, {"state": "STAGED"}):
+        assert run_action(f"so {state}", params("create", fields={**dan, **state})).outcomes == {"dan": "already_so"}
+    assert writes(sandbox) == []
+
+
+def test_creating_as_staged_is_so_already_once_somebody_has_activated_the_user(sandbox: Sandbox) -> None:
+    staged = params("create", fields={**NEW, "state": "STAGED"})
+    assert run_action("created", staged).outcomes == {"Grace.Hopper": "done"}
+    (made,) = [user for user in sandbox.organization(ORGANIZATION)["users"] if user["username"] == "Grace.Hopper"]
+    run_action("activated", params("activate", made["_id"]))
+    ran = run_action("again", staged)
+    assert (ran.errors, ran.outcomes) == ({}, {"Grace.Hopper": "already_so"})
+
+
 def test_only_what_differs_is_updated(sandbox: Sandbox) -> None:
     ran = run_action("run", params("update", "bob", "eve", fields={"department": "Sales", "jobTitle": "Head"}))
     assert ran.outcomes == {BOB: "done", EVE: "done"}
@@ -890,6 +910,30 @@ def test_personal_fields_that_are_not_to_be_landed_are_sent_and_not_recorded(
     ran = run_action("run", params("update", "bob", fields=fields))
     assert (user_of(sandbox, BOB) or {})["alternateEmail"] == "bob@home.example"
     assert "home.example" not in repr(ran.rows) and '"department":"Law"' in ran.rows[-1]["request"]
+
+
+def test_values_that_are_refused_are_not_recorded_where_they_may_hold_a_secret_or_are_personal(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran = run_action("nested", params("update", "bob", fields={"description": {"password": "hunter2"}}))
+    assert "fields.description: an object given; allowed: a text" in ran.message("bob")
+    given = {
+        "targets": [{"password": "hunter2"}],
+        "filters": {"group": [{"password": "hunter2"}]},
+        "group": {"x": "hunter2"},
+    }
+    nested = run_action("nested more", {**params("suspend"), **given})
+    assert "hunter2" not in repr(ran.rows) + repr(ran.errors) + repr(nested.rows) + repr(nested.errors)
+    fields = {"alternateEmail": "bob at home", "location": ["bob at home"], "description": "bob at home \0"}
+    told = run_action("kept", params("update", "bob", fields={"alternateEmail": "bob at home"})).message("bob")
+    assert "'bob at home' given" in told
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__LAND_PERSONAL_FIELDS", "false")
+    with caplog.at_level("INFO"):
+        ran = run_action("personal", params("update", "bob", fields=fields))
+        run_action("sent", params("update", "bob", fields={"alternateEmail": "bob@home.example"}))
+    assert "fields.alternateEmail: a text given (11 characters); allowed: an e-mail" in ran.message("bob")
+    assert "at home" not in repr(ran.rows) + repr(ran.errors)
+    assert "home.example" not in caplog.text
 
 
 def test_no_key_is_in_errors_logs_or_the_record(

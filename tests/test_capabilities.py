@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,16 @@ Json = dict[str, Any]
 
 def organization(identifier: str, **others: Any) -> Json:
     user = {"_id": identifier[::-1], "email": f"ann@{identifier}.io", "username": "ann", "activated": True}
-    return {"id": identifier, "displayName": identifier, "users": [user], **others}
+    event = {
+        "id": identifier,
+        "service": "directory",
+        "event_type": "user_login_attempt",
+        "organization": identifier,
+        "timestamp": (datetime.now(UTC) - timedelta(days=1)).isoformat().replace("+00:00", "Z"),
+        "success": True,
+        "initiated_by": {"type": "user", "id": user["_id"]},
+    }
+    return {"id": identifier, "displayName": identifier, "users": [user], "events": [event], **others}
 
 
 @pytest.fixture

@@ -108,17 +108,22 @@ def record(settings: Settings, attempt: Attempt, entries: Sequence[Entry]) -> No
     """
     if not entries:
         return
-    names = SECRET_NAMES if settings.land_personal_fields else SECRET_NAMES | PERSONAL_NAMES
     common = msgspec.structs.asdict(attempt)
     organization_id = common.pop("organization_id")
     recorded_at = utc_now()
     rows = []
     for entry in entries:
-        request = None if entry.request is None else encode_payload(entry.request, names)
+        request = None if entry.request is None else request_to_keep(settings, entry.request)
         rows.append({**common, **msgspec.structs.asdict(entry), "request": request, "recorded_at": recorded_at})
         log.info("%s %s: %s: %s", attempt.action, entry.target or "", entry.outcome, entry.message)
     name = f"{run_file_name(attempt.run_id)}_{uuid.uuid4().hex}.parquet"
     write_table(_folder(settings.landing, organization_id) / name, pa.Table.from_pylist(rows, schema=SCHEMA))
+
+
+def request_to_keep(settings: Settings, request: Mapping[str, Any]) -> str:
+    """A call as JSON text, without what is not to be kept: for the record, and for logs."""
+    names = SECRET_NAMES if settings.land_personal_fields else SECRET_NAMES | PERSONAL_NAMES
+    return encode_payload(request, names)
 
 
 def read_run(landing: Place, organization_id: str, run_id: str) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ from jumpcloud_elt.action_log import (
     new_action_id,
     read_run,
     record,
+    request_to_keep,
 )
 from jumpcloud_elt.action_plan import Plan, make_plan, needs_approval
 from jumpcloud_elt.action_report import as_row, left_open, refusals, told
@@ -76,7 +77,7 @@ def plan_action(params: Mapping[str, Any], run_of: Mapping[str, str], requested_
     if attempt.is_dry_run:
         entries = [msgspec.structs.replace(one, outcome=PLANNED) if one.outcome == ASKED else one for one in entries]
     record(settings, attempt, entries)
-    _tell_plan(plan, entries)
+    _tell_plan(settings, plan, entries)
     planned: Json = msgspec.to_builtins(plan)
     return planned
 
@@ -188,10 +189,10 @@ def report(planned: Json | None, approval: Mapping[str, Any] | None, organizatio
     return summary.splitlines()[0]
 
 
-def _tell_plan(plan: Plan, entries: Sequence[Entry]) -> None:
+def _tell_plan(settings: Settings, plan: Plan, entries: Sequence[Entry]) -> None:
     """The plan in the task's log: what would be called for whom."""
     for entry in entries:
-        request = msgspec.json.encode(entry.request).decode() if entry.request else "no call"
+        request = request_to_keep(settings, entry.request) if entry.request else "no call"
         log.info("%s (%s): %s: %s", entry.target, entry.username or "", entry.outcome, request)
     if plan.reason:
         log.warning("Nobody is found: %s", plan.reason)

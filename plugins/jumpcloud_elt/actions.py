@@ -66,9 +66,14 @@ class Action:
             ids = ", ".join(existing)
             return Look(REFUSED, f"the user name is one user's and the e-mail another's ({ids})")
         ((user_id, user),) = existing.items()
-        others = differing(user, self.fields)
+        others = differing(user, {name: value for name, value in self.fields.items() if name != "state"})
         if others:
             return Look(REFUSED, f"user {user_id} has that user name or e-mail, and differs in {', '.join(others)}")
+        # Who was created as staged may have been activated since; nobody is created as suspended.
+        state = state_of(user)
+        if state == SUSPENDED or (state == STAGED and self.fields.get("state") == ACTIVATED):
+            use = "unsuspend" if state == SUSPENDED else "activate"
+            return Look(REFUSED, f"user {user_id} has the same data, and is {state}: use {use}")
         return Look(ALREADY_SO, f"exists with the same data, as user {user_id}")
 
     def look_at(self, user: Row) -> Look:
