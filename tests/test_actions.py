@@ -427,7 +427,7 @@ def test_an_approval_is_of_what_was_shown_and_of_nothing_else(sandbox: Sandbox) 
     organization["users"][1]["username"], organization["users"][5]["username"] = "robert", "bob"
     sandbox.set_organization(organization)
     planned = action_tasks.plan_action(params("delete", "bob"), run_of, "Anna Admin")
-    with pytest.raises(AirflowFailException, match=r"what was approved is another plan\. Clear approve, with"):
+    with pytest.raises(AirflowFailException, match=r"what was approved is another plan\. Start a new run"):
         action_tasks.act(planned, answer, 1)
     assert writes(sandbox) == []
     assert action_tasks.act(planned, answer_to(planned), 1) == {"done": 1}
@@ -450,7 +450,7 @@ def test_an_approval_is_not_of_other_fields_or_another_group(
 
 def test_an_approval_is_good_for_as_long_as_one_is_waited_for(sandbox: Sandbox) -> None:
     planned = action_tasks.plan_action(params("delete", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
-    with pytest.raises(AirflowFailException, match=r"the approval is older than 24 hours\. Clear approve"):
+    with pytest.raises(AirflowFailException, match=r"the approval is older than 24 hours\. Start a new run"):
         action_tasks.act(planned, answer_to(planned, ago=timedelta(hours=24, minutes=1)), 1)
     assert writes(sandbox) == []
     assert action_tasks.act(planned, answer_to(planned, ago=timedelta(hours=23, minutes=59)), 2) == {"done": 1}
@@ -980,6 +980,7 @@ def test_an_approval_leaves_its_answer_whatever_it_is(option: str | None, monkey
         map_index = -1
 
         id = "1"
+        try_number = 1
 
         def xcom_push(self, key: str, value: Any) -> None:
             pushed[key] = value
@@ -991,6 +992,9 @@ def test_an_approval_leaves_its_answer_whatever_it_is(option: str | None, monkey
     monkeypatch.setattr("airflow.providers.standard.operators.hitl.upsert_hitl_detail", lambda **_: None)
     approve.subject, approve.body = "Delete Bob?", "Bob, whom you know"
     with pytest.raises(TaskAwaitingInput):
+        approve.execute(context)
+    monkeypatch.setattr(Instance, "try_number", 2)
+    with pytest.raises(AirflowFailException, match="Airflow shows the question of the first try"):
         approve.execute(context)
     # When somebody has answered, Airflow renders both anew.
     approve.subject, approve.body = "Delete Fay?", "Fay, whom you know"

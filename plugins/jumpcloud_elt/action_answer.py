@@ -20,12 +20,11 @@ def why_not_approved(
     """Why an answer does not allow what is about to be done: it has to be a yes, to this very plan, and of late."""
     if not answer or is_rejected(answer):
         return "this needs an approval, and none has been given."
-    again = "Clear approve, with the tasks after it, to ask again."
     if answer.get("question") != digest(*ask(plan, asked)):
-        return f"what was approved is another plan. {again}"
+        return "what was approved is another plan. Start a new run."
     hours = settings.actions_approval_timeout_hours
     if datetime.now(UTC) - datetime.fromisoformat(str(answer["responded_at"])) > timedelta(hours=hours):
-        return f"the approval is older than {hours:g} hours. {again}"
+        return f"the approval is older than {hours:g} hours. Start a new run."
     return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk.exceptions import AirflowFailException
 
 from jumpcloud_elt.action_question import digest
 
@@ -21,9 +22,16 @@ class AnsweredApproval(ApprovalOperator):
     That one raises when it is rejected, to skip what follows, and what it would have returned is lost. The answer has
     `chosen_options` (``["Approve"]`` or ``["Reject"]``), `responded_by_user` (`id` and `name`), `responded_at` (ISO)
     and `question`, the digest of what was asked; there is none where nobody answered in time.
+
+    It asks once: when the task is cleared, Airflow goes on showing the question of the first try.
     """
 
     def execute(self, context: Any) -> Any:
+        if context["ti"].try_number > 1:
+            raise AirflowFailException(
+                "Airflow shows the question of the first try to whoever answers, whatever is asked by now. Start a new "
+                "run."
+            )
         # Subject and body are rendered anew once there is an answer, from what the plan is by then.
         context["ti"].xcom_push(key=QUESTION, value=digest(str(self.subject), str(self.body)))
         return super().execute(context)
