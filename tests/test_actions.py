@@ -220,6 +220,54 @@ def test_nobody_is_acted_on_unless_every_target_is_one_user_of_the_organization(
     assert ran.errors["report"].startswith("Nothing was called")
 
 
+@every_action
+@pytest.mark.parametrize(
+    ("extra", "organization_id", "told"),
+    [
+        ({"permission": "read"}, ORGANIZATION, "allowed: a connection with Permission read_and_act"),
+        (
+            {"permission": "read_and_act", "organization_ids": OTHER},
+            ORGANIZATION,
+            f"allowed by Organization ids of connection 'jumpcloud_default': {OTHER}",
+        ),
+        ({"permission": "read_and_act"}, "", "organization_id: '' given; allowed: one id of 24 hexadecimal digits"),
+        ({"permission": "read_and_act"}, "d" * 24, "does not see; allowed:"),
+    ],
+)
+def test_every_action_is_refused_where_it_is_not_allowed(
+    action: str,
+    extra: Json,
+    organization_id: str,
+    told: str,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox.url, API_KEY, extra=extra))
+    before = sandbox.world()
+    for is_dry_run in (True, False):
+        asked_for = given(action, CASES[action][0], organization_id=organization_id, dry_run=is_dry_run)
+        assert told in run_action(f"run {is_dry_run}", asked_for).errors["plan_action"]
+    # Only what the key sees was asked for, and only where everything else was right.
+    assert {one["path"] for one in sandbox.requests()} <= {"/api/organizations"}
+    assert sandbox.world() == before
+
+
+@pytest.mark.parametrize("action", [action for action in ACTIONS if action != "create"])
+def test_no_action_reaches_a_user_of_another_organization(action: str, sandbox: Sandbox) -> None:
+    before = sandbox.world()
+    ran = run_action("run", {**given(action, CASES[action][0]), "targets": [STRANGER]}, APPROVED)
+    assert f"{STRANGER!r} given, whom organization {ORGANIZATION} does not have" in ran.errors["plan_action"]
+    assert (writes(sandbox), sandbox.world()) == ([], before)
+
+
+@every_action
+def test_two_that_were_planned_beside_each_other_and_act_in_turn_call_once(action: str, sandbox: Sandbox) -> None:
+    asked_for = given(action, CASES[action][0])
+    plans = [action_tasks.plan_action(asked_for, {**RUN_OF, "run_id": name}, "Anna Admin") for name in ("a", "b")]
+    assert [action_tasks.act(plan, answer_to(plan), 1) for plan in plans] == [{"done": 1}, {"already_so": 1}]
+    assert [(method, path) for method, path, _ in writes(sandbox)] == [CASES[action][2]]
+
+
 def test_an_organization_that_the_key_does_not_see_is_refused(sandbox: Sandbox) -> None:
     ran = run_action("run", params("suspend", "bob", organization_id="d" * 24))
     assert f"allowed: {ORGANIZATION} (Acme), {OTHER} (Other)" in ran.errors["plan_action"]
@@ -1016,6 +1064,12 @@ def test_an_approval_leaves_its_answer_whatever_it_is(option: str | None, monkey
         "question": hashlib.sha256(b"Delete Bob?\nBob, whom you know").hexdigest(),
     }
     assert pushed.get("answer") == (answer if option else None)
+
+
+def test_runs_act_and_sync_in_turn() -> None:
+    dag = DagBag(Path(__file__).resolve().parents[1] / "dags" / f"{DAG_ID}.py").dags[DAG_ID]
+    limits = {task.task_id: task.max_active_tis_per_dag for task in dag.tasks if task.max_active_tis_per_dag}
+    assert limits == {"act": 1, "sync_directory": 1}
 
 
 def test_who_may_approve_and_how_long_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:

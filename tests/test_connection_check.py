@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -452,6 +456,22 @@ def test_the_test_button_shows_the_summary_and_not_the_id_of_the_moment(check: C
     check(password="")
     works, message = JumpCloudHook(settings=settings).test_connection()
     assert not works and "API key: missing" in message and "jumpcloud_default" not in message
+
+
+@pytest.mark.usefixtures("airflow_database")
+def test_the_command_line_says_whether_a_connection_works(check: Check) -> None:
+    def airflow_says() -> tuple[int, str]:
+        environment = os.environ | {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
+        command = [Path(sys.executable).with_name("airflow"), "connections", "test", "jumpcloud_default"]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return ended.returncode, " ".join((ended.stdout + ended.stderr).split())
+
+    check(key())
+    status, text = airflow_says()
+    assert status == 0 and "Connection success!" in text
+    check(key("nobody"), password="not-the-key")
+    status, text = airflow_says()
+    assert "Connection failed!" in text and "not-the-key" not in text
 
 
 def test_the_dag_returns_the_report_and_fails_with_it_where_the_connection_does_not_work(
