@@ -28,7 +28,7 @@ def suspend_leavers() -> None:
 
     @task(retry_delay=timedelta(minutes=5))
     def suspend(usernames: list[str]) -> int:
-        """Suspend who is not suspended yet; return how many were changed."""
+        """Suspend everybody who has left; return how many were changed."""
         # Here, and not above: a Dag file is read every few seconds, and must ask nobody.
         from jumpcloud_elt.errors import JumpCloudError  # noqa: PLC0415
         from jumpcloud_elt.hook import JumpCloudHook  # noqa: PLC0415
@@ -38,10 +38,11 @@ def suspend_leavers() -> None:
             for username in usernames:
                 try:
                     for user in hook.iter_users(organization_id=ORGANIZATION, filter=f"username:$eq:{username}"):
-                        if user.get("state") != "SUSPENDED":
-                            hook.suspend_user(user["_id"], organization_id=ORGANIZATION)
-                            hook.remove_group_member(VPN_GROUP, user["_id"], organization_id=ORGANIZATION)
-                            changed += 1
+                        # Both, whatever is so already: what a run that failed has left, the next one does.
+                        is_new = user.get("state") != "SUSPENDED"
+                        hook.suspend_user(user["_id"], organization_id=ORGANIZATION)
+                        was_member = hook.remove_group_member(VPN_GROUP, user["_id"], organization_id=ORGANIZATION)
+                        changed += is_new or was_member
                 except JumpCloudError as error:
                     # One who cannot be suspended does not keep the others from being.
                     problems.append(f"- {username}: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -145,6 +146,12 @@ APPROVED = {"chosen_options": ["Approve"], "responded_by_user": {"id": "olga", "
 REJECTED = {"chosen_options": ["Reject"], "responded_by_user": {"id": "olga", "name": "Olga"}}
 
 
+def answer_to(planned: Json, approval: Json = APPROVED, *, ago: timedelta = timedelta()) -> Json:
+    """An answer as the task `approve` leaves it: to the question of this plan, given so long ago."""
+    question = hashlib.sha256(f"{planned['subject']}\n{planned['body']}".encode()).hexdigest()
+    return {**approval, "question": question, "responded_at": (datetime.now(UTC) - ago).isoformat()}
+
+
 def run_action(run_id: str, given: Json, approval: Json | None = None, *, try_number: int = 1) -> Ran:
     """One run of jumpcloud_user_action; `approval` is the answer where one is asked for, None: nobody answers."""
     ran = Ran(run_id)
@@ -166,8 +173,8 @@ def run_action(run_id: str, given: Json, approval: Json | None = None, *, try_nu
     if ran.planned is not None:
         ran.path = action_tasks.choose_path(ran.planned, "approve", "act")
         if ran.path == "approve":
-            answer = approval
-            is_skipped = answer != APPROVED
+            answer = answer_to(ran.planned, approval) if approval else None
+            is_skipped = approval != APPROVED
         if not is_skipped:
             with task("act"):
                 action_tasks.act(ran.planned, answer, try_number)

@@ -7,6 +7,7 @@ otherwise. It has a metadata database of its own, so that it never sees the runs
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import shutil
@@ -143,6 +144,18 @@ class AirflowServer:
             yield server
         finally:
             _end(group, processes)
+
+    def signed_in_as(self, user: str, password: str) -> AirflowServer:
+        """The same server, spoken to as somebody else."""
+        other = copy.copy(self)
+        other._token = None
+        other._token = other._call("POST", "auth/token", {"username": user, "password": password})["access_token"]
+        return other
+
+    def clear(self, dag_id: str, run_id: str, *task_ids: str) -> None:
+        """Clear these tasks of a run, and none after them."""
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": task_ids, "only_failed": False}
+        self.call("POST", f"dags/{dag_id}/clearTaskInstances", body)
 
     def get(self, path: str, **query: Any) -> Json:
         return self.call("GET", f"{path}?{urllib.parse.urlencode(query, doseq=True)}")

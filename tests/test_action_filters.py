@@ -17,8 +17,10 @@ from acting import (
     EVE,
     FAY,
     ORGANIZATION,
+    STAFF,
     TODAY,
     allow,
+    answer_to,
     params,
     run_action,
     user_of,
@@ -94,6 +96,32 @@ def test_each_filter_finds_who_is_so_and_all_must_hold(acting: Settings) -> None
     assert found(unused_days=10) == (BOB, CYD, DAN, EVE, FAY)
     assert found(unused_days=12) == (CYD, DAN, EVE, FAY)
     assert found(unused_days=10, status=("active",)) == (BOB, FAY)
+
+
+@pytest.mark.parametrize(
+    "actor",
+    [
+        {"initiated_by": {"type": "user", "username": "Fay"}},
+        {"initiated_by": {"type": "user", "email": "FAY@x.example"}},
+        {"initiated_by": {}, "resource": {"type": "user", "username": "FAY"}},
+        {
+            "event_type": "sso_auth",
+            "service": "sso",
+            "initiated_by": {"type": "user", "email": "fay@x.example"},
+            "sso_token_success": True,
+            "application": {"id": "a" * 24, "name": "wiki"},
+        },
+    ],
+)
+def test_somebody_whom_a_log_in_names_otherwise_is_not_unused(actor: Json, sandbox: Sandbox) -> None:
+    unattributed = event(FAY, TODAY - 3 * DAY, **actor)
+    before_that = event(DAN, FROM + DAY / 4, initiated_by={"type": "user", "username": "DAN"})
+    failed = event(CYD, TODAY - 2 * DAY, initiated_by={"type": "user", "username": "CYD"}, success=False)
+    sandbox.set_world(world(insights="enabled", events=[*events(), unattributed, before_that, failed]))
+    land()
+    assert found(unused_days=10) == (BOB, CYD, DAN, EVE)
+    assert found(unused_days=2) == (BOB, CYD, DAN, EVE, FAY)
+    assert found(status=("active",)) == (ADA, BOB, FAY)
 
 
 def test_users_of_other_organizations_administrators_and_those_who_are_gone_are_never_found(
@@ -234,13 +262,15 @@ def outcomes() -> dict[str, tuple[str, str]]:
 def test_somebody_whom_a_newer_warehouse_has_seen_is_left_out(sandbox: Sandbox) -> None:
     land(usage=(FROM, TODAY - DAY))
     planned = plan(unused_days=10, status="active")
-    assert {target for target, (outcome, _) in outcomes().items() if outcome == "asked"} == {ADA, BOB, FAY}
+    assert {target for target, (outcome, _) in outcomes().items() if outcome == "asked"} == {BOB, FAY}
+    # The warehouse does not know of Ada's log-in yet; JumpCloud does.
+    assert outcomes()[ADA][1].startswith("has tried to log in 1 times since")
     # While the approval was waited for: another day, with a log-in of Bob's.
     sandbox.add_events(ORGANIZATION, [event(BOB, TODAY - DAY / 4)])
     run_usage("newer", TODAY - DAY, TODAY)
     run_warehouse("newer")
-    assert action_tasks.act(planned, APPROVED, 1) == {"left_out": 2, "done": 1}
-    assert outcomes()[ADA] == outcomes()[BOB] == ("left_out", "no longer as the filters ask: the warehouse has changed")
+    assert action_tasks.act(planned, answer_to(planned), 1) == {"left_out": 2, "done": 1}
+    assert outcomes()[BOB] == ("left_out", "no longer as the filters ask: the warehouse has changed")
     assert user_of(sandbox, BOB) is not None
 
 
@@ -249,17 +279,21 @@ def test_somebody_whom_a_newer_warehouse_has_seen_is_left_out(sandbox: Sandbox) 
     [
         {"initiated_by": {"type": "user", "id": BOB}},
         {"initiated_by": {"type": "user", "username": "bob"}},
+        {"initiated_by": {"type": "user", "email": "Bob@X.example"}},
         {"initiated_by": {"type": "admin", "email": "bob@x.example"}, "event_type": "admin_login_attempt"},
         {"resource": {"type": "user", "id": BOB}, "initiated_by": None},
         {"initiated_by": {"type": "user", "id": BOB}, "success": False},
     ],
 )
 def test_somebody_who_has_logged_in_since_usage_was_read_is_left_out(actor: Json, sandbox: Sandbox) -> None:
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"][1]["email"] = "Bob@X.example"
+    sandbox.set_organization(organization)
     land()
     planned = plan(unused_days=10, status="active")
     # Not in any warehouse: JumpCloud is asked, right before the call.
     sandbox.add_events(ORGANIZATION, [event(BOB, TODAY + timedelta(seconds=1), **actor)])
-    assert action_tasks.act(planned, APPROVED, 1) == {"left_out": 1, "done": 1}
+    assert action_tasks.act(planned, answer_to(planned), 1) == {"left_out": 1, "done": 1}
     assert outcomes()[BOB][1].startswith("has tried to log in 1 times since")
     assert user_of(sandbox, BOB) is not None and user_of(sandbox, FAY) is None
 
@@ -269,7 +303,7 @@ def test_where_jumpcloud_does_not_say_who_has_logged_in_since_nobody_is_called(s
     planned = plan(unused_days=10, status="active")
     sandbox.set_faults({"match": {"path_regex": "events/count"}, "do": {"status": 403}})
     with pytest.raises(Exception, match="2 refused"):
-        action_tasks.act(planned, APPROVED, 1)
+        action_tasks.act(planned, answer_to(planned), 1)
     assert writes(sandbox) == []
 
 
@@ -282,11 +316,96 @@ def test_who_is_no_longer_so_at_jumpcloud_is_left_out_though_the_warehouse_says_
     organization["users"][4]["department"] = "Board"
     organization["users"][5]["password_expired"] = True
     sandbox.set_organization(organization)
-    assert action_tasks.act(planned, APPROVED, 1) == {"left_out": 3, "done": 1}
+    assert action_tasks.act(planned, answer_to(planned), 1) == {"left_out": 3, "done": 1}
     assert outcomes()[BOB][1] == "no longer as the filters ask: the status is suspended"
     assert outcomes()[EVE][1] == "no longer as the filters ask: the department is another"
     assert outcomes()[FAY][1] == "no longer as the filters ask: the status is password_expired"
     assert user_of(sandbox, ADA) is None
+
+
+def test_a_group_or_a_role_that_was_lost_since_is_looked_for_at_jumpcloud(sandbox: Sandbox) -> None:
+    land()
+    run_of = {"dag_id": "jumpcloud_user_action", "run_id": "run"}
+    by_group = params("suspend", filters={"group": ["Staff", "Empty"]})
+    planned = action_tasks.plan_action(by_group, run_of, "Anna Admin")
+    organization = sandbox.organization(ORGANIZATION)
+    organization["memberships"] = {STAFF: [ADA]}
+    sandbox.set_organization(organization)
+    assert action_tasks.act(planned, None, 1) == {"left_out": 1, "done": 1}
+    assert outcomes()[BOB] == ("left_out", "no longer as the filters ask: is in no such group")
+    # The group itself has another name.
+    organization = sandbox.organization(ORGANIZATION)
+    organization["usergroups"][0]["name"] = "Team"
+    sandbox.set_organization(organization)
+    assert run_action("renamed", by_group).outcomes == {ADA: "already_so", BOB: "left_out"}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"administrators": []}, "user"),
+        ({"administrators": [{"_id": "9" * 24, "email": "ADA@x.example", "roleName": "Read Only"}]}, "read only"),
+        ({"administrators": [{"_id": "9" * 24, "email": "ada@x.example", "role": "nameless"}]}, "unknown"),
+        ({"administrators": [{"_id": "9" * 24, "email": "ada@x.example", "roleNames": ["MANAGER", "Help"]}]}, None),
+        (
+            {
+                "administrators": [{"_id": "9" * 24, "email": "ada@x.example", "role": "r1"}],
+                "roles": [{"id": "r1", "name": "Manager"}],
+            },
+            None,
+        ),
+        ({"administrators": [], "users": {"admin": {"roleName": "manager"}}}, None),
+        ({"administrators": [], "users": {"admin": {}}}, "unknown"),
+    ],
+)
+def test_a_role_is_what_jumpcloud_says_right_before_the_call(change: Json, told: str | None, sandbox: Sandbox) -> None:
+    land()
+    run_of = {"dag_id": "jumpcloud_user_action", "run_id": "run"}
+    planned = action_tasks.plan_action(params("suspend", filters={"role": "Manager"}), run_of, "Anna Admin")
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"][0] |= change.pop("users", {})
+    sandbox.set_organization({**organization, **change})
+    assert action_tasks.act(planned, None, 1) == ({"left_out": 1} if told else {"done": 1})
+    if told:
+        assert outcomes()[ADA] == ("left_out", f"no longer as the filters ask: the role is {told}")
+
+
+def test_a_filter_that_jumpcloud_cannot_confirm_calls_nobody(sandbox: Sandbox) -> None:
+    land()
+    run_of = {"dag_id": "jumpcloud_user_action", "run_id": "run"}
+    for filter, path in ({"role": "Manager"}, "^/api/users$"), ({"group": "Staff"}, "usergroups$"):
+        planned = action_tasks.plan_action(params("suspend", filters=filter), run_of, "Anna Admin")
+        sandbox.set_faults({"match": {"path_regex": path}, "do": {"status": 403}})
+        with pytest.raises(Exception, match="403"):
+            action_tasks.act(planned, None, 1)
+        sandbox.set_faults()
+    assert writes(sandbox) == []
+
+
+def test_a_dry_run_and_an_approval_name_those_whom_the_real_run_would_act_on_and_nobody_else(sandbox: Sandbox) -> None:
+    land()
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"][4]["department"] = "Board"
+    sandbox.set_organization(organization)
+    sandbox.add_events(ORGANIZATION, [event(FAY, TODAY + timedelta(seconds=1))])
+    given = {"unused_days": 10, "department": ["Sales", "Research"], "status": ["active", "locked"]}
+    dry = run_action("dry", params("delete", filters=given, dry_run=True))
+    assert dry.outcomes == {BOB: "planned", EVE: "left_out", FAY: "left_out"}
+    real = run_action("real", params("delete", filters=given), APPROVED)
+    assert real.planned is not None and real.planned["subject"] == "JumpCloud: delete, 1 user?"
+    assert FAY not in real.planned["body"] and EVE not in real.planned["body"]
+    assert real.outcomes == {BOB: "done", EVE: "left_out", FAY: "left_out"}
+
+
+def test_nobody_whom_the_filters_find_inherits_those_who_report_to_the_deleted(sandbox: Sandbox) -> None:
+    land()
+    heir = params("delete", filters={"group": "Staff"}, fields={"cascade_manager": "bob"})
+    ran = run_action("run", heir, APPROVED)
+    assert f"fields.cascade_manager: {BOB!r} given, who is to be deleted" in ran.errors["plan_action"]
+    assert writes(sandbox) == []
+    ran = run_action("eve", {**heir, "fields": {"cascade_manager": "eve"}}, APPROVED)
+    assert (ran.errors, ran.outcomes) == ({}, {ADA: "done", BOB: "done"})
+    assert (user_of(sandbox, CYD) or {})["manager"] == EVE
 
 
 def test_whom_an_action_does_not_fit_is_left_out_of_a_filtered_batch(sandbox: Sandbox) -> None:

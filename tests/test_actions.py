@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import threading
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.providers.standard.exceptions import HITLTimeoutError
-from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSkipException,
+    DownstreamTasksSkipped,
+    TaskAwaitingInput,
+)
 
 from acting import (
     ADA,
@@ -28,6 +35,7 @@ from acting import (
     STAFF,
     STRANGER,
     allow,
+    answer_to,
     members_of,
     params,
     run_action,
@@ -39,7 +47,7 @@ from acting import (
 from connections import API_KEY, connection_json
 from jumpcloud_elt import action_run, action_tasks
 from jumpcloud_elt.action_names import ACTIONS
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.settings import Settings, read_settings
 from pipeline import query, run_directory, run_warehouse
 from sandbox.client import Sandbox
 
@@ -47,6 +55,7 @@ Json = dict[str, Any]
 NEW = {"username": "Grace Hopper", "email": "grace@x.example", "firstname": "Grace", "department": "Navy"}
 # One user to whom each action can be done, one who is so already, and the one call that it takes.
 USERS = "/api/systemusers"
+RUN_OF = {"dag_id": DAG_ID, "run_id": "run"}
 CASES: dict[str, tuple[Json, Json, tuple[str, str]]] = {
     "create": (
         {"fields": NEW},
@@ -169,9 +178,9 @@ def test_a_retry_after_a_killed_try_looks_first(action: str, acted: bool, sandbo
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jumpcloud_elt.hook.JumpCloudHook._retrying", _die)
         with pytest.raises(KeyboardInterrupt):
-            action_tasks.act(planned, APPROVED, 1)
+            action_tasks.act(planned, answer_to(planned), 1)
     sandbox.set_faults()
-    action_tasks.act(planned, APPROVED, 2)
+    action_tasks.act(planned, answer_to(planned), 2)
     assert len(writes(sandbox)) == (1 if acted else 2)
 
 
@@ -211,6 +220,54 @@ def test_nobody_is_acted_on_unless_every_target_is_one_user_of_the_organization(
     assert ran.errors["report"].startswith("Nothing was called")
 
 
+@every_action
+@pytest.mark.parametrize(
+    ("extra", "organization_id", "told"),
+    [
+        ({"permission": "read"}, ORGANIZATION, "allowed: a connection with Permission read_and_act"),
+        (
+            {"permission": "read_and_act", "organization_ids": OTHER},
+            ORGANIZATION,
+            f"allowed by Organization ids of connection 'jumpcloud_default': {OTHER}",
+        ),
+        ({"permission": "read_and_act"}, "", "organization_id: '' given; allowed: one id of 24 hexadecimal digits"),
+        ({"permission": "read_and_act"}, "d" * 24, "does not see; allowed:"),
+    ],
+)
+def test_every_action_is_refused_where_it_is_not_allowed(
+    action: str,
+    extra: Json,
+    organization_id: str,
+    told: str,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox.url, API_KEY, extra=extra))
+    before = sandbox.world()
+    for is_dry_run in (True, False):
+        asked_for = given(action, CASES[action][0], organization_id=organization_id, dry_run=is_dry_run)
+        assert told in run_action(f"run {is_dry_run}", asked_for).errors["plan_action"]
+    # Only what the key sees was asked for, and only where everything else was right.
+    assert {one["path"] for one in sandbox.requests()} <= {"/api/organizations"}
+    assert sandbox.world() == before
+
+
+@pytest.mark.parametrize("action", [action for action in ACTIONS if action != "create"])
+def test_no_action_reaches_a_user_of_another_organization(action: str, sandbox: Sandbox) -> None:
+    before = sandbox.world()
+    ran = run_action("run", {**given(action, CASES[action][0]), "targets": [STRANGER]}, APPROVED)
+    assert f"{STRANGER!r} given, whom organization {ORGANIZATION} does not have" in ran.errors["plan_action"]
+    assert (writes(sandbox), sandbox.world()) == ([], before)
+
+
+@every_action
+def test_two_that_were_planned_beside_each_other_and_act_in_turn_call_once(action: str, sandbox: Sandbox) -> None:
+    asked_for = given(action, CASES[action][0])
+    plans = [action_tasks.plan_action(asked_for, {**RUN_OF, "run_id": name}, "Anna Admin") for name in ("a", "b")]
+    assert [action_tasks.act(plan, answer_to(plan), 1) for plan in plans] == [{"done": 1}, {"already_so": 1}]
+    assert [(method, path) for method, path, _ in writes(sandbox)] == [CASES[action][2]]
+
+
 def test_an_organization_that_the_key_does_not_see_is_refused(sandbox: Sandbox) -> None:
     ran = run_action("run", params("suspend", "bob", organization_id="d" * 24))
     assert f"allowed: {ORGANIZATION} (Acme), {OTHER} (Other)" in ran.errors["plan_action"]
@@ -221,6 +278,28 @@ def test_a_user_of_another_organization_that_the_key_sees_is_refused(sandbox: Sa
     ran = run_action("run", params("suspend", "bob", organization_id=OTHER))
     assert f"'bob' given, whom organization {OTHER} does not have" in ran.errors["plan_action"]
     assert writes(sandbox) == []
+
+
+@pytest.mark.parametrize("name", ["bob", "bob@x.example", "BOB@X.example", BOB])
+def test_a_user_of_another_organization_that_is_listed_all_the_same_is_refused(name: str, sandbox: Sandbox) -> None:
+    organization = sandbox.organization(ORGANIZATION)
+    # A server that takes no notice of the organization that it is asked about.
+    organization["users"][1]["organization"] = OTHER
+    sandbox.set_organization(organization)
+    ran = run_action("run", params("suspend", name))
+    assert f"{name!r} given, whom organization {ORGANIZATION} does not have" in ran.errors["plan_action"]
+    assert writes(sandbox) == []
+
+
+def test_a_name_that_several_users_have_is_refused_naming_their_ids(sandbox: Sandbox) -> None:
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"].append({**organization["users"][1], "_id": user_id(7), "id": user_id(7)})
+    sandbox.set_organization(organization)
+    ran = run_action("run", params("suspend", "bob@x.example", "eve"))
+    told = f"'bob@x.example' given, which 2 users have; allowed: one of their ids: {BOB}, {user_id(7)}"
+    assert told in ran.errors["plan_action"]
+    assert writes(sandbox) == []
+    assert run_action("by id", params("suspend", user_id(7))).outcomes == {user_id(7): "done"}
 
 
 def test_a_connection_that_may_only_read_calls_nobody(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,6 +375,26 @@ def test_creating_somebody_who_exists_otherwise_is_refused_naming_the_difference
     assert writes(sandbox) == []
 
 
+def test_creating_somebody_who_is_suspended_or_still_staged_is_refused_with_what_to_do(sandbox: Sandbox) -> None:
+    ran = run_action("suspended", params("create", fields={"username": "cyd", "email": "cyd@x.example"}))
+    assert f"user {CYD} has the same data, and is SUSPENDED: use unsuspend" in ran.errors["plan_action"]
+    dan = {"username": "dan", "email": "dan@x.example"}
+    ran = run_action("staged", params("create", fields={**dan, "state": "ACTIVATED"}))
+    assert f"user {DAN} has the same data, and is STAGED: use activate" in ran.errors["plan_action"]
+    for state in ({}, {"state": "STAGED"}):
+        assert run_action(f"so {state}", params("create", fields={**dan, **state})).outcomes == {"dan": "already_so"}
+    assert writes(sandbox) == []
+
+
+def test_creating_as_staged_is_so_already_once_somebody_has_activated_the_user(sandbox: Sandbox) -> None:
+    staged = params("create", fields={**NEW, "state": "STAGED"})
+    assert run_action("created", staged).outcomes == {"Grace.Hopper": "done"}
+    (made,) = [user for user in sandbox.organization(ORGANIZATION)["users"] if user["username"] == "Grace.Hopper"]
+    run_action("activated", params("activate", made["_id"]))
+    ran = run_action("again", staged)
+    assert (ran.errors, ran.outcomes) == ({}, {"Grace.Hopper": "already_so"})
+
+
 def test_only_what_differs_is_updated(sandbox: Sandbox) -> None:
     ran = run_action("run", params("update", "bob", "eve", fields={"department": "Sales", "jobTitle": "Head"}))
     assert ran.outcomes == {BOB: "done", EVE: "done"}
@@ -357,14 +456,70 @@ def test_without_an_approval_nothing_is_done_and_that_is_recorded(
     assert ("report" in ran.errors) == (answer is None)
 
 
-@pytest.mark.parametrize("answer", [None, {}, REJECTED, {"chosen_options": []}])
-def test_the_task_itself_refuses_to_act_without_an_approval(answer: Json | None, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("given", [None, {}, REJECTED, {"chosen_options": []}])
+def test_the_task_itself_refuses_to_act_without_an_approval(given: Json | None, sandbox: Sandbox) -> None:
     planned = action_tasks.plan_action(params("delete", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    answer = answer_to(planned, given) if given else given
     # As where the task `approve` was marked as successful by hand, and the plan was tampered with.
     for plan in (planned, {**planned, "needs_approval": False}):
         with pytest.raises(AirflowFailException, match="needs an approval, and none has been given"):
             action_tasks.act(plan, answer, 1)
     assert writes(sandbox) == []
+
+
+def test_an_approval_is_of_what_was_shown_and_of_nothing_else(sandbox: Sandbox) -> None:
+    run_of = {"dag_id": DAG_ID, "run_id": "run"}
+    answer = answer_to(action_tasks.plan_action(params("delete", "bob"), run_of, "Anna Admin"))
+    # The user name has gone to somebody else, and plan_action is cleared, before or after the answer.
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"][1]["username"], organization["users"][5]["username"] = "robert", "bob"
+    sandbox.set_organization(organization)
+    planned = action_tasks.plan_action(params("delete", "bob"), run_of, "Anna Admin")
+    with pytest.raises(AirflowFailException, match=r"what was approved is another plan\. Start a new run"):
+        action_tasks.act(planned, answer, 1)
+    assert writes(sandbox) == []
+    assert action_tasks.act(planned, answer_to(planned), 1) == {"done": 1}
+    assert user_of(sandbox, FAY) is None and user_of(sandbox, BOB) is not None
+
+
+@pytest.mark.parametrize(
+    "tampered", [{"fields": {"department": "Law"}}, {"group_id": EMPTY}, {"group_name": "Empty"}], ids=str
+)
+def test_an_approval_is_not_of_other_fields_or_another_group(
+    tampered: Json, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__ACTIONS_APPROVAL_BATCH_SIZE", "0")
+    given_params = params("add_to_group", "eve", group=STAFF)
+    planned = action_tasks.plan_action(given_params, {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    with pytest.raises(AirflowFailException, match="what was approved is another plan"):
+        action_tasks.act({**planned, **tampered}, answer_to(planned), 1)
+    assert writes(sandbox) == []
+
+
+def test_an_approval_is_good_for_as_long_as_one_is_waited_for(sandbox: Sandbox) -> None:
+    planned = action_tasks.plan_action(params("delete", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    with pytest.raises(AirflowFailException, match=r"the approval is older than 24 hours\. Start a new run"):
+        action_tasks.act(planned, answer_to(planned, ago=timedelta(hours=24, minutes=1)), 1)
+    assert writes(sandbox) == []
+    assert action_tasks.act(planned, answer_to(planned, ago=timedelta(hours=23, minutes=59)), 2) == {"done": 1}
+
+
+@pytest.mark.parametrize(
+    ("extra", "told"),
+    [
+        ({"permission": "read"}, "Permission: 'read' given"),
+        ({"permission": "read_and_act", "organization_ids": OTHER}, f"do not name {ORGANIZATION}; allowed: {OTHER}"),
+    ],
+)
+def test_a_connection_that_was_changed_while_somebody_was_asked_calls_nobody(
+    extra: Json, told: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = action_tasks.plan_action(params("suspend", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    sandbox.clear_requests()
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox.url, API_KEY, extra=extra))
+    with pytest.raises(AirflowFailException, match=told):
+        action_tasks.act(planned, None, 1)
+    assert sandbox.requests() == []
 
 
 def test_only_who_was_planned_is_acted_on(sandbox: Sandbox) -> None:
@@ -431,6 +586,35 @@ def test_a_partial_deletion_is_finished_by_running_it_again(sandbox: Sandbox) ->
     assert "'nobody' given" in run_action("nobody", params("delete", "nobody")).errors["plan_action"]
 
 
+def test_somebody_who_was_deleted_meanwhile_does_not_keep_the_rest_from_being_finished(sandbox: Sandbox) -> None:
+    asked_for = params("suspend", "bob", "eve", "fay@x.example")
+    sandbox.set_faults(on(EVE, status=400))
+    assert run_action("run", asked_for).outcomes == {BOB: "done", EVE: "failed", FAY: "done"}
+    sandbox.set_faults()
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"] = [user for user in organization["users"] if user["_id"] != FAY]
+    sandbox.set_organization(organization)
+    ran = run_action("again", asked_for)
+    assert ran.outcomes == {BOB: "already_so", EVE: "done", "fay@x.example": "refused"}
+    assert "- refused: fay@x.example: is no longer a user of the organization" in ran.errors["report"]
+    # Deleted by somebody else, who was to be deleted: that is so.
+    ran = run_action("deleted", params("delete", FAY, "bob"), APPROVED)
+    assert (ran.errors, ran.outcomes) == ({}, {FAY: "already_so", BOB: "done"})
+    # Of whom no action has ever been about, it may as well be a mistake.
+    ran = run_action("mistaken", params("delete", user_id(99), "eve"), APPROVED)
+    assert f"{user_id(99)!r} given, whom organization" in ran.errors["plan_action"]
+
+
+def test_somebody_who_could_not_be_deleted_and_has_another_name_now_is_not_gone(sandbox: Sandbox) -> None:
+    sandbox.set_faults({"match": {"method": "DELETE"}, "do": {"status": 400}})
+    assert run_action("run", params("delete", "bob"), APPROVED).outcomes == {BOB: "failed"}
+    sandbox.set_faults()
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"][1]["username"] = "robert"
+    sandbox.set_organization(organization)
+    assert "'bob' given, whom organization" in run_action("again", params("delete", "bob")).errors["plan_action"]
+
+
 def test_when_jumpcloud_is_away_the_rest_is_not_tried(sandbox: Sandbox) -> None:
     sandbox.set_faults({"match": {"method": "PUT"}, "do": {"status": 503}})
     ran = run_action("run", params("suspend", "ada", "bob", "dan", "eve", "fay"))
@@ -470,6 +654,55 @@ def test_every_documented_error_of_create_is_recorded(status: int, outcome: str,
     assert f"{status} words of its own" in ran.errors["act"]
 
 
+@every_action
+@pytest.mark.parametrize(
+    ("faults", "outcome"),
+    [
+        ([{"status": 302, "redirect_to": "/api/organizations"}], "unknown"),
+        ([{"status": 303, "redirect_to": "/api/organizations", "acted": True}], "done"),
+        ([{"status": 503}, {"status": 429}], "unknown"),
+        ([{"status": 429}], "not_done"),
+        ([{"status": 504}, {"status": 400}], "unknown"),
+    ],
+    ids=str,
+)
+def test_what_may_have_happened_is_unknown_and_synced(
+    action: str, faults: list[Json], outcome: str, sandbox: Sandbox
+) -> None:
+    case, _, (method, path) = CASES[action]
+    match = {"method": method, "path_regex": f"^{path}$"}
+    # Each once, the last for ever.
+    rules = [{"match": {**match, "times": 1}, "do": do} for do in faults[:-1]]
+    sandbox.set_faults(*rules, {"match": match, "do": faults[-1]})
+    ran = run_action("run", given(action, case), APPROVED)
+    assert list(ran.outcomes.values()) == [outcome]
+    assert ("sync_directory" in ran.skipped) == (outcome == "not_done")
+    assert ("report" in ran.errors) == (outcome != "done")
+
+
+@pytest.mark.parametrize("body", [{}, {"ok": True}, [], None])
+@pytest.mark.parametrize("action", ["create", "suspend", "unsuspend", "update"])
+def test_an_answer_that_is_no_user_leaves_open_what_has_happened(action: str, body: Any, sandbox: Sandbox) -> None:
+    case, _, (method, path) = CASES[action]
+    fault = {"status": 200, "body": body, "acted": True}
+    sandbox.set_faults({"match": {"method": method, "path_regex": f"^{path}$"}, "do": fault})
+    ran = run_action("run", given(action, case))
+    assert list(ran.outcomes.values()) == ["unknown"]
+    assert "sync_directory" not in ran.skipped and "It may have happened" in ran.errors["act"]
+    sandbox.set_faults()
+    again = run_action("again", given(action, case))
+    assert (again.errors, list(again.outcomes.values())) == ({}, ["already_so"])
+    assert len(writes(sandbox)) == 1
+
+
+def test_days_without_a_second_factor_are_given_once(sandbox: Sandbox) -> None:
+    for run_id, outcome in (("first", "done"), ("second", "already_so")):
+        ran = run_action(run_id, params("reset_mfa", "fay", fields={"exclusionDays": 3}))
+        assert (ran.errors, list(ran.outcomes.values())) == ({}, [outcome])
+    assert run_action("more", params("reset_mfa", "fay", fields={"exclusionDays": 5})).outcomes == {FAY: "done"}
+    assert len(writes(sandbox)) == 2
+
+
 def test_two_runs_of_the_same_beside_each_other_do_no_harm(sandbox: Sandbox) -> None:
     for action in ACTIONS:
         sandbox.set_world(world())
@@ -480,7 +713,7 @@ def test_two_runs_of_the_same_beside_each_other_do_no_harm(sandbox: Sandbox) -> 
         counts: list[dict[str, int]] = []
 
         def start(plan: Json, counts: list[dict[str, int]] = counts) -> None:
-            counts.append(action_tasks.act(plan, APPROVED, 1))
+            counts.append(action_tasks.act(plan, answer_to(plan), 1))
 
         threads = [threading.Thread(target=start, args=[plan]) for plan in plans]
         for thread in threads:
@@ -584,6 +817,76 @@ def test_every_try_has_a_row_of_its_own(acting: Settings, sandbox: Sandbox) -> N
     assert second["action_id"] == f"{first['action_id']}-2"
 
 
+def test_a_try_that_was_lost_before_it_began_is_not_told_of_those_whom_the_next_one_acts_on(
+    acting: Settings, sandbox: Sandbox
+) -> None:
+    run_directory("directory")
+    planned = action_tasks.plan_action(params("delete", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    answer = answer_to(planned)
+    assert action_tasks.act(planned, answer, 2) == {"done": 1}
+    action_tasks.record_outcomes(planned, answer, ORGANIZATION, "run")
+    assert action_tasks.report(planned, answer, ORGANIZATION, "run") == "delete: 1 done"
+    (row,) = query(run_warehouse("warehouse"), "select outcome, approved_by from user_actions")
+    assert row == {"outcome": "done", "approved_by": "Olga"}
+
+
+def test_whom_a_killed_try_did_not_come_to_is_told_as_the_next_one_ended(
+    acting: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_directory("directory")
+    monkeypatch.setattr(action_run, "CHUNK", 2)
+    planned = action_tasks.plan_action(params("suspend", "ada", "bob", "eve", "fay"), RUN_OF, "Anna Admin")
+    record, recorded = action_run.record, []
+
+    def killed_after_the_first(*arguments: Any) -> None:
+        recorded.append(arguments)
+        if len(recorded) > 1:
+            raise SystemExit
+        record(*arguments)
+
+    # As by SIGKILL: the first two may have been called, of the others nothing is known.
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(action_run, "record", killed_after_the_first)
+        action_tasks.act(planned, None, 1)
+    assert action_tasks.act(planned, None, 2) == {"already_so": 2, "done": 2}
+    action_tasks.record_outcomes(planned, None, ORGANIZATION, "run")
+    assert action_tasks.report(planned, None, ORGANIZATION, "run") == "suspend: 2 already_so, 2 done"
+    columns = "right(action_id, 2) = '-2' as is_second, target, outcome, message"
+    rows = query(run_warehouse("warehouse"), f"select {columns} from user_actions order by 1, 2")
+    assert [(row["target"], row["outcome"]) for row in rows if row["is_second"]] == [
+        (ADA, "already_so"), (BOB, "already_so"), (EVE, "done"), (FAY, "done")
+    ]  # fmt: skip
+    first = {row["target"]: (row["outcome"], row["message"]) for row in rows if not row["is_second"]}
+    assert (first[ADA][0], first[BOB][0]) == ("unknown", "unknown")
+    assert first[EVE] == first[FAY] == ("not_done", "not tried: the task ended before, and was tried again")
+
+
+def test_a_plan_that_was_made_again_leaves_nobody_waiting(acting: Settings, sandbox: Sandbox) -> None:
+    run_directory("directory")
+    # Killed after it had recorded whom it is about; the second finds that Bob is another by now.
+    action_tasks.plan_action(params("suspend", "bob", "eve"), RUN_OF, "Anna Admin")
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"][1]["username"], organization["users"][5]["username"] = "robert", "bob"
+    sandbox.set_organization(organization)
+    planned = action_tasks.plan_action(params("suspend", "bob", "eve"), RUN_OF, "Anna Admin")
+    assert action_tasks.act(planned, None, 1) == {"done": 2}
+    action_tasks.record_outcomes(planned, None, ORGANIZATION, "run")
+    assert action_tasks.report(planned, None, ORGANIZATION, "run") == "suspend: 2 done"
+    rows = query(run_warehouse("w"), "select target, outcome, message from user_actions order by requested_at, target")
+    again = "planned again since; nothing was called"
+    assert [tuple(row.values()) for row in rows] == [
+        (BOB, "not_done", again), (EVE, "not_done", again), (EVE, "done", "done"), (FAY, "done", "done")
+    ]  # fmt: skip
+
+
+def test_a_plan_that_fails_when_it_is_made_again_leaves_nobody_waiting(sandbox: Sandbox) -> None:
+    action_tasks.plan_action(params("suspend", "bob"), RUN_OF, "Anna Admin")
+    with pytest.raises(AirflowSkipException):
+        action_tasks.record_outcomes(None, None, ORGANIZATION, "run")
+    rows = action_tasks.read_run(read_settings().landing, ORGANIZATION, "run")
+    assert [row["outcome"] for row in rows] == ["asked", "not_done"]
+
+
 def test_the_record_is_appended_to_and_never_rewritten(acting: Settings, sandbox: Sandbox) -> None:
     folder = acting.landing / "user_actions" / f"organization_id={ORGANIZATION}"
     run_action("run", params("suspend", "bob"))
@@ -607,6 +910,39 @@ def test_an_organization_that_no_configured_connection_syncs_is_not_synced(
     assert ran.skipped["record_outcomes"] == "Recorded; the warehouse shows it once something has been synced."
 
 
+def test_a_large_deletion_is_synced_as_far_as_it_was_this_runs(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Snapshots are told apart by whole seconds.
+    minutes = itertools.count()
+    yesterday = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=1)
+    monkeypatch.setattr("jumpcloud_elt.directory.utc_now", lambda: yesterday + timedelta(minutes=next(minutes)))
+    start = world()
+    users = start["organizations"][0]["users"]
+    users += [
+        {**users[4], "_id": user_id(number), "username": f"u{number}", "email": f"u{number}@x.example"}
+        for number in range(10, 50)
+    ]
+    sandbox.set_world(start)
+    run_directory("directory")
+    first = params("delete", *(user_id(number) for number in range(10, 30)))
+    ran = run_action("deletion", first, APPROVED)
+    assert (ran.errors, set(ran.outcomes.values())) == ({}, {"done"})
+    warehouse = run_warehouse("one")
+    mine = "select sync_status, sync_message from organizations where organization_id = ?"
+    assert query(warehouse, mine, [ORGANIZATION]) == [{"sync_status": "ok", "sync_message": None}]
+    assert query(warehouse, "select count(*) as gone from users where status = 'deleted'") == [{"gone": 20}]
+    decisions = query(warehouse, "select distinct decision from sync_log where run_id = 'deletion'")
+    assert decisions == [{"decision": "accepted by deletion"}]
+    # Twelve more have gone, and not by this run.
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"] = [user for user in organization["users"] if user["_id"] < user_id(38)]
+    sandbox.set_organization(organization)
+    assert run_action("another", params("delete", user_id(30)), APPROVED).errors == {}
+    (organization,) = query(run_warehouse("two"), mine, [ORGANIZATION])
+    assert organization["sync_status"] == "held" and "down by 13" in organization["sync_message"]
+
+
 def test_a_sync_that_fails_says_that_the_users_were_changed(sandbox: Sandbox) -> None:
     sandbox.set_faults({"match": {"path_regex": "^/api/applications"}, "do": {"status": 400}})
     ran = run_action("run", params("suspend", "bob"))
@@ -622,6 +958,30 @@ def test_personal_fields_that_are_not_to_be_landed_are_sent_and_not_recorded(
     ran = run_action("run", params("update", "bob", fields=fields))
     assert (user_of(sandbox, BOB) or {})["alternateEmail"] == "bob@home.example"
     assert "home.example" not in repr(ran.rows) and '"department":"Law"' in ran.rows[-1]["request"]
+
+
+def test_values_that_are_refused_are_not_recorded_where_they_may_hold_a_secret_or_are_personal(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran = run_action("nested", params("update", "bob", fields={"description": {"password": "hunter2"}}))
+    assert "fields.description: an object given; allowed: a text" in ran.message("bob")
+    given = {
+        "targets": [{"password": "hunter2"}],
+        "filters": {"group": [{"password": "hunter2"}]},
+        "group": {"x": "hunter2"},
+    }
+    nested = run_action("nested more", {**params("suspend"), **given})
+    assert "hunter2" not in repr(ran.rows) + repr(ran.errors) + repr(nested.rows) + repr(nested.errors)
+    fields = {"alternateEmail": "bob at home", "location": ["bob at home"], "description": "bob at home \0"}
+    told = run_action("kept", params("update", "bob", fields={"alternateEmail": "bob at home"})).message("bob")
+    assert "'bob at home' given" in told
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__LAND_PERSONAL_FIELDS", "false")
+    with caplog.at_level("INFO"):
+        ran = run_action("personal", params("update", "bob", fields=fields))
+        run_action("sent", params("update", "bob", fields={"alternateEmail": "bob@home.example"}))
+    assert "fields.alternateEmail: a text given (11 characters); allowed: an e-mail" in ran.message("bob")
+    assert "at home" not in repr(ran.rows) + repr(ran.errors)
+    assert "home.example" not in caplog.text
 
 
 def test_no_key_is_in_errors_logs_or_the_record(
@@ -660,20 +1020,35 @@ def test_the_dag_acts_when_told_to_and_only_shows_when_not(acting: Settings, san
 
 
 @pytest.mark.parametrize("option", ["Approve", "Reject", None])
-def test_an_approval_leaves_its_answer_whatever_it_is(option: str | None) -> None:
+def test_an_approval_leaves_its_answer_whatever_it_is(option: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     approve = DagBag(Path(__file__).resolve().parents[1] / "dags" / f"{DAG_ID}.py").dags[DAG_ID].get_task("approve")
     pushed: Json = {}
 
     class Instance:
         map_index = -1
 
+        id = "1"
+        try_number = 1
+
         def xcom_push(self, key: str, value: Any) -> None:
             pushed[key] = value
 
-    context = {"ti": Instance(), "task": approve}
+        def xcom_pull(self, task_ids: str, key: str) -> Any:
+            return {"approve": pushed}[task_ids].get(key)
+
+    context = {"ti": Instance(), "task": approve, "task_instance": Instance()}
+    monkeypatch.setattr("airflow.providers.standard.operators.hitl.upsert_hitl_detail", lambda **_: None)
+    approve.subject, approve.body = "Delete Bob?", "Bob, whom you know"
+    with pytest.raises(TaskAwaitingInput):
+        approve.execute(context)
+    monkeypatch.setattr(Instance, "try_number", 2)
+    with pytest.raises(AirflowFailException, match="Airflow shows the question of the first try"):
+        approve.execute(context)
+    # When somebody has answered, Airflow renders both anew.
+    approve.subject, approve.body = "Delete Fay?", "Fay, whom you know"
     user = {"id": "olga", "name": "Olga"}
     event: Json = {"chosen_options": [option], "params_input": {}, "responded_by_user": user,
-                   "responded_at": datetime(2026, 1, 1)}  # fmt: skip
+                   "responded_at": datetime(2026, 1, 1, tzinfo=UTC)}  # fmt: skip
     if option == "Approve":
         approve.execute_complete(context, event)
     elif option == "Reject":
@@ -682,8 +1057,19 @@ def test_an_approval_leaves_its_answer_whatever_it_is(option: str | None) -> Non
     else:
         with pytest.raises(HITLTimeoutError):
             approve.execute_complete(context, {"error": "The time has passed.", "error_type": "timeout"})
-    answer = {"chosen_options": [option], "responded_by_user": user}
+    answer = {
+        "chosen_options": [option],
+        "responded_by_user": user,
+        "responded_at": "2026-01-01T00:00:00+00:00",
+        "question": hashlib.sha256(b"Delete Bob?\nBob, whom you know").hexdigest(),
+    }
     assert pushed.get("answer") == (answer if option else None)
+
+
+def test_runs_act_and_sync_in_turn() -> None:
+    dag = DagBag(Path(__file__).resolve().parents[1] / "dags" / f"{DAG_ID}.py").dags[DAG_ID]
+    limits = {task.task_id: task.max_active_tis_per_dag for task in dag.tasks if task.max_active_tis_per_dag}
+    assert limits == {"act": 1, "sync_directory": 1}
 
 
 def test_who_may_approve_and_how_long_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:

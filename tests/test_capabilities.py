@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import acting
+from acting import ORGANIZATION
 from connections import connection_json
 from jumpcloud_elt.action_names import ACTIONS
 from jumpcloud_elt.capabilities import capabilities_path
@@ -23,7 +26,16 @@ Json = dict[str, Any]
 
 def organization(identifier: str, **others: Any) -> Json:
     user = {"_id": identifier[::-1], "email": f"ann@{identifier}.io", "username": "ann", "activated": True}
-    return {"id": identifier, "displayName": identifier, "users": [user], **others}
+    event = {
+        "id": identifier,
+        "service": "directory",
+        "event_type": "user_login_attempt",
+        "organization": identifier,
+        "timestamp": (datetime.now(UTC) - timedelta(days=1)).isoformat().replace("+00:00", "Z"),
+        "success": True,
+        "initiated_by": {"type": "user", "id": user["_id"]},
+    }
+    return {"id": identifier, "displayName": identifier, "users": [user], "events": [event], **others}
 
 
 @pytest.fixture
@@ -181,3 +193,25 @@ def test_a_landing_of_before_has_no_capabilities_and_is_built_all_the_same(
     for one in (ONE, TWO):
         capabilities_path(settings.landing, one).unlink()
     assert query(run_warehouse("warehouse"), "select * from capabilities") == []
+
+
+def test_an_action_leaves_the_table_as_it_is(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = acting.world()
+    world["keys"][0] |= {"permission": "read", "expires_at": "2099-01-02T03:04:05Z"}
+    world["keys"].append({**world["keys"][0], "key": "writing", "organizations": [ORGANIZATION], "permission": "write"})
+    sandbox.set_world(world)
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__CONNECTIONS", f"{CONNECTION},jumpcloud_act")
+    extra = {"permission": "read_and_act"}
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_ACT", connection_json(sandbox.url, "writing", extra=extra))
+    everything = "select * exclude (checked_at) from capabilities order by all"
+    before = query(run("directory"), everything)
+    assert {(row["connection_id"], row["state"]) for row in before if row["kind"] == "action"} >= {
+        (CONNECTION, "no"),
+        ("jumpcloud_act", "yes"),
+    }
+    assert {str(row["key_ends_at"]) for row in before} == {"2099-01-02 03:04:05"}
+    ran = acting.run_action("run", acting.params("suspend", "bob", connection_id="jumpcloud_act"))
+    assert (ran.errors, ran.skipped) == ({}, {})
+    assert query(run_warehouse("warehouse"), everything) == before

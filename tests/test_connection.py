@@ -50,6 +50,34 @@ def test_a_key_alone_is_a_whole_connection() -> None:
     )
 
 
+def test_the_secret_of_another_product_is_not_taken_for_a_key() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read(conn_type="postgres", host="db.example", password="pg-password")
+    assert str(raised.value) == "Connection 'jc' is of type 'postgres'; allowed: JumpCloud (jumpcloud)"
+
+
+def test_a_connection_of_another_type_is_asked_nothing(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    given = json.dumps({"conn_type": "postgres", "host": "127.0.0.1", "port": 9, "password": "pg-password"})
+    monkeypatch.setenv("AIRFLOW_CONN_PG", given)
+    with JumpCloudHook("pg", settings) as hook, pytest.raises(ConfigurationError, match="of type 'postgres'"):
+        hook.get("/api/organizations")
+    assert hook.request_count == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "url"),
+    [
+        ("http://proxy.local", 443, "http://proxy.local"),
+        ("http://proxy.local", 8080, "http://proxy.local:8080"),
+        ("http://proxy.local:8080", 443, "http://proxy.local:8080"),
+        ("https://proxy.local", 443, "https://proxy.local:443"),
+        ("proxy.local", 443, "https://proxy.local:443"),
+    ],
+)
+def test_the_port_that_the_test_button_wants_changes_no_address(host: str, port: int, url: str) -> None:
+    assert read(host=host, port=port).console_url == url
+
+
 def test_every_field_is_read() -> None:
     extra = {
         "region": " EU ",

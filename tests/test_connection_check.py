@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,7 +44,17 @@ Check = Callable[..., ConnectionReport]
 
 def organization(identifier: str, name: str, **others: Any) -> Json:
     application, group = {"_id": "a" * 24, "name": "wiki"}, {"id": "b" * 24, "name": "All", "type": "user_group"}
-    return {"id": identifier, "displayName": name, "applications": [application], "usergroups": [group], **others}
+    event = {
+        "id": identifier,
+        "service": "directory",
+        "event_type": "user_login_attempt",
+        "organization": identifier,
+        "timestamp": days(-1),
+        "success": True,
+        "initiated_by": {"type": "user", "id": "1" * 24},
+    }
+    lists = {"applications": [application], "usergroups": [group], "events": [event]}
+    return {"id": identifier, "displayName": name, **lists, **others}
 
 
 def key(*organizations: str, **others: Any) -> Json:
@@ -107,6 +121,7 @@ def test_a_key_that_may_do_everything(check: Check) -> None:
         "may_write": "yes",
         "may_write_reason": "Role Administrator With Billing may change users.",
         "ends_at": None,
+        "is_end_told": False,
     }
     assert summarise(report).splitlines() == [
         "1 organization: One.",
@@ -147,8 +162,18 @@ def test_directory_insights_that_are_not_enabled_cost_nothing_else_and_say_whom_
     assert "can ask JumpCloud's account manager" in told
 
 
+@pytest.mark.parametrize("insights", ["empty", "enabled"])
+def test_directory_insights_that_answer_with_nothing_are_unknown(check: Check, insights: str) -> None:
+    report = check(key(), organizations=(organization(ONE, "One", insights=insights, events=[]),))
+    assert report.works
+    assert findings(report) == dict.fromkeys(SYNC_CAPABILITIES, "yes") | {"directory_insights": "unknown"}
+    told = reason(report, "directory_insights")
+    assert told.startswith("Directory Insights answers, and holds no event of the last 90 days: nobody has logged in")
+
+
 def test_an_organization_with_neither_applications_nor_groups_leaves_access_unknown(check: Check) -> None:
-    report = check(key(), organizations=({"id": ONE, "displayName": "One"},))
+    lists = {"applications": [], "usergroups": []}
+    report = check(key(), organizations=(organization(ONE, "One", **lists),))
     assert report.works
     assert findings(report) == dict.fromkeys(SYNC_CAPABILITIES, "yes") | {"access": "unknown"}
 
@@ -370,6 +395,57 @@ def test_a_service_account_has_a_role_and_a_secret_that_ends(check: Check, permi
     assert (report.warning or "").startswith("The client secret ends on 2026-12-12, in 20 days.")
 
 
+def _two_secrets(first: str | None, second: str | None, **others: Any) -> Json:
+    secrets = [{"type": "CLIENT_SECRET", "clientId": "client", "expiresAt": end} for end in (first, second)]
+    account = {"objectId": "1" * 24, "roleName": "Administrator", "authConfigList": secrets, **others}
+    body = {"results": [account], "totalCount": 1}
+    return {"match": {"path_regex": "service-accounts"}, "do": {"status": 200, "body": body}}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ends_at"),
+    [
+        ("2020-01-01T00:00:00Z", days(300), "2027-09-18T12:00:00"),
+        (days(300), "2020-01-01T00:00:00Z", "2027-09-18T12:00:00"),
+        # Which of two is this one is not told: the one that ends first is told of.
+        (days(300), days(20), "2026-12-12T12:00:00"),
+        ("2020-01-01T00:00:00Z", None, "2020-01-01T00:00:00"),
+        (None, None, None),
+    ],
+)
+def test_of_two_secrets_one_that_has_ended_is_not_the_one_that_works(
+    check: Check, first: str | None, second: str | None, ends_at: str | None
+) -> None:
+    account = {"client_id": "client", "client_secret": "secret-of-client", "organizations": [ONE]}
+    faults = (_two_secrets(first, second),)
+    report = check(login="client", password="secret-of-client", world={"service_accounts": [account]}, faults=faults)
+    assert report.works and report.credential is not None
+    assert report.credential["ends_at"] == ends_at
+
+
+def test_a_service_account_that_does_not_name_the_client_is_not_taken_for_it(check: Check) -> None:
+    account = {"client_id": "client", "client_secret": "secret-of-client", "organizations": [ONE]}
+    other = {"objectId": "2" * 24, "name": "other", "roleName": "Read Only", "expiresAt": days(3)}
+    body = {"results": [other], "totalCount": 1}
+    fault = {"match": {"path_regex": "service-accounts"}, "do": {"status": 200, "body": body}}
+    report = check(login="client", password="secret-of-client", world={"service_accounts": [account]}, faults=(fault,))
+    assert report.works and report.credential is not None and report.warning is None
+    assert (report.credential["roles"], report.credential["may_write"]) == ([], "unknown")
+
+
+@pytest.mark.parametrize(
+    ("role", "why"),
+    [
+        ("Read Only", "Role Read Only may not change users. Give the key's administrator a role that may."),
+        ("Manager", "Role Manager: what that may change is not published, and nothing was changed to find out."),
+    ],
+)
+def test_the_button_says_why_somebody_who_wants_to_act_may_not(check: Check, role: str, why: str) -> None:
+    text = summarise(check(key(role=role), extra={"permission": "read_and_act"}))
+    assert text.splitlines()[-1] == why
+    assert why not in summarise(check(key(role=role)))
+
+
 # ---- who shows it --------------------------------------------------------------------------------------------------
 
 
@@ -380,6 +456,22 @@ def test_the_test_button_shows_the_summary_and_not_the_id_of_the_moment(check: C
     check(password="")
     works, message = JumpCloudHook(settings=settings).test_connection()
     assert not works and "API key: missing" in message and "jumpcloud_default" not in message
+
+
+@pytest.mark.usefixtures("airflow_database")
+def test_the_command_line_says_whether_a_connection_works(check: Check) -> None:
+    def airflow_says() -> tuple[int, str]:
+        environment = os.environ | {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
+        command = [Path(sys.executable).with_name("airflow"), "connections", "test", "jumpcloud_default"]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return ended.returncode, " ".join((ended.stdout + ended.stderr).split())
+
+    check(key())
+    status, text = airflow_says()
+    assert status == 0 and "Connection success!" in text
+    check(key(), password="not-the-key")
+    status, text = airflow_says()
+    assert "Connection failed!" in text and "not-the-key" not in text
 
 
 def test_the_dag_returns_the_report_and_fails_with_it_where_the_connection_does_not_work(

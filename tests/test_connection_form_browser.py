@@ -101,6 +101,7 @@ def test_a_key_that_jumpcloud_does_not_know_tests_red_with_what_to_do(
     browser_airflow.server.set_connection(CONNECTION, host=sandbox.url, port=PORT, password="somebody-elses-key")
     page.goto("/connections")
     message = press_test(page)
+    screenshot(page, "connection-test-refused")
     assert "Test Connection Failed" in message
     assert "JumpCloud does not know this API key (401" in message and "make a new key in JumpCloud" in message
     assert "somebody-elses-key" not in message
@@ -129,6 +130,7 @@ def test_the_dag_does_the_same_where_the_button_is_switched_off(
     field = dialog.locator("input[name=element_connection_id]")
     field.wait_for()
     assert field.input_value() == CONNECTION
+    screenshot(page, "check-connection-form", of=dialog)
     dialog.locator("button", has_text="Trigger").last.click()
     dialog.wait_for(state="hidden")
     run = server.end_of(CHECK, server.first_run_id(CHECK))

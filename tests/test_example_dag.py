@@ -42,6 +42,24 @@ def test_the_example_suspends_leavers_once(
     assert suspend(leavers) == 0
 
 
+def test_what_a_run_of_the_example_that_failed_has_left_the_next_one_does(
+    example: DAG, settings: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.set_world(world())
+    connection = connection_json(sandbox.url, API_KEY, extra={"permission": "read_and_act"})
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_ACTING", connection)
+    suspend = example.get_task("suspend").python_callable
+    monkeypatch.setitem(suspend.__globals__, "ORGANIZATION", ORGANIZATION)
+    monkeypatch.setitem(suspend.__globals__, "VPN_GROUP", STAFF)
+    sandbox.set_faults({"match": {"path_regex": "/members$"}, "do": {"status": 403}})
+    with pytest.raises(Exception, match=r"- bob: .*403"):
+        suspend(["bob"])
+    assert (user_of(sandbox, user_id(2)) or {})["state"] == "SUSPENDED"
+    sandbox.set_faults()
+    assert suspend(["bob"]) == 1
+    assert user_id(2) not in members_of(sandbox, STAFF)
+
+
 def test_the_example_names_who_could_not_be_suspended(
     example: DAG, settings: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -177,8 +177,27 @@ def test_a_key_that_is_about_to_end_is_told_once_and_that_it_was_replaced(
     assert message.startswith(
         f"- Connection jumpcloud_default needs a new key: The key ends on {ends[:10]}, in 20 days."
     )
-    sandbox.set_world(world)
+    # Not told today is neither well nor new.
+    sandbox.set_faults({"match": {"path_regex": "/getSelf"}, "do": {"status": 503}})
+    directory("not told")
+    sandbox.set_faults()
+    directory("told again")
+    assert taken(told) == []
+    sandbox.set_world(world | {"keys": [world["keys"][0] | {"expires_at": "2099-01-01T00:00:00Z"}]})
     directory("renewed")
+    assert taken(told) == [("JumpCloud sync: 1 well again", "Well again:\n- Connection jumpcloud_default (key ends)")]
+
+
+def test_a_key_that_was_replaced_by_one_without_an_end_is_told_as_well(
+    sandbox: Sandbox, world: Json, told: Told
+) -> None:
+    ends = (datetime.now(UTC) + timedelta(days=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    sandbox.set_world(world | {"keys": [world["keys"][0] | {"expires_at": ends}]})
+    directory("one")
+    assert len(taken(told)) == 1
+    endless = {"_id": "1" * 24, "roleName": "Administrator", "apiKeyHash": {"prefix": KEY[:8], "expireAt": None}}
+    sandbox.set_faults({"match": {"path_regex": "/getSelf"}, "do": {"status": 200, "body": endless}})
+    directory("endless")
     assert taken(told) == [("JumpCloud sync: 1 well again", "Well again:\n- Connection jumpcloud_default (key ends)")]
 
 

@@ -22,7 +22,7 @@ DESCRIPTIONS = (
 
 
 def test_the_form_offers_every_action_and_begins_dry(page: Page, browser_airflow: BrowserAirflow) -> None:
-    page.set_viewport_size({"width": WIDTH, "height": 1000})
+    page.set_viewport_size({"width": WIDTH, "height": 1400})
     page.goto(f"/dags/{ACTION}")
     page.get_by_role("button", name="Trigger").first.click()
     dialog = page.get_by_role("dialog")

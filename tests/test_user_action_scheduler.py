@@ -6,19 +6,32 @@ Approvals are answered through the REST API, as the UI does. Under `dags test` t
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import pytest
 
 import airflow_server
-from acting import ADA, BOB, CYD, EVE, FAY, ORGANIZATION, params, user_of, world, writes
+from acting import (
+    ADA,
+    BOB,
+    CYD,
+    EVE,
+    FAY,
+    ORGANIZATION,
+    params,
+    user_of,
+    world,
+    writes,
+)
 from airflow_server import AirflowServer, EndedRun, ServerError
 from connections import API_KEY
 from pipeline import query
@@ -30,6 +43,9 @@ TIMEOUT_HOURS = 48
 PATIENCE_SECONDS = 600.0
 
 Json = dict[str, Any]
+T = TypeVar("T")
+# `op` may edit runs, and is not among those who may approve.
+PASSWORDS = {"admin": "admins-password", "op": "ops-password"}
 
 
 @dataclass
@@ -59,18 +75,40 @@ class Acting:
     def question(self, run_id: str) -> Json:
         """What the run asks, once it waits for the answer."""
         path = f"dags/{DAG}/dagRuns/{quote(run_id)}/taskInstances/approve"
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while self.server.get(path)["state"] != "awaiting_input":
-            if time.monotonic() > deadline:
-                raise ServerError(f"{run_id} asks nothing: {self.server.get(path)}")
-            time.sleep(0.25)
+        self.wait_for(lambda: self.server.get(path)["state"] == "awaiting_input", f"{run_id}: a question")
+        # Nobody answers before the process that asked has ended; Airflow fails a task that is resumed before that.
+        process = Path(f"/proc/{self.server.get(path)['pid']}")
+        self.wait_for(lambda: not process.exists(), f"{run_id}: the end of the process that asked")
         return self.server.get(f"{path}/-1/hitlDetails")
 
     def answer(self, run_id: str, option: str) -> EndedRun:
         """Answer as somebody who is signed in, and wait for the end of the run."""
-        path = f"dags/{DAG}/dagRuns/{quote(run_id)}/taskInstances/approve/-1/hitlDetails"
-        self.server.call("PATCH", path, {"chosen_options": [option], "params_input": {}})
+        self.say(run_id, option)
         return self.end_of(run_id)
+
+    def say(self, run_id: str, option: str, server: AirflowServer | None = None) -> None:
+        """Answer, as who `server` speaks as."""
+        path = f"dags/{DAG}/dagRuns/{quote(run_id)}/taskInstances/approve/-1/hitlDetails"
+        (server or self.server).call("PATCH", path, {"chosen_options": [option], "params_input": {}})
+
+    def task(self, run_id: str, task_id: str) -> Json:
+        return self.server.get(f"dags/{DAG}/dagRuns/{quote(run_id)}/taskInstances/{task_id}")
+
+    def wait_for(self, probe: Callable[[], T | None], what: str) -> T:
+        """The first answer of `probe` that is one."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not (answer := probe()):
+            if time.monotonic() > deadline:
+                raise ServerError(f"{what} does not come")
+            time.sleep(0.25)
+        return answer
+
+    def clear(self, run_id: str, *task_ids: str) -> None:
+        """Clear these tasks and none after them, and wait until they have been run again."""
+        tries = {task_id: self.task(run_id, task_id)["try_number"] for task_id in task_ids}
+        self.server.clear(DAG, run_id, *task_ids)
+        for task_id, number in tries.items():
+            self.wait_for(lambda t=task_id, n=number: _has_ended(self.task(run_id, t), after=n), f"another {task_id}")
 
     def pass_deadline(self, run_id: str) -> timedelta:
         """Let the time for an answer have passed; return how long it was."""
@@ -94,6 +132,10 @@ class Acting:
         return {row["target"]: (row["outcome"], row["message"]) for row in rows}
 
 
+def _has_ended(task: Json, *, after: int) -> bool:
+    return task["try_number"] > after and task["state"] in ("success", "failed", "skipped")
+
+
 @pytest.fixture(scope="module")
 def airflow(
     tmp_path_factory: pytest.TempPathFactory, migrated_database: Path, sandbox_process: Sandbox
@@ -102,11 +144,12 @@ def airflow(
     options = {
         "AIRFLOW__JUMPCLOUD_ELT__ACTIONS_APPROVAL_BATCH_SIZE": "2",
         "AIRFLOW__JUMPCLOUD_ELT__ACTIONS_APPROVAL_TIMEOUT_HOURS": str(TIMEOUT_HOURS),
+        "AIRFLOW__JUMPCLOUD_ELT__ACTIONS_APPROVERS": "admin",
         "AIRFLOW__JUMPCLOUD_ELT__USAGE_SCHEDULE": "none",
         "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "1",
     }
     sandbox_process.reset()
-    with AirflowServer.start(home, migrated_database, home / "data", options=options) as server:
+    with AirflowServer.start(home, migrated_database, home / "data", passwords=PASSWORDS, options=options) as server:
         server.set_connection(
             "jumpcloud_default",
             host=sandbox_process.url,
@@ -165,7 +208,7 @@ def test_an_approved_deletion_is_done_and_says_who_approved(airflow: Acting) -> 
     assert airflow.recorded(run) == {BOB: ("done", "done"), EVE: ("done", "done")}
     published = airflow.server.data_root / "warehouse" / "jumpcloud.duckdb"
     (row,) = query(published, "select distinct approved_by from user_actions where run_id = ?", [run_id])
-    assert row["approved_by"]
+    assert row["approved_by"] == "admin"
 
 
 def test_a_batch_above_the_configured_size_asks_and_rejected_does_nothing(airflow: Acting) -> None:
@@ -236,6 +279,80 @@ def test_the_same_started_twice_is_called_once(airflow: Acting) -> None:
     runs = [airflow.end_of(run_id) for run_id in run_ids]
     assert [run.state for run in runs] == ["success", "success"]
     assert len(writes(airflow.sandbox)) == 1
+
+
+def test_a_killed_task_is_tried_again_and_told_as_it_ended(airflow: Acting) -> None:
+    # Bob's call is made; while Eve is looked at, the worker is gone.
+    look = {"method": "GET", "path_regex": f"/systemusers/{EVE}$", "times": 1}
+    airflow.sandbox.set_faults({"match": look, "do": {"latency_ms": 60_000}})
+    run_id = airflow.start("suspend", "bob", "eve")
+    airflow.wait_for(lambda: writes(airflow.sandbox), "the call")
+    os.kill(airflow.task(run_id, "act")["pid"], signal.SIGKILL)
+    run = airflow.end_of(run_id)
+    assert (run.state, run.tasks["act"].tries) == ("success", 2)
+    assert sorted(path for _, path, _ in writes(airflow.sandbox)) == [
+        f"/api/systemusers/{BOB}", f"/api/systemusers/{EVE}"
+    ]  # fmt: skip
+    assert "suspend: 1 already_so, 1 done" in airflow.server.log_of(run, "report")
+    airflow.server.await_rest()
+    rows = query(
+        airflow.server.data_root / "warehouse" / "jumpcloud.duckdb",
+        "select target, outcome from user_actions where run_id = ? order by action_id, target",
+        [run_id],
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        (BOB, "unknown"), (EVE, "unknown"), (BOB, "already_so"), (EVE, "done")
+    ]  # fmt: skip
+
+
+def test_an_answer_is_to_the_question_that_was_asked(airflow: Acting) -> None:
+    run_id = airflow.start("delete", "bob")
+    assert BOB in airflow.question(run_id)["body"]
+    organization = airflow.sandbox.organization(ORGANIZATION)
+    organization["users"][1]["username"], organization["users"][5]["username"] = "robert", "bob"
+    airflow.sandbox.set_organization(organization)
+    airflow.clear(run_id, "plan_action")
+    run = airflow.answer(run_id, "Approve")
+    assert (run.state, run.states["act"]) == ("failed", "failed")
+    assert "what was approved is another plan" in airflow.server.log_of(run, "act")
+    assert writes(airflow.sandbox) == []
+    # Asked again, Airflow would show that it is about Bob, while it is about Fay by now.
+    airflow.clear(run_id, "approve")
+    run = airflow.end_of(run_id)
+    assert (run.state, run.states["approve"]) == ("failed", "failed")
+    assert "Start a new run." in airflow.server.log_of(run, "approve")
+    assert writes(airflow.sandbox) == []
+
+
+def test_an_approval_that_was_only_marked_as_given_is_none(airflow: Acting) -> None:
+    run_id = airflow.start("delete", "bob")
+    airflow.question(run_id)
+    path = f"dags/{DAG}/dagRuns/{quote(run_id)}/taskInstances/approve"
+    airflow.server.call("PATCH", path, {"new_state": "success"})
+    run = airflow.end_of(run_id)
+    assert (run.state, run.states["approve"], run.states["act"]) == ("failed", "success", "failed")
+    assert "this needs an approval, and none has been given" in airflow.server.log_of(run, "act")
+    assert writes(airflow.sandbox) == []
+
+
+def test_acting_again_on_the_same_approval_finds_it_so_already(airflow: Acting) -> None:
+    run_id = airflow.start("delete", "bob")
+    airflow.question(run_id)
+    assert airflow.answer(run_id, "Approve").state == "success"
+    airflow.clear(run_id, "act")
+    assert airflow.end_of(run_id).state == "success"
+    assert len(writes(airflow.sandbox)) == 1
+
+
+def test_only_who_is_named_may_approve(airflow: Acting) -> None:
+    run_id = airflow.start("delete", "bob")
+    airflow.question(run_id)
+    somebody = airflow.server.signed_in_as("op", PASSWORDS["op"])
+    with pytest.raises(ServerError, match="403"):
+        airflow.say(run_id, "Approve", somebody)
+    assert airflow.task(run_id, "approve")["state"] == "awaiting_input"
+    assert airflow.answer(run_id, "Reject").state == "success"
+    assert writes(airflow.sandbox) == []
 
 
 def test_bad_params_are_refused_when_the_run_is_started(airflow: Acting) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from jumpcloud_elt.errors import (
 )
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.user_state import is_mfa_reset
 from sandbox.client import Sandbox
 
 Json = dict[str, Any]
@@ -202,6 +204,85 @@ def test_a_lost_answer_is_looked_for_before_the_call_is_repeated(
         assert [user["username"] for user in users].count("new.one") == 1
     if name in ("add", "remove", "delete"):
         assert answer is True
+
+
+@every_write
+@pytest.mark.parametrize("acted", [True, False])
+@pytest.mark.parametrize("status", [302, 303, 304, 307])
+def test_a_redirect_is_not_followed_but_looked_into(
+    name: str, status: int, acted: bool, hook: JumpCloudHook, sandbox: Sandbox
+) -> None:
+    write, has_happened = WRITES[name]
+    # There, a GET would answer 200.
+    sandbox.set_faults(*on_writes(status=status, redirect_to=f"{sandbox.url}/api/systemusers/{ADA}", acted=acted))
+    if acted:
+        write(hook)
+    else:
+        with pytest.raises(RequestError, match=str(status)) as raised:
+            write(hook)
+        assert raised.value.may_have_happened
+    assert has_happened(sandbox) == acted
+    assert [found for _, _, found in all_writes(sandbox)] == [status]
+
+
+@every_write
+def test_a_lost_answer_is_remembered_whatever_is_answered_afterwards(
+    name: str, hook: JumpCloudHook, sandbox: Sandbox
+) -> None:
+    write, has_happened = WRITES[name]
+    for status, error in ((429, TransientError), (403, PermissionDeniedError), (401, CredentialError)):
+        sandbox.set_faults(*on_writes(times=1, status=504), *on_writes(status=status))
+        with pytest.raises(error) as raised:
+            write(hook)
+        assert raised.value.may_have_happened, status
+        sandbox.set_faults(*on_writes(status=status))
+        with pytest.raises(error) as raised:
+            write(hook)
+        assert not raised.value.may_have_happened, status
+    assert not has_happened(sandbox)
+
+
+def test_a_look_that_fails_after_a_lost_answer_leaves_it_open(hook: JumpCloudHook, sandbox: Sandbox) -> None:
+    lost = on_writes(times=1, status=504, acted=True)
+    sandbox.set_faults(*lost, {"match": {"method": "GET"}, "do": {"status": 401}})
+    with pytest.raises(CredentialError) as raised:
+        hook.suspend_user(BOB, **OF)
+    assert raised.value.may_have_happened
+
+
+def test_days_without_a_second_factor_are_compared_before_they_are_taken_for_given(
+    hook: JumpCloudHook, sandbox: Sandbox
+) -> None:
+    organization = sandbox.organization(ORGANIZATION)
+    organization["users"][1]["mfa"] = {"configured": False, "exclusion": True, "exclusionDays": 1}
+    sandbox.set_organization(organization)
+    sandbox.set_faults(*on_writes(times=1, drop_connection=True))
+    hook.reset_mfa(BOB, exclusion_days=30, **OF)
+    assert field(sandbox, BOB, "mfa")["exclusionDays"] == 30
+    assert len(all_writes(sandbox)) == 2
+
+
+@pytest.mark.parametrize(
+    ("user", "days", "is_so"),
+    [
+        ({}, None, True),
+        ({"totp_enabled": True}, None, False),
+        ({}, 3, False),
+        ({"mfa": {"exclusion": True, "exclusionDays": 3}}, 3, True),
+        ({"mfa": {"exclusion": True, "exclusionDays": 1}}, 3, False),
+        ({"mfa": {"exclusion": False, "exclusionDays": 3}}, 3, False),
+        ({"totp_enabled": True, "mfa": {"exclusion": True, "exclusionDays": 3}}, 3, False),
+        ({"mfa": {"exclusion": True, "exclusionDays": 3, "exclusionUntil": "2026-01-04T00:00:00Z"}}, 3, True),
+        ({"mfa": {"exclusion": True, "exclusionUntil": "2026-01-03T01:00:00Z"}}, 3, True),
+        # Given two days ago: one is left of them.
+        ({"mfa": {"exclusion": True, "exclusionDays": 3, "exclusionUntil": "2026-01-02T00:00:00Z"}}, 3, False),
+        ({"mfa": {"exclusion": True, "exclusionDays": 30, "exclusionUntil": "2026-01-31T00:00:00Z"}}, 3, False),
+    ],
+)
+def test_a_second_factor_is_reset_when_nothing_is_left_to_reset_or_to_give(
+    user: Json, days: int | None, is_so: bool
+) -> None:
+    assert is_mfa_reset(user, days, datetime(2026, 1, 1, tzinfo=UTC)) is is_so
 
 
 @every_write

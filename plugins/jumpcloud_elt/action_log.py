@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -108,17 +108,22 @@ def record(settings: Settings, attempt: Attempt, entries: Sequence[Entry]) -> No
     """
     if not entries:
         return
-    names = SECRET_NAMES if settings.land_personal_fields else SECRET_NAMES | PERSONAL_NAMES
     common = msgspec.structs.asdict(attempt)
     organization_id = common.pop("organization_id")
     recorded_at = utc_now()
     rows = []
     for entry in entries:
-        request = None if entry.request is None else encode_payload(entry.request, names)
+        request = None if entry.request is None else request_to_keep(settings, entry.request)
         rows.append({**common, **msgspec.structs.asdict(entry), "request": request, "recorded_at": recorded_at})
         log.info("%s %s: %s: %s", attempt.action, entry.target or "", entry.outcome, entry.message)
     name = f"{run_file_name(attempt.run_id)}_{uuid.uuid4().hex}.parquet"
     write_table(_folder(settings.landing, organization_id) / name, pa.Table.from_pylist(rows, schema=SCHEMA))
+
+
+def request_to_keep(settings: Settings, request: Mapping[str, Any]) -> str:
+    """A call as JSON text, without what is not to be kept: for the record, and for logs."""
+    names = SECRET_NAMES if settings.land_personal_fields else SECRET_NAMES | PERSONAL_NAMES
+    return encode_payload(request, names)
 
 
 def read_run(landing: Place, organization_id: str, run_id: str) -> list[dict[str, Any]]:
@@ -127,14 +132,17 @@ def read_run(landing: Place, organization_id: str, run_id: str) -> list[dict[str
     return _sorted(row for path in of_run for row in _read(path) if row["run_id"] == run_id)
 
 
-def names_of_deleted(landing: Place, organization_id: str) -> set[str]:
-    """The user ids, user names and e-mails, in lower case, of whom this package has deleted, or may have."""
-    names = set()
+def known_users(landing: Place, organization_id: str) -> dict[str, set[str]]:
+    """The ids of everybody whom actions have been about, by id, user name and e-mail of then, in lower case."""
+    found: dict[str, set[str]] = {}
     for path in find_files(_folder(landing, organization_id), "*.parquet"):
         for row in _read(path):
-            if row["action"] == "delete" and row["outcome"] in (STARTED, DONE, UNKNOWN):
-                names |= {name.lower() for name in (row["target"], row["username"], row["email"]) if name}
-    return names
+            # A refusal has the target as it was given; a new user has no id yet.
+            if row["outcome"] != REFUSED and row["action"] != "create":
+                for name in (row["target"], row["username"], row["email"]):
+                    if name:
+                        found.setdefault(name.lower(), set()).add(row["target"])
+    return found
 
 
 def latest(rows: Iterable[Mapping[str, Any]], *, of_each_attempt: bool = False) -> dict[Any, Mapping[str, Any]]:
@@ -143,6 +151,29 @@ def latest(rows: Iterable[Mapping[str, Any]], *, of_each_attempt: bool = False) 
     for row in _sorted(rows):
         found[(row["action_id"], row["target"]) if of_each_attempt else row["target"]] = row
     return found
+
+
+def tries_of(rows: Iterable[Mapping[str, Any]], action_id: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The rows of a plan, each with the number of the try that recorded it; the plan's own are the first's."""
+    for row in rows:
+        number = row["action_id"].removeprefix(action_id)
+        if number == "" or (number != row["action_id"] and number[1:].isdigit()):
+            yield int(number[1:] or 1), row
+
+
+def latest_of_plan(rows: Iterable[Mapping[str, Any]], attempt: Attempt) -> dict[str | None, Mapping[str, Any]]:
+    """By target, the last row of the last try that came to it."""
+    found: dict[str | None, tuple[int, Mapping[str, Any]]] = {}
+    for number, row in tries_of(_sorted(rows), attempt.action_id):
+        if row["target"] not in found or found[row["target"]][0] <= number:
+            found[row["target"]] = number, row
+    return {target: row for target, (_, row) in found.items()}
+
+
+def attempt_of(row: Mapping[str, Any], organization_id: str) -> Attempt:
+    """The attempt that recorded a row."""
+    names = [name for name in Attempt.__struct_fields__ if name != "organization_id"]
+    return Attempt(organization_id=organization_id, **{name: row[name] for name in names})
 
 
 def files(landing: Place) -> list[Place]:

@@ -12,18 +12,22 @@ from typing import Any
 
 import msgspec
 
-from jumpcloud_elt.action_log import ALREADY_SO, ASKED, LEFT_OUT, REFUSED, Attempt, Entry, names_of_deleted
+from jumpcloud_elt.action_log import ALREADY_SO, ASKED, REFUSED, Attempt, Entry, known_users
 from jumpcloud_elt.action_names import ALWAYS_APPROVED
+from jumpcloud_elt.action_question import ask
 from jumpcloud_elt.action_request import ActionRequest
 from jumpcloud_elt.actions import Action, Look
 from jumpcloud_elt.errors import ConfigurationError
-from jumpcloud_elt.filters import Filters, find_users
+from jumpcloud_elt.filters import Filters, FoundUsers, find_users
+from jumpcloud_elt.filters_now import StillSo
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.pagination import Row
 from jumpcloud_elt.settings import Settings
 from jumpcloud_elt.streams import row_id
-from jumpcloud_elt.targets import People, refuse_unseen_organization, resolve, resolve_group
+from jumpcloud_elt.targets import People, match, refuse_unseen_organization, resolve_group, single
 from jumpcloud_elt.user_calls import NO_MANAGER
+
+NO_USER = "is no longer a user of the organization"
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -52,6 +56,7 @@ class _Resolved:
     gone: list[str]
     fields: dict[str, Any]
     group: Row | None
+    found: FoundUsers | None = None
     reason: str | None = None
 
 
@@ -73,7 +78,7 @@ def make_plan(settings: Settings, request: ActionRequest, attempt: Attempt) -> t
         if request.action == "create":
             entries = [_entry_of_new(action, problems)]
         else:
-            entries = _look_at_all(action, resolved, settings, request.filters is not None, problems)
+            entries = _look_at_all(action, resolved, settings, request.filters, problems)
         _raise(problems)
     plan = Plan(
         attempt=attempt,
@@ -86,7 +91,8 @@ def make_plan(settings: Settings, request: ActionRequest, attempt: Attempt) -> t
     )
     plan.needs_approval = needs_approval(request.action, plan.calls, settings)
     if plan.needs_approval:
-        plan.subject, plan.body = _describe(plan, entries)
+        asked = [msgspec.structs.asdict(entry) for entry in entries if entry.outcome == ASKED]
+        plan.subject, plan.body = ask(plan, asked)
     return plan, entries
 
 
@@ -106,39 +112,55 @@ def _resolve(
         if name == "cascade_manager" and name in resolved.fields and named in (None, NO_MANAGER):
             resolved.fields[name] = NO_MANAGER
         elif named:
-            found = resolve(people, [str(named)], f"fields.{name}", 1, problems)
+            found = single(people, match(people, [str(named)], 1), f"fields.{name}", problems)
             resolved.fields[name] = row_id(found[0]) if found else None
     if request.filters is not None:
-        found_users = find_users(request.organization_id, request.filters)
-        resolved.reason = found_users.reason or (None if found_users.user_ids else "nobody is as the filters ask")
+        resolved.found = find_users(request.organization_id, request.filters)
+        nobody = None if resolved.found.user_ids else "nobody is as the filters ask"
+        resolved.reason = resolved.found.reason or nobody
         with ThreadPoolExecutor(settings.request_threads) as pool:
-            users = list(pool.map(people.by_id, found_users.user_ids))
+            users = list(pool.map(people.by_id, resolved.found.user_ids))
         resolved.users = [user for user in users if user is not None]
-        return resolved
-    names = list(request.targets)
-    if request.action == "delete":
-        # Run again, a deletion does not find whom it has deleted; that is no mistake of the caller's.
-        deleted = names_of_deleted(settings.landing, request.organization_id)
-        resolved.gone = [name for name in names if name.lower() in deleted and not people.matching(name)]
-        names = [name for name in names if name not in resolved.gone]
-    resolved.users = resolve(people, names, "targets", settings.request_threads, problems)
+    else:
+        matches = match(people, request.targets, settings.request_threads)
+        resolved.gone = _gone(settings, people, [name for name, users in matches.items() if not users])
+        there = {name: users for name, users in matches.items() if name not in resolved.gone}
+        resolved.users = single(people, there, "targets", problems)
     heir = resolved.fields.get("cascade_manager")
     if heir in {row_id(user) for user in resolved.users}:
         problems.append(f"fields.cascade_manager: {heir!r} given, who is to be deleted; allowed: somebody who stays")
     return resolved
 
 
+def _gone(settings: Settings, people: People, names: Sequence[str]) -> list[str]:
+    """Those of `names` that were users when an action was about them: run again, that is no mistake of the caller's."""
+    known = known_users(settings.landing, people.organization_id) if names else {}
+    return [
+        name
+        for name in names
+        if name.lower() in known and all(people.by_id(user_id) is None for user_id in known[name.lower()])
+    ]
+
+
 def _look_at_all(
-    action: Action, resolved: _Resolved, settings: Settings, is_filtered: bool, problems: list[str]
+    action: Action, resolved: _Resolved, settings: Settings, filters: Filters | None, problems: list[str]
 ) -> list[Entry]:
+    still = None
+    if filters is not None and resolved.found is not None and resolved.users:
+        still = StillSo(action.hook, action.people.organization_id, filters, resolved.found, settings)
+
+    def look_at(user: Row) -> Look:
+        look = action.look_at(user)
+        return still.narrow(look, user) if still else look
+
     with ThreadPoolExecutor(settings.request_threads) as pool:
-        looks = list(pool.map(action.look_at, resolved.users))
-    entries = [Entry(target=name.lower(), outcome=ALREADY_SO, message="has been deleted") for name in resolved.gone]
+        looks = list(pool.map(look_at, resolved.users))
+    gone = Look(ALREADY_SO, "has been deleted") if action.name == "delete" else Look(REFUSED, NO_USER)
+    entries = [Entry(target=name.lower(), outcome=gone.outcome, message=gone.message) for name in resolved.gone]
     for user, look in zip(resolved.users, looks, strict=True):
-        if look.outcome == REFUSED and not is_filtered:
+        if look.outcome == REFUSED:
             problems.append(f"targets: {label(user)} {look.message}")
-        is_left_out = look.outcome == REFUSED and is_filtered
-        entries.append(entry_of(user, Look(LEFT_OUT, look.message) if is_left_out else look))
+        entries.append(entry_of(user, look))
     return entries
 
 
@@ -172,34 +194,6 @@ def _entry_of_new(action: Action, problems: list[str]) -> Entry:
 def label(user: Row | Mapping[str, Any]) -> str:
     """A user in a message: id and user name."""
     return f"{user.get('_id') or user.get('id')} ({user.get('username') or 'no user name'})"
-
-
-def _describe(plan: Plan, entries: Sequence[Entry]) -> tuple[str, str]:
-    """What is asked of whoever approves: a subject, and every target by name, in Markdown."""
-    attempt = plan.attempt
-    asked = [entry for entry in entries if entry.outcome == ASKED]
-    what = attempt.action.replace("_", " ") + (f" {plan.group_name}" if plan.group_name else "")
-    users = "1 user" if len(asked) == 1 else f"{len(asked)} users"
-    lines = [
-        f"**{_plain(what)}**, organization `{attempt.organization_id}`, asked for by {_plain(attempt.requested_by)}.",
-        "",
-        *(f"- {name}: `{_plain(value)}`" for name, value in plan.fields.items()),
-    ]
-    if plan.filters is not None:
-        lines.append(f"- filters: `{_plain(msgspec.json.encode(plan.filters).decode())}`")
-        if plan.filters.unused_days is not None:
-            lines.append(
-                "- *unused* means: no log-in to the user or administrator portal and no SSO. Log-ins to devices, "
-                "RADIUS and LDAP are not counted."
-            )
-    lines += ["", f"{users}:", ""]
-    lines += [f"- `{_plain(one.target)}` `{_plain(one.username)}` `{_plain(one.email)}`" for one in asked]
-    return f"JumpCloud: {_plain(what)}, {users}?", "\n".join(lines)
-
-
-def _plain(value: Any) -> str:
-    """A text that cannot end the code span it stands in, nor be taken for markup."""
-    return " ".join(str(value).replace("`", "'").replace("<", "(").replace("*", "").split())
 
 
 def _text(value: Any) -> str | None:

@@ -14,7 +14,8 @@ from jumpcloud_elt.connection import ORGANIZATION_ID, Account
 from jumpcloud_elt.errors import ConfigurationError
 from jumpcloud_elt.filters import STATUSES, Filters
 from jumpcloud_elt.hook import JumpCloudHook
-from jumpcloud_elt.profile import UNIQUE_FIELDS, read_profile
+from jumpcloud_elt.profile import UNIQUE_FIELDS, read_profile, shown
+from jumpcloud_elt.redaction import PERSONAL_NAMES
 from jumpcloud_elt.settings import Settings
 
 DAYS = 3650
@@ -53,7 +54,7 @@ def read_request(params: Mapping[str, Any], settings: Settings) -> ActionRequest
     problems: list[str] = []
     action = params.get("action")
     if action not in ACTIONS:
-        problems.append(f"action: {action!r} given; allowed: {', '.join(ACTIONS)}")
+        problems.append(f"action: {shown(action)} given; allowed: {', '.join(ACTIONS)}")
     organization_id = _organization_id(params.get("organization_id"), problems)
     connection_id = _connection_id(params.get("connection_id"), settings, problems)
     account = _account(connection_id, settings, problems) if connection_id else None
@@ -65,11 +66,12 @@ def read_request(params: Mapping[str, Any], settings: Settings) -> ActionRequest
     targets = _targets(params.get("targets"), problems)
     filters = _filters(params.get("filters"), settings, problems)
     _check_whom(action, targets, filters, problems)
-    fields = _fields(action, params.get("fields"), targets, filters, problems)
+    hidden = frozenset() if settings.land_personal_fields else PERSONAL_NAMES
+    fields = _fields(action, params.get("fields"), targets, filters, problems, hidden)
     group = _group(action, params.get("group"), problems)
     is_dry_run = params.get("dry_run", True)
     if not isinstance(is_dry_run, bool):
-        problems.append(f"dry_run: {is_dry_run!r} given; allowed: true or false")
+        problems.append(f"dry_run: {shown(is_dry_run)} given; allowed: true or false")
     if problems:
         raise ConfigurationError("Nothing was called. What was asked for cannot be done:\n- " + "\n- ".join(problems))
     return ActionRequest(
@@ -87,7 +89,7 @@ def read_request(params: Mapping[str, Any], settings: Settings) -> ActionRequest
 def _organization_id(given: Any, problems: list[str]) -> str:
     text = given.strip() if isinstance(given, str) else ""
     if not ORGANIZATION_ID.fullmatch(text):
-        problems.append(f"organization_id: {given!r} given; allowed: one id of 24 hexadecimal digits")
+        problems.append(f"organization_id: {shown(given)} given; allowed: one id of 24 hexadecimal digits")
     return text.lower()
 
 
@@ -98,7 +100,9 @@ def _connection_id(given: Any, settings: Settings, problems: list[str]) -> str:
         problems.append(f"connection_id: nothing given; allowed: one of {', '.join(settings.connections)}")
         return ""
     if not isinstance(given, str):
-        problems.append(f"connection_id: {given!r} given; allowed: the id of an Airflow connection of type JumpCloud")
+        problems.append(
+            f"connection_id: {shown(given)} given; allowed: the id of an Airflow connection of type JumpCloud"
+        )
         return ""
     return given.strip()
 
@@ -122,12 +126,12 @@ def _targets(given: Any, problems: list[str]) -> tuple[str, ...]:
     if given is None:
         return ()
     if not isinstance(given, list):
-        problems.append(f"targets: {given!r} given; allowed: a list of user ids, user names or e-mails")
+        problems.append(f"targets: {shown(given)} given; allowed: a list of user ids, user names or e-mails")
         return ()
     texts = [one.strip() for one in given if isinstance(one, str)]
     wrong = [one for one in given if not isinstance(one, str) or not one.strip() or len(one) > 1024]
     if wrong:
-        problems.append(f"targets: {', '.join(map(repr, wrong))} given; allowed: user ids, user names or e-mails")
+        problems.append(f"targets: {', '.join(map(shown, wrong))} given; allowed: user ids, user names or e-mails")
     return tuple(dict.fromkeys(filter(None, texts)))
 
 
@@ -135,7 +139,9 @@ def _filters(given: Any, settings: Settings, problems: list[str]) -> Filters | N
     if given is None or given == {}:
         return None
     if not isinstance(given, Mapping):
-        problems.append(f"filters: {given!r} given; allowed: an object with {', '.join(Filters.__struct_fields__)}")
+        problems.append(
+            f"filters: {shown(given)} given; allowed: an object with {', '.join(Filters.__struct_fields__)}"
+        )
         return None
     values: dict[str, Any] = {}
     for name, value in given.items():
@@ -143,7 +149,7 @@ def _filters(given: Any, settings: Settings, problems: list[str]) -> Filters | N
             problems.append(f"filters.{name}: unknown; allowed: {', '.join(Filters.__struct_fields__)}")
         elif name == "unused_days":
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= DAYS:
-                problems.append(f"filters.unused_days: {value!r} given; allowed: a whole number from 1 to {DAYS}")
+                problems.append(f"filters.unused_days: {shown(value)} given; allowed: a whole number from 1 to {DAYS}")
             elif "all" not in settings.usage_services and not {"directory", "sso"} <= set(settings.usage_services):
                 problems.append(
                     "filters.unused_days: usage is not known without the services directory and sso; allowed once "
@@ -163,7 +169,7 @@ def _texts(name: str, given: Any, problems: list[str]) -> tuple[str, ...]:
     """One text, or a list of them of which any will do."""
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list) or not texts or not all(isinstance(one, str) and one.strip() for one in texts):
-        problems.append(f"{name}: {given!r} given; allowed: a text, or a list of texts of which any will do")
+        problems.append(f"{name}: {shown(given)} given; allowed: a text, or a list of texts of which any will do")
         return ()
     return tuple(one.strip() for one in texts)
 
@@ -181,7 +187,12 @@ def _check_whom(action: Any, targets: Sequence[str], filters: Filters | None, pr
 
 
 def _fields(
-    action: Any, given: Any, targets: Sequence[str], filters: Filters | None, problems: list[str]
+    action: Any,
+    given: Any,
+    targets: Sequence[str],
+    filters: Filters | None,
+    problems: list[str],
+    hidden: frozenset[str],
 ) -> dict[str, Any]:
     if given is None:
         given = {}
@@ -189,7 +200,7 @@ def _fields(
         problems.append('fields: no object given; allowed: an object such as {"department": "Sales"}')
         return {}
     if action in ("create", "update"):
-        fields = read_profile(action, given, problems)
+        fields = read_profile(action, given, problems, hidden)
         shared = [name for name in UNIQUE_FIELDS if fields.get(name)]
         if action == "update" and shared and (filters or len(targets) > 1):
             problems.append(
@@ -210,13 +221,13 @@ def _fields(
             "cascade_manager": value is None or (isinstance(value, str) and bool(value.strip())),
         }[name]
         if not is_right:
-            problems.append(f"fields.{name}: {value!r} given; allowed: {options[name]}")
+            problems.append(f"fields.{name}: {shown(value)} given; allowed: {options[name]}")
     return known
 
 
 def _group(action: Any, given: Any, problems: list[str]) -> str | None:
     if given is not None and not isinstance(given, str):
-        problems.append(f"group: {given!r} given; allowed: the id or the name of a user group")
+        problems.append(f"group: {shown(given)} given; allowed: the id or the name of a user group")
         return None
     text = (given or "").strip()
     if action in GROUP_ACTIONS and not text:

@@ -15,10 +15,10 @@ import msgspec
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from jumpcloud_elt import organizations, tasks
+from jumpcloud_elt.action_answer import answered_by, is_rejected, why_not_approved
 from jumpcloud_elt.action_log import (
     ASKED,
     DONE,
-    LEFT_OUT,
     NOT_DONE,
     PLANNED,
     REFUSED,
@@ -28,11 +28,14 @@ from jumpcloud_elt.action_log import (
     Attempt,
     Entry,
     latest,
+    latest_of_plan,
     new_action_id,
     read_run,
     record,
+    request_to_keep,
 )
 from jumpcloud_elt.action_plan import Plan, make_plan, needs_approval
+from jumpcloud_elt.action_report import as_row, left_open, refusals, told
 from jumpcloud_elt.action_request import read_request
 from jumpcloud_elt.action_run import run_plan
 from jumpcloud_elt.connection import ORGANIZATION_ID
@@ -43,7 +46,6 @@ from jumpcloud_elt.settings import Settings, read_settings
 
 log = logging.getLogger(__name__)
 
-APPROVE = "Approve"
 Json = dict[str, Any]
 
 
@@ -70,12 +72,12 @@ def plan_action(params: Mapping[str, Any], run_of: Mapping[str, str], requested_
         plan, entries = make_plan(settings, request, attempt)
     except JumpCloudError as error:
         if ORGANIZATION_ID.fullmatch(attempt.organization_id):
-            record(settings, attempt, _refusals(params, str(error)))
+            record(settings, attempt, refusals(params, str(error)))
         raise AirflowFailException(str(error)) from error
     if attempt.is_dry_run:
         entries = [msgspec.structs.replace(one, outcome=PLANNED) if one.outcome == ASKED else one for one in entries]
     record(settings, attempt, entries)
-    _tell_plan(plan, entries)
+    _tell_plan(settings, plan, entries)
     planned: Json = msgspec.to_builtins(plan)
     return planned
 
@@ -104,18 +106,20 @@ def act(planned: Json, approval: Mapping[str, Any] | None, try_number: int) -> d
         return dict(counts)
     # Not only the branch's word: tasks can be marked and cleared by hand.
     if needs_approval(attempt.action, len(asked), settings):
-        answer = list((approval or {}).get("chosen_options") or [])
-        if answer != [APPROVE]:
-            raise AirflowFailException("Nothing was called: this needs an approval, and none has been given.")
-        attempt = msgspec.structs.replace(attempt, approved_by=_answered_by(approval))
-    entries = _or_fail(settings, plan, attempt.again(try_number), asked)
+        reason = why_not_approved(plan, asked, approval, settings)
+        if reason is not None:
+            raise AirflowFailException(f"Nothing was called: {reason}")
+        attempt = msgspec.structs.replace(attempt, approved_by=answered_by(approval))
+    if any(row["outcome"] == STARTED for row in rows):
+        attempt = attempt.again(try_number)
+    entries = _or_fail(settings, plan, attempt, asked)
     theirs = {entry.target for entry in entries}
     counts = Counter(
         [*(row["outcome"] for row in rows if row["target"] not in theirs), *(entry.outcome for entry in entries)]
     )
     left = [entry for entry in entries if entry.outcome in UNFINISHED]
     if left:
-        raise AirflowFailException(_told(attempt.action, [_as_row(entry) for entry in entries]))
+        raise AirflowFailException(told(attempt.action, [as_row(entry) for entry in entries]))
     return dict(counts)
 
 
@@ -125,11 +129,12 @@ def sync_directory(planned: Json | None, run_of: dict[str, str]) -> int:
     attempt = msgspec.convert(planned, Plan).attempt if planned else None
     rows = read_run(settings.landing, attempt.organization_id, attempt.run_id) if attempt else []
     # Of every try: what one has done, the next finds to be so already.
-    ended = {row["outcome"] for row in latest(rows, of_each_attempt=True).values()}
-    if attempt is None or ended.isdisjoint((DONE, UNKNOWN, STARTED)):
+    changed = [row for row in latest(rows, of_each_attempt=True).values() if row["outcome"] in (DONE, UNKNOWN, STARTED)]
+    if attempt is None or not changed:
         raise AirflowSkipException("Nothing has been changed; there is nothing to sync.")
     try:
-        listed = organizations.list_organizations(settings, [attempt.organization_id])
+        # With what is known of the keys: `capabilities` is landed anew, as by a directory run.
+        listed = organizations.list_organizations(settings, [attempt.organization_id], with_credentials=True)
     except JumpCloudError as error:
         raise AirflowFailException(f"The users were changed, but not synced: {error}") from error
     mine = [one for one in listed if one["organization_id"] == attempt.organization_id and one["connection_id"]]
@@ -138,7 +143,8 @@ def sync_directory(planned: Json | None, run_of: dict[str, str]) -> int:
             f"No connection of [jumpcloud_elt] connections syncs organization {attempt.organization_id}."
         )
     try:
-        return tasks.extract_directory(mine[0], run_of)
+        deleted = {row["target"] for row in changed if row["action"] == "delete"}
+        return tasks.extract_directory(mine[0], run_of, deleted=len(deleted))
     finally:
         tasks.record_run(mine[:1], run_of, tasks.DIRECTORY, is_restricted=True)
 
@@ -151,17 +157,10 @@ def record_outcomes(planned: Json | None, approval: Mapping[str, Any] | None, or
     settings = read_settings()
     organization_id = organization_id.strip().lower()
     rows = read_run(settings.landing, organization_id, run_id)
-    if planned:
-        plan = msgspec.convert(planned, Plan)
-        last = latest(row for row in rows if row["action_id"] == plan.attempt.action_id)
-        waiting = [row for row in last.values() if row["outcome"] == ASKED]
-        why = _why_not_begun(plan, approval, settings)
-        left = [
-            Entry(target=row["target"], outcome=NOT_DONE, message=why, username=row["username"], email=row["email"])
-            for row in waiting
-        ]
-        record(settings, plan.attempt, left)
-        rows += [_as_row(entry) for entry in left]
+    plan = msgspec.convert(planned, Plan) if planned else None
+    for attempt, entries in left_open(rows, plan, approval, organization_id, settings):
+        record(settings, attempt, entries)
+        rows += [as_row(entry) for entry in entries]
     if not rows:
         raise AirflowSkipException("Nothing was recorded.")
     if not find_files(settings.landing / RUNS, "*/*.parquet"):
@@ -173,53 +172,27 @@ def report(planned: Json | None, approval: Mapping[str, Any] | None, organizatio
     """Say what was done and what was not; fail unless everything was, or somebody rejected it."""
     settings = read_settings()
     if not planned:
-        refused = latest(read_run(settings.landing, organization_id.strip().lower(), run_id)).values()
+        recorded = read_run(settings.landing, organization_id.strip().lower(), run_id)
+        refused = [row for row in recorded if row["outcome"] == REFUSED]
         why = dict.fromkeys(line for row in refused for line in str(row["message"]).splitlines())
         raise AirflowFailException("\n".join(why) or "Nothing was called: see plan_action, which says why.")
     plan = msgspec.convert(planned, Plan)
-    rows = list(latest(read_run(settings.landing, plan.attempt.organization_id, plan.attempt.run_id)).values())
+    rows = list(latest_of_plan(read_run(settings.landing, plan.attempt.organization_id, run_id), plan.attempt).values())
     if not rows:
         return f"There was nobody to act on: {plan.reason}"
-    told = _told(plan.attempt.action, rows)
-    is_rejected = bool(approval) and list((approval or {}).get("chosen_options") or []) != [APPROVE]
-    # A task that was killed has come to no outcome.
-    left = [row for row in rows if row["outcome"] in (*UNFINISHED, STARTED, ASKED)]
-    if left and not is_rejected:
-        raise AirflowFailException(told)
-    log.info("%s", told)
-    return told.splitlines()[0]
+    summary = told(plan.attempt.action, rows)
+    # A task that was killed has come to no outcome. What somebody has rejected is as they want it.
+    wanted = (NOT_DONE,) if is_rejected(approval) else ()
+    if any(row["outcome"] in (*UNFINISHED, STARTED, ASKED) and row["outcome"] not in wanted for row in rows):
+        raise AirflowFailException(summary)
+    log.info("%s", summary)
+    return summary.splitlines()[0]
 
 
-def _refusals(params: Mapping[str, Any], message: str) -> list[Entry]:
-    """One row for each target as given, with what is wrong about it or about everything; one without any target."""
-    given = params.get("targets")
-    targets = [one for one in given if isinstance(one, str) and one.strip()] if isinstance(given, list) else []
-    fields = params.get("fields")
-    new = fields.get("username") if isinstance(fields, Mapping) else None
-    if not targets:
-        target = new if isinstance(new, str) and params.get("action") == "create" else None
-        return [Entry(target=target, outcome=REFUSED, message=message)]
-    names = {target: repr(target.strip()) for target in dict.fromkeys(targets)}
-    lines = message.splitlines()
-    return [
-        Entry(
-            target=target.strip(),
-            outcome=REFUSED,
-            # What is wrong with others is theirs.
-            message="\n".join(
-                line
-                for line in lines
-                if own in line or not any(other in line for other in names.values() if other != own)
-            ),
-        )
-        for target, own in names.items()
-    ]
-
-
-def _tell_plan(plan: Plan, entries: Sequence[Entry]) -> None:
+def _tell_plan(settings: Settings, plan: Plan, entries: Sequence[Entry]) -> None:
     """The plan in the task's log: what would be called for whom."""
     for entry in entries:
-        request = msgspec.json.encode(entry.request).decode() if entry.request else "no call"
+        request = request_to_keep(settings, entry.request) if entry.request else "no call"
         log.info("%s (%s): %s: %s", entry.target, entry.username or "", entry.outcome, request)
     if plan.reason:
         log.warning("Nobody is found: %s", plan.reason)
@@ -232,35 +205,3 @@ def _or_fail(settings: Settings, plan: Plan, attempt: Attempt, asked: Sequence[M
         return run_plan(settings, plan, attempt, asked)
     except JumpCloudError as error:
         raise AirflowFailException(str(error)) from error
-
-
-def _why_not_begun(plan: Plan, approval: Mapping[str, Any] | None, settings: Settings) -> str:
-    if approval and list(approval.get("chosen_options") or []) != [APPROVE]:
-        return f"rejected by {_answered_by(approval)}"
-    if plan.needs_approval and not approval:
-        return f"nobody approved within {settings.actions_approval_timeout_hours:g} hours"
-    return "the run ended before; nothing was called"
-
-
-def _answered_by(approval: Mapping[str, Any] | None) -> str:
-    user = (approval or {}).get("responded_by_user")
-    name = user.get("name") or user.get("id") if isinstance(user, Mapping) else None
-    return str(name or "somebody without a name")
-
-
-def _as_row(entry: Entry) -> dict[str, Any]:
-    row: dict[str, Any] = msgspec.structs.asdict(entry)
-    return row
-
-
-def _told(action: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """How many users ended how; everybody to whom it was not done by name, and whom it was done to."""
-    counts = Counter(str(row["outcome"]) for row in rows)
-    lines = [f"{action}: " + ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))]
-    order = {outcome: number for number, outcome in enumerate((*UNFINISHED, STARTED, ASKED, LEFT_OUT, DONE))}
-    for row in sorted(rows, key=lambda row: order.get(row["outcome"], len(order))):
-        who = f"{row['target']}" + (f" ({row['username']})" if row["username"] else "")
-        lines.append(f"- {row['outcome']}: {who}: {row['message']}")
-    if any(row["outcome"] in (*UNFINISHED, STARTED) for row in rows):
-        lines.append("Running it again with the same params does what is left, and nothing twice.")
-    return "\n".join(lines)

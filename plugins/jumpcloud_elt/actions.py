@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from jumpcloud_elt import user_calls
@@ -24,8 +25,8 @@ from jumpcloud_elt.user_state import (
     STAGED,
     SUSPENDED,
     differing,
-    has_totp,
     is_locked,
+    is_mfa_reset,
     is_password_expired,
     state_of,
 )
@@ -65,9 +66,14 @@ class Action:
             ids = ", ".join(existing)
             return Look(REFUSED, f"the user name is one user's and the e-mail another's ({ids})")
         ((user_id, user),) = existing.items()
-        others = differing(user, self.fields)
+        others = differing(user, {name: value for name, value in self.fields.items() if name != "state"})
         if others:
             return Look(REFUSED, f"user {user_id} has that user name or e-mail, and differs in {', '.join(others)}")
+        # Who was created as staged may have been activated since; nobody is created as suspended.
+        state = state_of(user)
+        if state == SUSPENDED or (state == STAGED and self.fields.get("state") == ACTIVATED):
+            use = "unsuspend" if state == SUSPENDED else "activate"
+            return Look(REFUSED, f"user {user_id} has the same data, and is {state}: use {use}")
         return Look(ALREADY_SO, f"exists with the same data, as user {user_id}")
 
     def look_at(self, user: Row) -> Look:
@@ -83,8 +89,8 @@ class Action:
                 is_password_expired(user), "has an expired password", user_calls.expire_password(user_id)
             ),
             "reset_mfa": lambda: _unless(
-                not has_totp(user) and self._exclusion_days is None,
-                "has no TOTP enrolment",
+                is_mfa_reset(user, self._exclusion_days, datetime.now(UTC)),
+                "has no TOTP enrolment" + (", and these days without one" if self._exclusion_days else ""),
                 user_calls.reset_mfa(user_id, self._exclusion_days),
             ),
             "add_to_group": lambda: _unless(

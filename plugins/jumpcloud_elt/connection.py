@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 from jumpcloud_elt.errors import ConfigurationError
 
 REGION_HOST_INFIX = {"us": "", "eu": "eu.", "in": "in."}
+CONNECTION_TYPE = "jumpcloud"
 PERMISSIONS = ("read", "read_and_act")
 ORGANIZATION_ID = re.compile(r"[0-9a-fA-F]{24}")
+HTTPS_PORT = 443
 # JumpCloud keeps events 15 to 90 days, by plan, and cannot be asked which.
 USAGE_RETENTION_DAYS = 90
 # The only token host that is known; JumpCloud's own exporters use it for every region.
@@ -26,6 +28,7 @@ class ConnectionFields(Protocol):
     """The part of an Airflow connection that is read; both of Airflow's connection classes have it."""
 
     conn_id: str
+    conn_type: str | None
     host: str | None
     schema: str | None
     login: str | None
@@ -67,6 +70,11 @@ class Account:
 
 def read_account(connection: ConnectionFields) -> Account:
     """Return the account of `connection`, or raise one ConfigurationError that names every wrong field."""
+    if connection.conn_type != CONNECTION_TYPE:
+        # What is in it is another product's secret: it is sent nowhere.
+        raise ConfigurationError(
+            f"Connection {connection.conn_id!r} is of type {connection.conn_type!r}; allowed: JumpCloud (jumpcloud)"
+        )
     extra = connection.extra_dejson
     problems: list[str] = []
     secret = (connection.password or "").strip()
@@ -116,7 +124,9 @@ def _base_url(connection: ConnectionFields, problems: list[str]) -> str | None:
         return None
     url = url.rstrip("/")
     parts = urlsplit(url)
-    if parts.port is None and connection.port:
+    # 443 is what Airflow's Test button wants to see, and no port of http.
+    is_of_the_button = parts.scheme == "http" and connection.port == HTTPS_PORT
+    if parts.port is None and connection.port and not is_of_the_button:
         url = f"{parts.scheme}://{parts.netloc}:{connection.port}{parts.path}"
     return url
 

@@ -125,7 +125,7 @@ def check_connection(hook: JumpCloudHook, now: datetime, *, at_most: int | None 
     chosen = listed if at_most is None else listed[:at_most]
     with ThreadPoolExecutor(min(THREADS, len(chosen))) as pool:
         organizations = tuple(pool.map(lambda one: _check_listed(hook, one, now), chosen))
-    credential = credential_of(hook, listed)
+    credential = credential_of(hook, listed, now)
     return ConnectionReport(
         connection_id=connection_id,
         failure=None,
@@ -158,15 +158,26 @@ def check_organization(hook: JumpCloudHook, organization_id: str, now: datetime)
 
 
 def check_insights(hook: JumpCloudHook, organization_id: str, now: datetime) -> Finding:
-    """Whether events can be read, of an organization whose users can."""
+    """Whether events can be read, of an organization whose users can.
+
+    An organization without Directory Insights may be answered with nothing: only an event says that there are any.
+    """
     end = now.replace(microsecond=0, tzinfo=UTC)
+    days = hook.account.usage_retention_days
     try:
-        hook.count_events(organization_id, hook.settings.usage_services, end - PROBED_RANGE, end)
+        for span in (PROBED_RANGE, timedelta(days=days)):
+            if hook.count_events(organization_id, hook.settings.usage_services, end - span, end):
+                return Finding(INSIGHTS, YES)
     except (NotEnabledError, PermissionDeniedError) as error:
         return Finding(INSIGHTS, NO, str(explain(error, hook.account, "Directory Insights")))
     except JumpCloudError as error:
         return Finding(INSIGHTS, UNKNOWN, str(explain(error, hook.account, "Directory Insights")))
-    return Finding(INSIGHTS, YES)
+    return Finding(
+        INSIGHTS,
+        UNKNOWN,
+        f"Directory Insights answers, and holds no event of the last {days} days: nobody has logged in, or the plan "
+        "does not include it.",
+    )
 
 
 def _check_listed(hook: JumpCloudHook, organization: Organization, now: datetime) -> OrganizationReport:
@@ -245,7 +256,10 @@ def _of_credential(report: ConnectionReport, *, is_short: bool = False) -> list[
     ends_at = credential["ends_at"]
     end = [f"The {account.secret_name} ends on {ends_at[:10]}."] if ends_at else []
     if is_short:
-        return [f"Permission: {account.permission}. May the key write: {credential['may_write']}.", *end]
+        may_write = [f"Permission: {account.permission}. May the key write: {credential['may_write']}."]
+        # Only who wants to act has to know why not.
+        is_in_the_way = account.may_act and credential["may_write"] != YES
+        return [*may_write, *([credential["may_write_reason"]] if is_in_the_way else []), *end]
     may_act = "actions are allowed" if account.may_act else "actions are refused; read_and_act would allow them"
     return [
         f"Permission is {account.permission}: {may_act}.",

@@ -29,30 +29,40 @@ KEY_PREFIX_LENGTH = 8
 
 
 class Credential(TypedDict):
-    """What is known of a key or secret, small enough for XCom. `ends_at`: naive UTC, in ISO form."""
+    """What is known of a key or secret, small enough for XCom.
+
+    `ends_at`: naive UTC, in ISO form; None where it has no end, or where JumpCloud does not say (`is_end_told`).
+    """
 
     roles: list[str]
     may_write: str
     may_write_reason: str
     ends_at: str | None
+    is_end_told: bool
 
 
-def read_credential(hook: JumpCloudHook, organization_id: str | None) -> Credential:
-    """What JumpCloud tells of the connection's own key; asks in `organization_id` where it must be in one."""
+def read_credential(hook: JumpCloudHook, organization_id: str | None, now: datetime) -> Credential:
+    """What JumpCloud tells of the connection's own key, which has just worked; `now` is naive UTC.
+
+    Asks in `organization_id` where it must be in one.
+    """
     if hook.account.is_service_account:
         owner = _find_service_account(hook, organization_id)
-        ends_at = _end_of_secret(owner, str(hook.account.client_id))
+        is_end_told = bool(owner)
+        ends_at = _end_of_secret(owner, str(hook.account.client_id), now)
     else:
         owner = _find_administrator(hook, organization_id)
         key = owner.get("apiKeyHash")
+        is_end_told = isinstance(key, dict)
         ends_at = _moment(key.get("expireAt")) if isinstance(key, dict) else None
-    roles = _roles(owner)
+    roles = role_names(owner)
     may_write, reason = _may_write(roles)
     return Credential(
         roles=roles,
         may_write=may_write,
         may_write_reason=reason,
         ends_at=ends_at.isoformat() if ends_at else None,
+        is_end_told=is_end_told,
     )
 
 
@@ -73,7 +83,7 @@ def warn_of_end(credential: Credential, secret_name: str, now: datetime) -> str 
 def _find_administrator(hook: JumpCloudHook, organization_id: str | None) -> Row:
     """The administrator of the key: as they see themselves, completed by the list of administrators."""
     own = _get(hook, "/api/users/getSelf", None)
-    if own.get("apiKeyHash") and _roles(own):
+    if own.get("apiKeyHash") and role_names(own):
         return own
     ids = {own.get(name) for name in ("_id", "id", "email")} - {None, ""}
     try:
@@ -94,7 +104,7 @@ def _is_start_of(key: str, administrator: Row) -> bool:
 
 
 def _find_service_account(hook: JumpCloudHook, organization_id: str | None) -> Row:
-    """The service account that has the client id; of a list with one entry, that one."""
+    """The one service account that names the client id; of all others nothing can be told about this one."""
     try:
         rows = [
             row
@@ -106,15 +116,19 @@ def _find_service_account(hook: JumpCloudHook, organization_id: str | None) -> R
     except JumpCloudError as error:
         log.info("The service account of connection %s is not known: %s", hook.jumpcloud_conn_id, error)
         return {}
-    found = [row for row in rows if str(hook.account.client_id) in _texts(row)] or rows
+    found = [row for row in rows if str(hook.account.client_id) in _texts(row)]
     return found[0] if len(found) == 1 else {}
 
 
-def _end_of_secret(account: Row, client_id: str) -> datetime | None:
-    """When the secret ends: as its own entry says, else as the earliest of the account's secrets, else the account."""
+def _end_of_secret(account: Row, client_id: str, now: datetime) -> datetime | None:
+    """When the secret ends: as its own entry says, else as the earliest of the account's secrets, else the account.
+
+    An account has two secrets while one replaces the other: one that has ended is not the one that works.
+    """
     secrets = [one for one in account.get("authConfigList") or [] if isinstance(one, dict)]
     secrets = [one for one in secrets if client_id in _texts(one)] or secrets
     ends = [end for end in (_moment(one.get("expiresAt")) for one in secrets) if end]
+    ends = [end for end in ends if end > now] or ends
     return min(ends) if ends else _moment(account.get("expiresAt"))
 
 
@@ -136,7 +150,8 @@ def _get(hook: JumpCloudHook, path: str, organization_id: str | None) -> Row:
     return row if isinstance(row, dict) else {}
 
 
-def _roles(owner: Row) -> list[str]:
+def role_names(owner: Row) -> list[str]:
+    """The roles that an administrator's row names, sorted."""
     several = owner.get("roleNames")
     names = [owner.get("roleName"), *(several if isinstance(several, list) else [])]
     return sorted({name for name in names if isinstance(name, str) and name})

@@ -20,7 +20,7 @@ from jumpcloud_elt.providers import read_provider_administrators
 from jumpcloud_elt.redaction import encode_payload
 from jumpcloud_elt.runs import HELD, OK, Outcome
 from jumpcloud_elt.settings import Settings
-from jumpcloud_elt.snapshots import Decision, decide, iter_snapshots, write_stream
+from jumpcloud_elt.snapshots import Accepted, Decision, decide, iter_snapshots, write_stream
 from jumpcloud_elt.streams import (
     ADMINISTRATORS,
     DIRECTORY_STREAMS,
@@ -34,12 +34,12 @@ from jumpcloud_elt.streams import (
 
 
 def land_directory(
-    hook: JumpCloudHook, organization: Organization, settings: Settings, accepted_by: str | None = None
+    hook: JumpCloudHook, organization: Organization, settings: Settings, accepted: Accepted | None = None
 ) -> list[Outcome]:
     """Land one snapshot of `organization` and return one outcome per stream.
 
-    `snapshot_at` is the time at which reading began, in whole seconds. `accepted_by` names the run where it was
-    told to accept a drop in users. Raises the errors of the hook and of `read_listing`; what had been written by
+    `snapshot_at` is the time at which reading began, in whole seconds. `accepted` is the drop in users that
+    the run accepts. Raises the errors of the hook and of `read_listing`; what had been written by
     then belongs to no snapshot.
     """
     organization_id = str(organization["organization_id"])
@@ -75,7 +75,7 @@ def land_directory(
         outcome.requests = hook.request_count - requests
         outcome.seconds = round(time.monotonic() - began, 3)
         outcomes.append(outcome)
-    decision = decide(settings, organization_id, len(parents[SYSTEMUSERS.name]), accepted_by)
+    decision = decide(settings, organization_id, len(parents[SYSTEMUSERS.name]), accepted)
     if decision.is_held:
         hook.log.warning("The snapshot of %s is held: %s", organization["organization_name"], decision.reason)
     outcomes.append(_commit(organization, settings, snapshot_at, decision, outcomes))

@@ -27,7 +27,12 @@ from __future__ import annotations
 
 
 class JumpCloudError(Exception):
-    """Anything this package raises on purpose."""
+    """Anything this package raises on purpose.
+
+    `may_have_happened`: it was raised by a call that changes something, and an answer to it was lost.
+    """
+
+    may_have_happened = False
 
 
 class ConfigurationError(JumpCloudError):

@@ -29,8 +29,9 @@ MINUTES = "%Y-%m-%d %H:%M"
 class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that is given must hold; of a list, one of its texts.
 
-    `unused_days`: no successful portal log-in and no SSO in that many days before the end of what has been read, and
-    in the organization since before. `role` in any case; `group` and `department` by name, exactly.
+    `unused_days`: no successful portal log-in and no SSO in that many days before the end of what has been read, by
+    whatever spelling of their name, and in the organization since before. `role` in any case; `group` and
+    `department` by name, exactly.
     """
 
     unused_days: int | None = None
@@ -77,9 +78,24 @@ def find_users(organization_id: str, filters: Filters) -> FoundUsers:
                 connection.execute(f"set variable {name} = ?::varchar[]", [list(texts)])
             connection.execute("set variable unused_since = ?::timestamp", [since])
             found = _rows(connection, "filtered_users")
+            names = _unattributed_names(connection) if since else set()
         except duckdb.Error as error:
             raise WarehouseError(f"The published warehouse cannot be asked: {error}") from error
-    return FoundUsers(tuple(row["user_id"] for row in found), usage_until=known[0]["usage_until"])
+    user_ids = (row["user_id"] for row in found if names.isdisjoint(_names(row)))
+    return FoundUsers(tuple(user_ids), usage_until=known[0]["usage_until"])
+
+
+def _unattributed_names(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """By what names, in lower case, log-ins that the warehouse counts for nobody call whom they are about."""
+    days = [row["date"] for row in _rows(connection, "nameless_days")]
+    if not days:
+        return set()
+    connection.execute("set variable nameless_days = ?::date[]", [days])
+    return {row["name"] for row in _rows(connection, "nameless_users")}
+
+
+def _names(user: dict[str, Any]) -> set[str]:
+    return {str(user[name]).lower() for name in ("username", "email") if user[name]}
 
 
 def _why_users_are_unknown(known: Sequence[dict[str, Any]], organization_id: str) -> str | None:

@@ -30,6 +30,7 @@ from jumpcloud_elt.errors import (
     ConfigurationError,
     ConflictError,
     CredentialError,
+    JumpCloudError,
     NotEnabledError,
     NotFoundError,
     OrganizationHeaderError,
@@ -48,6 +49,7 @@ from jumpcloud_elt.user_writes import UserWrites
 
 T = TypeVar("T")
 
+REDIRECTED, BAD_REQUEST = 300, 400
 REQUEST_TIMEOUT, TOO_MANY_REQUESTS, SERVER_ERROR, NOT_IMPLEMENTED = 408, 429, 500, 501
 TESTED_ORGANIZATIONS = 5
 POOL_SIZE = 64  # as many threads as may be configured
@@ -214,15 +216,12 @@ class JumpCloudHook(UserWrites, HttpHook):
 
         Where no answer came (no connection, no answer in time, a broken body, 5xx), `has_happened` is asked first,
         and the call is repeated only if it has not; it may ask JumpCloud. A refusal of a repeated call is looked into
-        likewise: it may be about what the first one did. Raises ConfigurationError unless the connection's
-        permission is read_and_act.
+        likewise: it may be about what the first one did. So is a redirect, which is not followed: what is found there
+        would not be the answer. Errors say in `may_have_happened` whether an answer was lost. Raises
+        ConfigurationError as `refuse_to_act` does.
         """
         account = self.account
-        if not account.may_act:
-            raise ConfigurationError(
-                f"Permission: {account.permission!r} given in connection {account.connection_id!r}; allowed: "
-                "read_and_act, to change anything"
-            )
+        self.refuse_to_act(organization_id)
         if not ORGANIZATION_ID.fullmatch(organization_id):
             raise ConfigurationError(
                 f"organization_id: {organization_id!r} given; allowed: an id of 24 hexadecimal digits"
@@ -237,6 +236,7 @@ class JumpCloudHook(UserWrites, HttpHook):
             organization_id,
             **arguments,
             expects_json=call.answers_json,
+            allow_redirects=False,
         )
         lost = False
 
@@ -247,21 +247,34 @@ class JumpCloudHook(UserWrites, HttpHook):
                 return None
             try:
                 return once()
-            except TransientError as error:
-                # 429 is an answer: nothing was done.
-                lost = lost or error.status != TOO_MANY_REQUESTS
+            except RequestError as error:
+                lost = lost or _says_nothing(error)
                 raise
+
+        try:
+            try:
+                return self._retrying(look_first)
             except RequestError:
                 if lost and has_happened():
                     return None
                 raise
-
-        try:
-            return self._retrying(look_first)
-        except TransientError:
-            if lost and has_happened():
-                return None
+        except JumpCloudError as error:
+            error.may_have_happened = lost
             raise
+
+    def refuse_to_act(self, organization_id: str) -> None:
+        """Raise ConfigurationError unless the connection allows changes, and those of this organization."""
+        account = self.account
+        if not account.may_act:
+            raise ConfigurationError(
+                f"Permission: {account.permission!r} given in connection {account.connection_id!r}; allowed: "
+                "read_and_act, to change anything"
+            )
+        if account.organization_ids and organization_id.lower() not in account.organization_ids:
+            raise ConfigurationError(
+                f"Organization ids of connection {account.connection_id!r} do not name {organization_id}; allowed: "
+                f"{', '.join(account.organization_ids)}"
+            )
 
     def count_events(self, organization_id: str, services: Sequence[str], start: datetime, end: datetime) -> int:
         """The API's own number of events from `start` to `end` (aware, UTC; both are taken as inclusive).
@@ -347,7 +360,7 @@ class JumpCloudHook(UserWrites, HttpHook):
                 response = self.get_conn().request(
                     method, url, headers=headers, timeout=self._timeout, stream=seat is not None, **arguments
                 )
-                if not response.ok or response.is_redirect:
+                if not response.ok or response.status_code >= REDIRECTED:
                     # A streamed body may break here, too.
                     _ = response.content
                     _raise_for_status(response, what, self.account)
@@ -486,6 +499,13 @@ class JumpCloudHook(UserWrites, HttpHook):
         # The form tests under an id of the moment, which would tell nobody anything.
         message = connection_check.summarise(report).replace(f"onnection {self.jumpcloud_conn_id!r}", "onnection")
         return report.works, message
+
+
+def _says_nothing(error: RequestError) -> bool:
+    """Whether an error leaves open what became of a call: no answer, or an address. 429 is an answer: nothing was."""
+    if isinstance(error, TransientError):
+        return error.status != TOO_MANY_REQUESTS
+    return error.status is not None and REDIRECTED <= error.status < BAD_REQUEST
 
 
 def read_count(answer: Answer) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NotRequired, TypedDict
 
 from jumpcloud_elt.credential import Credential, read_credential
@@ -19,6 +20,7 @@ from jumpcloud_elt.errors import (
     PermissionDeniedError,
 )
 from jumpcloud_elt.hook import JumpCloudHook
+from jumpcloud_elt.landing import utc_now
 from jumpcloud_elt.pagination import Row
 from jumpcloud_elt.providers import find_provider_id
 from jumpcloud_elt.redaction import remove_secrets
@@ -68,7 +70,7 @@ def list_organizations(
         try:
             with JumpCloudHook(connection_id, settings) as hook:
                 seen = list_of_connection(hook)
-                credential = credential_of(hook, seen) if with_credentials else None
+                credential = credential_of(hook, seen, utc_now()) if with_credentials else None
         except JumpCloudError as error:
             log.error("Connection %s: %s", connection_id, error)
             was_asked |= not isinstance(error, ConfigurationError)
@@ -138,9 +140,10 @@ def list_of_connection(hook: JumpCloudHook) -> list[Organization]:
     return organizations
 
 
-def credential_of(hook: JumpCloudHook, seen: Sequence[Organization]) -> Credential:
-    """What is known of the connection's key, asked in the first organization that it sees."""
-    return read_credential(hook, next((one["organization_id"] for one in seen if one["error"] is None), None))
+def credential_of(hook: JumpCloudHook, seen: Sequence[Organization], now: datetime) -> Credential:
+    """What is known of the connection's key, asked in the first organization that it sees; `now` is naive UTC."""
+    organization_id = next((one["organization_id"] for one in seen if one["error"] is None), None)
+    return read_credential(hook, organization_id, now)
 
 
 def read_organizations(hook: JumpCloudHook) -> dict[str, Row]:

@@ -56,10 +56,20 @@ _EMAIL = re.compile(
 _LOCAL_PART = 64
 
 
-def read_profile(action: str, given: Mapping[str, Any], problems: list[str]) -> dict[str, str | None]:
+def shown(value: Any) -> str:
+    """What was given, for a message that is kept: of an object, which may hold secrets by name, only that it is one."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(shown, value[:10]))}{', …' if len(value) > 10 else ''}]"
+    return "an object" if isinstance(value, Mapping) else repr(value)
+
+
+def read_profile(
+    action: str, given: Mapping[str, Any], problems: list[str], hidden: frozenset[str] = frozenset()
+) -> dict[str, str | None]:
     """The fields of a new user (`action` ``create``) or of a change (``update``), under JumpCloud's names.
 
-    Adds to `problems` one line for everything that is missing or wrong. Spaces in a user name become dots.
+    Adds to `problems` one line for everything that is missing or wrong, without the values of fields that are
+    `hidden` (in lower case). Spaces in a user name become dots.
     """
     allowed = CREATE_FIELDS if action == "create" else UPDATE_FIELDS
     fields: dict[str, str | None] = {}
@@ -70,7 +80,7 @@ def read_profile(action: str, given: Mapping[str, Any], problems: list[str]) -> 
         elif name in fields:
             problems.append(f"fields.{given_name}: given twice, as {name} too; allowed: one of them")
         else:
-            fields[name] = _read_value(action, name, value, problems)
+            fields[name] = _read_value(action, name, value, problems, is_hidden=name.lower() in hidden)
     if action == "create":
         problems += [f"fields.{name}: missing; allowed: {_rule(name)}" for name in _missing(fields)]
     elif not given:
@@ -93,15 +103,16 @@ def _unknown_field(action: str, name: str, allowed: tuple[str, ...]) -> str:
     return f"fields.{name}: unknown; allowed: {', '.join(allowed)}"
 
 
-def _read_value(action: str, name: str, value: Any, problems: list[str]) -> str | None:
+def _read_value(action: str, name: str, value: Any, problems: list[str], *, is_hidden: bool) -> str | None:
     """One field's value, checked. Null and empty clear a field of `update`; e-mails cannot be cleared."""
     if value is None or value == "":
         if action == "create" or name == "email":
-            problems.append(f"fields.{name}: {value!r} given; allowed: {_rule(name)}")
+            problems.append(f"fields.{name}: {shown(value)} given; allowed: {_rule(name)}")
         # Unique where it is there: JumpCloud has null in its place.
         return None if name == "employeeIdentifier" else ""
     if not isinstance(value, str):
-        problems.append(f"fields.{name}: {value!r} given; allowed: {_rule(name)}")
+        what = "no text" if is_hidden else shown(value)
+        problems.append(f"fields.{name}: {what} given; allowed: {_rule(name)}")
         return None
     text = " ".join(value.split()) if name != "description" else value.strip()
     if name == "username":
@@ -114,8 +125,8 @@ def _read_value(action: str, name: str, value: Any, problems: list[str]) -> str 
     else:
         is_right = text != "" and (text.isprintable() or name == "description")
     if not is_right or len(text) > _LENGTHS[name]:
-        shown = repr(value if len(value) <= 60 else f"{value[:60]}…")
-        problems.append(f"fields.{name}: {shown} given ({len(text)} characters); allowed: {_rule(name)}")
+        what = "a text" if is_hidden else repr(value if len(value) <= 60 else f"{value[:60]}…")
+        problems.append(f"fields.{name}: {what} given ({len(text)} characters); allowed: {_rule(name)}")
     return text
 
 

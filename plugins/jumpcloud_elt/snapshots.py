@@ -36,6 +36,14 @@ class Decision:
         return self.decision == HELD
 
 
+@dataclass(frozen=True)
+class Accepted:
+    """The drop in users that a run accepts: any, or of `users` (whom it has deleted) beside what is allowed anyway."""
+
+    run_id: str
+    users: int | None
+
+
 def iter_snapshots(landing: Place, organization_id: str) -> Iterator[tuple[datetime, dict[str, object]]]:
     """An organization's whole snapshots, the youngest first: when, and what its last file says of it."""
     folder = landing / COMMIT_STREAM / f"organization_id={organization_id}"
@@ -43,11 +51,8 @@ def iter_snapshots(landing: Place, organization_id: str) -> Iterator[tuple[datet
         yield parse_time(path.parent.name.removeprefix("snapshot_at=")), read_metadata(path)
 
 
-def decide(settings: Settings, organization_id: str, users: int, accepted_by: str | None) -> Decision:
-    """Hold a snapshot whose users have dropped too far since the last accepted one.
-
-    `accepted_by` is the run that was told to accept the drop, None where none was.
-    """
+def decide(settings: Settings, organization_id: str, users: int, accepted: Accepted | None) -> Decision:
+    """Hold a snapshot whose users have dropped too far since the last accepted one, unless that is `accepted`."""
     for _, metadata in iter_snapshots(settings.landing, organization_id):
         if metadata.get("decision") == HELD:
             continue
@@ -55,15 +60,21 @@ def decide(settings: Settings, organization_id: str, users: int, accepted_by: st
         if not isinstance(before, int):
             break
         drop = before - users
-        if drop <= settings.drift_users or drop <= before * settings.drift_share:
+        if _is_allowed(settings, drop, before):
             break
+        if accepted and (accepted.users is None or _is_allowed(settings, drop - accepted.users, before)):
+            return Decision(f"accepted by {accepted.run_id}")
         reason = (
             f"{users} users, down by {drop} ({drop / before:.0%}) from {before}. Allowed: "
             f"{settings.drift_share:.0%}, or {settings.drift_users} users. The last accepted snapshot stays; to "
             f'accept this drop run jumpcloud_directory with {{"accept_drop": ["{organization_id}"]}}.'
         )
-        return Decision(f"accepted by {accepted_by}") if accepted_by else Decision(HELD, reason)
+        return Decision(HELD, reason)
     return Decision(ACCEPTED)
+
+
+def _is_allowed(settings: Settings, drop: int, before: int) -> bool:
+    return drop <= settings.drift_users or drop <= before * settings.drift_share
 
 
 def write_stream(path: Place, table: pa.Table, metadata: dict[str, object], previous: Place | None) -> None:

@@ -5,7 +5,7 @@ Exactly one user must match, or nobody is acted on. Reads only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from jumpcloud_elt.connection import ORGANIZATION_ID
@@ -30,10 +30,7 @@ class People:
     def by_id(self, user_id: str) -> Row | None:
         """The user with this id, None where the organization has none."""
         user = self._hook.find_user(user_id.lower(), organization_id=self.organization_id)
-        # A key of one organization may be answered about its own, whatever was asked for.
-        if user is not None and user.get("organization") not in (None, "", self.organization_id):
-            return None
-        return user
+        return user if user is not None and self._is_here(user) else None
 
     def by_username(self, username: str) -> list[Row]:
         """The users with exactly this user name: one, or none."""
@@ -63,13 +60,17 @@ class People:
         """All users; read once."""
         if self._everybody is None:
             what = f"users of organization {self.organization_id}"
-            self._everybody = read_until_whole(
-                lambda: list(self._hook.iter_users(organization_id=self.organization_id)), what
-            )
+            users = read_until_whole(lambda: list(self._hook.iter_users(organization_id=self.organization_id)), what)
+            self._everybody = [user for user in users if self._is_here(user)]
         return self._everybody
 
     def _filtered(self, field: str, value: str) -> list[Row]:
-        return list(self._hook.iter_users(organization_id=self.organization_id, filter=f"{field}:$eq:{value}"))
+        users = self._hook.iter_users(organization_id=self.organization_id, filter=f"{field}:$eq:{value}")
+        return [user for user in users if self._is_here(user)]
+
+    def _is_here(self, user: Row) -> bool:
+        """A key of one organization may be answered about its own, whatever was asked for."""
+        return user.get("organization") in (None, "", self.organization_id)
 
 
 def refuse_unseen_organization(hook: JumpCloudHook, organization_id: str, problems: list[str]) -> None:
@@ -87,12 +88,16 @@ def refuse_unseen_organization(hook: JumpCloudHook, organization_id: str, proble
         )
 
 
-def resolve(people: People, names: Sequence[str], what: str, threads: int, problems: list[str]) -> list[Row]:
-    """The users whom `names` name, each once, in that order; adds to `problems` whoever is not exactly one user."""
+def match(people: People, names: Sequence[str], threads: int) -> dict[str, list[Row]]:
+    """The users whom each of `names` names: one, none, or several."""
     with ThreadPoolExecutor(max(1, min(threads, len(names)))) as pool:
-        matches = list(pool.map(people.matching, names))
+        return dict(zip(names, pool.map(people.matching, names), strict=True))
+
+
+def single(people: People, matches: Mapping[str, Sequence[Row]], what: str, problems: list[str]) -> list[Row]:
+    """The users who match, each once, in that order; adds to `problems` every name that is not exactly one user's."""
     found: dict[str, Row] = {}
-    for name, users in zip(names, matches, strict=True):
+    for name, users in matches.items():
         if len(users) == 1:
             found.setdefault(row_id(users[0]), users[0])
         elif users:

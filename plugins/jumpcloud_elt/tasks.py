@@ -49,6 +49,7 @@ from jumpcloud_elt.organizations import Organization
 from jumpcloud_elt.places import open_data_root
 from jumpcloud_elt.runs import FAILED, NOT_ASKED, OK, SKIPPED, Outcome, Run, failure
 from jumpcloud_elt.settings import Settings, read_settings
+from jumpcloud_elt.snapshots import Accepted
 
 log = logging.getLogger(__name__)
 
@@ -90,16 +91,20 @@ def list_organizations(only: Sequence[str], *, with_credentials: bool = False) -
     return _or_fail(list_them)
 
 
-def extract_directory(organization: Organization, run_of: dict[str, str], accept_drop: Sequence[str] = ()) -> int:
+def extract_directory(
+    organization: Organization, run_of: dict[str, str], accept_drop: Sequence[str] = (), *, deleted: int = 0
+) -> int:
     """Land one snapshot of an organization, and what can be done with it; return the number of rows.
 
-    `accept_drop` names the organizations (by id) whose drop in users this run accepts.
+    `accept_drop` names the organizations (by id) whose drop in users this run accepts; `deleted` is how many users
+    this run has deleted itself.
     """
     settings = read_settings()
 
     def extract(hook: JumpCloudHook) -> list[Outcome]:
         is_accepted = str(organization["organization_id"]) in [one.lower() for one in accept_drop]
-        return directory.land_directory(hook, organization, settings, run_of["run_id"] if is_accepted else None)
+        accepted = Accepted(run_of["run_id"], None if is_accepted else deleted)
+        return directory.land_directory(hook, organization, settings, accepted)
 
     is_synced = False
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jumpcloud_elt.pagination import Row
@@ -35,9 +36,28 @@ def has_totp(user: Row) -> bool:
     )
 
 
-def is_excluded_from_mfa(user: Row) -> bool:
+def is_mfa_reset(user: Row, exclusion_days: int | None, now: datetime) -> bool:
+    """Whether there is nothing for `resetmfa` to reset, nor other `exclusion_days` without a second factor to give.
+
+    JumpCloud tells how many days were given, or when they end, or both. An end that is within a day of what would be
+    given now is the same.
+    """
+    if has_totp(user):
+        return False
+    if exclusion_days is None:
+        return True
     mfa = user.get("mfa")
-    return isinstance(mfa, dict) and mfa.get("exclusion") is True
+    if not isinstance(mfa, dict) or mfa.get("exclusion") is not True:
+        return False
+    until = mfa.get("exclusionUntil")
+    try:
+        end = datetime.fromisoformat(until) if isinstance(until, str) and until else None
+    except ValueError:
+        end = None
+    if end is None:
+        return mfa.get("exclusionDays") == exclusion_days
+    end = end if end.tzinfo else end.replace(tzinfo=UTC)
+    return abs(end - now - timedelta(days=exclusion_days)) < timedelta(days=1)
 
 
 def status_of(user: Row) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk.log import mask_secret
@@ -20,9 +21,8 @@ from jumpcloud_elt.user_state import (
     ACTIVATED,
     SUSPENDED,
     differing,
-    has_totp,
-    is_excluded_from_mfa,
     is_locked,
+    is_mfa_reset,
     is_password_expired,
     state_of,
 )
@@ -38,7 +38,8 @@ class UserWrites:
     organization is not found. Writing methods raise ConfigurationError unless the connection says
     ``read_and_act``, PermissionDeniedError where the key's role may not, NotFoundError, ConflictError (409),
     RequestError (400: what JumpCloud does not accept, in its own words), and TransientError where JumpCloud gave no
-    answer, as often as it was tried, and the change has not been seen either: it may still happen.
+    answer, as often as it was tried, and the change has not been seen either: it may still happen. Whatever is raised
+    says in `may_have_happened` whether an answer was lost.
     """
 
     @abstractmethod
@@ -75,11 +76,15 @@ class UserWrites:
         for page in iter_v2_pages(lambda query: self.get("/api/v2/usergroups", query, organization_id=organization_id)):
             yield from page.rows
 
-    def is_member(self, group_id: str, user_id: str, *, organization_id: str) -> bool:
-        """Whether a user is a member of a user group. Raises NotFoundError where there is no such user."""
+    def groups_of(self, user_id: str, *, organization_id: str) -> set[str]:
+        """The ids of the user groups that a user is a member of. Raises NotFoundError where there is no such user."""
         path = f"/api/v2/users/{user_id}/memberof"
         pages = iter_v2_pages(lambda query: self.get(path, query, organization_id=organization_id))
-        return any(row.get("id") == group_id for page in pages for row in page.rows)
+        return {str(row.get("id")) for page in pages for row in page.rows}
+
+    def is_member(self, group_id: str, user_id: str, *, organization_id: str) -> bool:
+        """Whether a user is a member of a user group. Raises NotFoundError where there is no such user."""
+        return group_id in self.groups_of(user_id, organization_id=organization_id)
 
     # ---- writing -----------------------------------------------------------------------------------------
 
@@ -154,7 +159,7 @@ class UserWrites:
         """
 
         def is_reset(user: Row) -> bool:
-            return not has_totp(user) and (exclusion_days is None or is_excluded_from_mfa(user))
+            return is_mfa_reset(user, exclusion_days, datetime.now(UTC))
 
         self._do(user_calls.reset_mfa(user_id, exclusion_days), user_id, organization_id, is_reset)
 
@@ -209,19 +214,23 @@ class UserWrites:
         return True
 
     def _change(self, call: Call, user_id: str, organization_id: str, is_so: Callable[[Row], bool]) -> Row:
-        answer = self.write(
-            call,
-            organization_id=organization_id,
-            has_happened=lambda: is_so(self.get_user(user_id, organization_id=organization_id)),
-        )
-        return self.get_user(user_id, organization_id=organization_id) if answer is None else _as_user(answer)
+        answer, found = self._look_and_write(call, user_id, organization_id, is_so)
+        return found[0] if answer is None else _as_user(answer)
 
     def _do(self, call: Call, user_id: str, organization_id: str, is_so: Callable[[Row], bool]) -> None:
-        self.write(
-            call,
-            organization_id=organization_id,
-            has_happened=lambda: is_so(self.get_user(user_id, organization_id=organization_id)),
-        )
+        self._look_and_write(call, user_id, organization_id, is_so)
+
+    def _look_and_write(
+        self, call: Call, user_id: str, organization_id: str, is_so: Callable[[Row], bool]
+    ) -> tuple[Answer | None, list[Row]]:
+        """The answer of a call; where it was lost, None and the user who was found to be so."""
+        found: list[Row] = []
+
+        def has_happened() -> bool:
+            found[:] = [self.get_user(user_id, organization_id=organization_id)]
+            return is_so(found[0])
+
+        return self.write(call, organization_id=organization_id, has_happened=has_happened), found
 
 
 def _as_user(answer: Answer) -> Row:
