@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowRescheduleException
 
 from connections import connection_json
-from jumpcloud_elt import events, tasks
+from jumpcloud_elt import events, tasks, usage_tasks
 from jumpcloud_elt.errors import LandingError
 from jumpcloud_elt.landing import landed_units, read_metadata, unit_path
 from jumpcloud_elt.settings import Settings
@@ -330,7 +330,7 @@ def test_a_unit_read_again_with_more_services_has_them(
 def at(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
     """Sets the clock; a quarter of an hour is waited for late events."""
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_ARRIVAL_LAG_MINUTES", "15")
-    return lambda now: monkeypatch.setattr(tasks, "utc_now", lambda: now)
+    return lambda now: monkeypatch.setattr(usage_tasks, "utc_now", lambda: now)
 
 
 def run_of(run_type: str, interval: tuple[datetime, datetime] | None) -> SimpleNamespace:
@@ -350,23 +350,23 @@ def test_an_interval_is_not_read_before_its_events_have_had_time_to_arrive(
     for minutes in (0, 14.99):
         at(end + timedelta(minutes=minutes))
         with pytest.raises(AirflowRescheduleException) as raised:
-            tasks.plan_units(run_of(run_type, day(1)), {})
+            usage_tasks.plan_units(run_of(run_type, day(1)), {})
         assert raised.value.reschedule_date == (end + timedelta(minutes=15)).replace(tzinfo=UTC)
     at(end + timedelta(minutes=15))
-    assert tasks.plan_units(run_of(run_type, day(1)), {}) == planned(day(1))
+    assert usage_tasks.plan_units(run_of(run_type, day(1)), {}) == planned(day(1))
 
 
 def test_a_run_by_hand_reads_the_interval_that_was_complete_a_lag_ago(at: Callable[[datetime], None]) -> None:
     end = day(1)[1]
     at(end + timedelta(minutes=14))
-    assert tasks.plan_units(run_of("manual", None), {}) == planned(day(2))
+    assert usage_tasks.plan_units(run_of("manual", None), {}) == planned(day(2))
     at(end + timedelta(minutes=15))
-    assert tasks.plan_units(run_of("manual", None), {}) == planned(day(1))
+    assert usage_tasks.plan_units(run_of("manual", None), {}) == planned(day(1))
 
 
 def test_a_range_or_an_interval_that_a_person_asked_for_is_read_at_once(at: Callable[[datetime], None]) -> None:
     start, end = day(1)
     at(end + timedelta(minutes=1))
     params = {"start": f"{start.isoformat()}Z", "end": f"{end.isoformat()}Z"}
-    assert tasks.plan_units(run_of("manual", None), params) == planned(day(1))
-    assert tasks.plan_units(run_of("manual", day(1)), {}) == planned(day(1))
+    assert usage_tasks.plan_units(run_of("manual", None), params) == planned(day(1))
+    assert usage_tasks.plan_units(run_of("manual", day(1)), {}) == planned(day(1))
