@@ -85,7 +85,7 @@ def jumpcloud_usage() -> None:
         listed: list[Organization] | None, units: list[tuple[str, str]] | None, run_of: dict[str, str]
     ) -> list[tasks.Failure]:
         """Write what happened, and tell the warehouse."""
-        return usage_tasks.record_run(listed, run_of, units)
+        return usage_tasks.record_run(listed, run_of, units, get_current_context()["dag_run"].run_type)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
     def report_failures(failures: list[tasks.Failure] | None) -> None:

@@ -45,7 +45,7 @@ def run_usage(run_id: str, start: datetime, end: datetime, run_type: str = "manu
         for organization in probed:
             with contextlib.suppress(AirflowFailException, AirflowSkipException):
                 usage_tasks.extract_events(organization, run_of, units, run_type)
-    return usage_tasks.record_run(listed, run_of, units)
+    return usage_tasks.record_run(listed, run_of, units, run_type)
 
 
 def run_warehouse(run_id: str) -> Path:

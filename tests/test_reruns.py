@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from connections import connection_json
-from jumpcloud_elt import tasks
+from jumpcloud_elt import events, tasks, usage_tasks
 from jumpcloud_elt.settings import Settings
 from pipeline import Row, query, run_directory, run_usage, run_warehouse
 from sandbox.client import Sandbox
@@ -92,6 +95,77 @@ def test_a_unit_landed_by_a_run_that_was_killed_before_it_was_recorded_counts_on
     serve(sandbox, with_logins(2))
     run_usage("again", TODAY - DAY, TODAY)
     assert usage(settings) == [(ORGANIZATION, "available", TODAY - DAY, 5)]
+
+
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Run yesterday and the day before, and end the extraction once both have landed, before it can say so."""
+
+    def run(run_id: str, run_type: str = "manual") -> None:
+        extract, land = usage_tasks.extract_events, events.land_units
+
+        def ended(*arguments: Any) -> int:
+            with contextlib.suppress(KeyboardInterrupt):
+                return extract(*arguments)
+            return 0
+
+        def land_and_die(*arguments: Any) -> None:
+            land(*arguments)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(usage_tasks, "extract_events", ended)
+            patched.setattr(events, "land_units", land_and_die)
+            (failure,) = run_usage(run_id, TODAY - 2 * DAY, TODAY, run_type)
+        assert failure["reason"] == "the task ended without an outcome: it was killed, or its worker was lost"
+
+    return run
+
+
+def test_what_a_killed_first_run_had_landed_counts_though_nobody_reads_it_again(
+    sandbox: Sandbox, settings: Settings, killed: Callable[[str], None]
+) -> None:
+    serve(sandbox, with_logins(5))
+    killed("usage")
+    assert usage(settings) == [(ORGANIZATION, "available", TODAY - DAY, 5)]
+    rows = query(settings.warehouse, "select interval_start, outcome, rows, received from sync_log order by all")
+    assert [tuple(row.values()) for row in rows] == [
+        (TODAY - 2 * DAY, "ok", 0, 0),
+        (TODAY - DAY, "ok", 5, 5),
+        (None, "failed", None, None),
+    ]
+
+
+def test_a_run_that_is_run_again_and_killed_is_not_taken_for_a_good_one(
+    sandbox: Sandbox, settings: Settings, killed: Callable[[str], None]
+) -> None:
+    serve(sandbox, with_logins(5))
+    assert run_usage("usage", TODAY - 2 * DAY, TODAY) == []
+    assert run_directory("directory") == []
+    serve(sandbox, with_logins(9))
+    killed("usage")
+    assert usage(settings) == [(ORGANIZATION, "available", TODAY - DAY, 9)]
+
+
+def test_a_directory_run_that_is_run_again_and_killed_is_not_taken_for_a_good_one(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(sandbox, organization(4))
+    assert run_directory("directory") == []
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jumpcloud_elt.directory.read_listing", die)
+    listed = tasks.list_organizations([])
+    run_of = {"dag_id": "jumpcloud_directory", "run_id": "directory"}
+    with pytest.raises(KeyboardInterrupt):
+        tasks.extract_directory(listed[0], run_of)
+    (failure,) = tasks.record_run(listed, run_of, tasks.DIRECTORY, is_restricted=False)
+    assert "it was killed" in failure["reason"]
+    (row,) = query(run_warehouse("warehouse"), "select sync_status, directory_synced_at is not null as is_synced "
+                   "from organizations")  # fmt: skip
+    assert row == {"sync_status": "failed", "is_synced": True}
 
 
 def test_a_unit_landed_anew_and_not_recorded_yet_is_counted_as_it_is(sandbox: Sandbox, settings: Settings) -> None:

@@ -93,14 +93,19 @@ def record_run(
     *,
     is_restricted: bool,
     interval: Interval | None = None,
+    find_landed: Callable[[Organization], list[Outcome]] = lambda _: [],
 ) -> list[Failure]:
-    """Write the run's manifest and return the organizations that failed; `interval` is all that a run of events was
-    to land.
+    """Write the run's manifest and return the organizations that failed.
+
+    `interval` is all that a run of events was to land, `find_landed` what has landed of an organization whose task
+    was killed.
     """
     if listed is None:
         raise AirflowSkipException("Nothing was tried; there is nothing to record.")
     run = run_in_landing(read_settings(), run_of)
-    outcomes = run.write_manifest(listed, stream, is_restricted=is_restricted, interval=interval)
+    outcomes = run.write_manifest(
+        listed, stream, is_restricted=is_restricted, interval=interval, find_landed=find_landed
+    )
     return [
         Failure(organization_name=outcome.organization_name, reason=outcome.reason or "")
         for outcome in outcomes
@@ -232,6 +237,7 @@ def leaving_outcomes(
 ) -> list[Outcome]:
     """Run `extract` with a hook and leave its outcomes, or those `so_far` and the failure, for the manifest."""
     run = run_in_landing(settings, run_of)
+    run.begin(organization)
     try:
         if organization["error"] is not None:
             raise ConfigurationError(organization["error"])

@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
 
-from jumpcloud_elt import events, late, tasks
+from jumpcloud_elt import events, inventory, late, tasks
 from jumpcloud_elt.errors import ConfigurationError, JumpCloudError, NotEnabledError, PermissionDeniedError
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.intervals import (
@@ -126,11 +126,29 @@ def plan_units(dag_run: Any, params: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def record_run(
-    listed: Sequence[Organization] | None, run_of: dict[str, str], intervals: Sequence[tuple[str, str]] | None
+    listed: Sequence[Organization] | None,
+    run_of: dict[str, str],
+    intervals: Sequence[tuple[str, str]] | None,
+    run_type: str | None = None,
 ) -> list[tasks.Failure]:
-    """Write the run's manifest and return the organizations that failed; `intervals` are those of `plan_units`."""
-    planned = intervals or []
-    return tasks.record_run(listed if planned else None, run_of, EVENTS, is_restricted=False, interval=_whole(planned))
+    """Write the run's manifest and return the organizations that failed; `intervals` are those of `plan_units`.
+
+    What an organization's task had landed when it was killed is recorded all the same.
+    """
+    settings = read_settings()
+    interval = _whole(intervals or [])
+    if listed is None or interval is None:
+        return tasks.record_run(None, run_of, EVENTS, is_restricted=False)
+    start, end = interval
+    since = start - timedelta(days=settings.usage_reconcile_days) if run_type == SCHEDULED else start
+    return tasks.record_run(
+        listed,
+        run_of,
+        EVENTS,
+        is_restricted=False,
+        interval=interval,
+        find_landed=lambda organization: inventory.find_units(settings.landing, organization, since, end),
+    )
 
 
 def _probe(organization: Organization, settings: Settings) -> ProbedOrganization:
