@@ -10,7 +10,7 @@ reads the last complete interval.
 
 Events arrive minutes late, some hours: scheduled and backfill runs wait until `usage_arrival_lag_minutes` after the
 interval's end (*up for reschedule*, without a worker). Scheduled runs also compare what has landed of the
-`usage_reconcile_days` before with JumpCloud's counts, and read again what differs.
+`usage_reconcile_days` before with JumpCloud's counts, and read again what has more by now.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -425,6 +427,37 @@ def test_a_count_that_keeps_disagreeing_fails_with_both_numbers_and_leaves_nothi
     with pytest.raises(IncompleteListingError, match=words):
         land(settings)
     assert files(settings) == []
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """For how long anything waits for an event that does not come; nobody does."""
+    waited: list[float] = []
+    wait = threading.Event.wait
+
+    def note(self: threading.Event, timeout: float | None = None) -> bool:
+        if timeout is None:
+            return wait(self)
+        waited.append(timeout)
+        return self.is_set()
+
+    monkeypatch.setattr(threading.Event, "wait", note)
+    return waited
+
+
+@pytest.mark.parametrize(("longest", "expected"), [(120.0, [5.0, 25.0]), (7.0, [5.0, 7.0])])
+def test_readings_that_disagree_are_given_time_to_settle(
+    longest: float, expected: list[float], sandbox: Sandbox, settings: Settings, waits: list[float]
+) -> None:
+    sandbox.add_events(ORG, [event("e1"), event("e2")])
+    sandbox.set_faults({"match": {**PAGE, "nth": [1, 2]}, "do": {"body": []}})
+    outcome = land(replace(settings, retry_wait_seconds=1.0, retry_wait_max_seconds=longest))
+    assert (outcome.outcome, outcome.received) == ("ok", 2)
+    assert waits == expected
+    sandbox.set_faults({"match": COUNT, "do": {"wrong_total": 3}})
+    with pytest.raises(IncompleteListingError):
+        land(replace(settings, retry_wait_seconds=1.0, retry_wait_max_seconds=longest))
+    assert waits == 2 * expected
 
 
 def test_a_failed_reading_leaves_the_unit_that_has_landed(sandbox: Sandbox, settings: Settings) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from airflow.sdk.exceptions import AirflowRescheduleException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
 
 from connections import connection_json
 from jumpcloud_elt import events, tasks, usage_tasks
@@ -87,7 +87,7 @@ def outcomes(settings: Settings, run_id: str) -> list[tuple[Any, ...]]:
     return sorted((tuple(row[name] for name in names) for row in rows if row["run_id"] == run_id), key=str)
 
 
-def test_a_scheduled_run_reads_again_what_is_counted_differently_by_now_and_nothing_else(
+def test_a_scheduled_run_reads_again_what_is_counted_higher_by_now_and_nothing_else(
     served: Sandbox, settings: Settings
 ) -> None:
     for number in (5, 4, 3, 2):
@@ -150,17 +150,21 @@ def test_units_that_begin_before_the_retention_are_not_compared(
     assert set(counted(served)) == starts(1, 2)
 
 
-def test_fewer_events_than_have_landed_are_seen_and_the_unit_stays(served: Sandbox, settings: Settings) -> None:
+def test_a_unit_of_which_fewer_events_are_counted_than_have_landed_is_not_read_only_to_be_kept(
+    served: Sandbox, settings: Settings
+) -> None:
     served.add_events(ORG, [login("second", day(2)[0] + DAY / 3)])
     scheduled(2)
     world = served.world()
     [organization] = world["organizations"]
     organization["events"] = [event for event in organization["events"] if event["id"] != "second"]
     served.set_world(world)
+    served.clear_requests()
     assert scheduled(1) == []
+    assert read(served) == starts(1)
+    assert set(counted(served)) == starts(1, 2)
     assert sorted(ids(settings, day(2))) == ["noon 2", "second"]
-    kept = "1 events received, 2 have landed; these stay. JumpCloud no longer keeps the others."
-    assert outcomes(settings, "scheduled 1") == [(day(2)[0], "kept", 1, kept), (day(1)[0], "ok", 1, None)]
+    assert outcomes(settings, "scheduled 1") == [(day(1)[0], "ok", 1, None)]
 
 
 def test_a_unit_is_compared_and_read_with_the_services_that_it_landed_with(
@@ -333,7 +337,7 @@ def at(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[datetim
     return lambda now: monkeypatch.setattr(usage_tasks, "utc_now", lambda: now)
 
 
-def run_of(run_type: str, interval: tuple[datetime, datetime] | None) -> SimpleNamespace:
+def run_of(run_type: str | None, interval: tuple[datetime, datetime] | None) -> SimpleNamespace:
     start, end = (moment.replace(tzinfo=UTC) for moment in interval) if interval else (None, None)
     return SimpleNamespace(run_type=run_type, data_interval_start=start, data_interval_end=end)
 
@@ -370,3 +374,20 @@ def test_a_range_or_an_interval_that_a_person_asked_for_is_read_at_once(at: Call
     params = {"start": f"{start.isoformat()}Z", "end": f"{end.isoformat()}Z"}
     assert usage_tasks.plan_units(run_of("manual", None), params) == planned(day(1))
     assert usage_tasks.plan_units(run_of("manual", day(1)), {}) == planned(day(1))
+
+
+@pytest.mark.parametrize("run_type", ["manual", "asset_triggered", None])
+def test_an_interval_that_has_not_ended_is_refused_whoever_asks(
+    run_type: str | None, at: Callable[[datetime], None]
+) -> None:
+    start, end = day(1)
+    at(end - timedelta(microseconds=1))
+    words = f"^The run's interval {start} to {end} UTC given; allowed: one that has ended"
+    with pytest.raises(AirflowFailException, match=words):
+        usage_tasks.plan_units(run_of(run_type, day(1)), {})
+    params = {"start": f"{start.isoformat()}Z", "end": f"{end.isoformat()}Z"}
+    with pytest.raises(AirflowFailException, match=f"^end: '{params['end']}' given; allowed: a time that has passed"):
+        usage_tasks.plan_units(run_of(run_type, None), params)
+    at(end)
+    assert usage_tasks.plan_units(run_of(run_type, day(1)), {}) == planned(day(1))
+    assert usage_tasks.plan_units(run_of(run_type, None), params) == planned(day(1))

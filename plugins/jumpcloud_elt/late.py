@@ -1,6 +1,6 @@
 """Events that came after their interval had been read: found by JumpCloud's own counts, unit by unit.
 
-Finds the landed units that JumpCloud counts differently by now. Does not read events; `events` does, by the same rule
+Finds the landed units of which JumpCloud counts more by now. Does not read events; `events` does, by the same rule
 as ever.
 """
 
@@ -20,7 +20,7 @@ from jumpcloud_elt.unit_reader import SERVICES
 
 @dataclass(frozen=True)
 class Difference:
-    """A landed unit that JumpCloud counts differently than when it landed, for the same services."""
+    """A landed unit of which JumpCloud counts more events than have landed, for the same services."""
 
     interval: Interval
     services: tuple[str, ...]
@@ -33,7 +33,8 @@ def find_differences(
 ) -> list[Difference]:
     """Compare the units landed in the `usage_reconcile_days` before `before` with `/events/count`.
 
-    A unit that begins before JumpCloud's retention cannot agree any more, and is not asked about.
+    A unit that begins before JumpCloud's retention cannot agree any more, and is not asked about. One of which
+    fewer events are counted would be read only to be kept.
     """
     retained = utc_now() - timedelta(days=hook.account.usage_retention_days)
     since = max(before - timedelta(days=settings.usage_reconcile_days), retained)
@@ -50,4 +51,4 @@ def find_differences(
 
     units = landed_units(settings.landing, organization_id, since, before)
     with ThreadPoolExecutor(settings.usage_slice_threads) as threads:
-        return [one for one in threads.map(compare, units) if one.counted != one.landed]
+        return [one for one in threads.map(compare, units) if one.counted > one.landed]

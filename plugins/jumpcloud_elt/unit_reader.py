@@ -37,6 +37,8 @@ from jumpcloud_elt.slices import Slice, plan_slices
 log = logging.getLogger(__name__)
 
 READ_ATTEMPTS = 3
+# Five seconds, then 25, where a request is tried again after one.
+PAUSE_GROWTH = 5
 # Ten megabytes each as they come, several times that while they are decoded. Python's lock lets two decoders do more
 # than one, and three no more than two.
 PAGES_IN_MEMORY, DECODERS = 4, 2
@@ -89,8 +91,8 @@ def reading_threads(settings: Settings) -> Iterator[Threads]:
 def read_complete_unit(temporary: Path, insights: Insights, interval: Interval, threads: Threads) -> UnitCounts:
     """Read all events of `interval` into `temporary`, with their counts in its metadata.
 
-    Raises IncompleteListingError, with both numbers, when READ_ATTEMPTS readings have not agreed with the API's
-    count of the same bounds.
+    Raises IncompleteListingError, with both numbers, when READ_ATTEMPTS readings, with growing pauses between them,
+    have not agreed with the API's count of the same bounds.
     """
     who = f"Events of organization {insights.organization_id} from {interval[0]} to {interval[1]}"
     told = ""
@@ -104,8 +106,17 @@ def read_complete_unit(temporary: Path, insights: Insights, interval: Interval, 
             if counts.received == counts.api_total:
                 return counts
             told = f"{counts.received} distinct ids received, {counts.api_total} counted by the API"
+            if attempt + 1 < READ_ATTEMPTS:
+                _let_settle(insights.hook.settings, attempt, threads)
         log.warning("%s: %s; reading %d of %d", who, told, attempt + 1, READ_ATTEMPTS)
     raise IncompleteListingError(f"{who}: {told}; tried {READ_ATTEMPTS} times")
+
+
+def _let_settle(settings: Settings, attempt: int, threads: Threads) -> None:
+    """Wait between two readings: what can be read and what is counted may be up to date at different times."""
+    seconds = min(settings.retry_wait_seconds * PAUSE_GROWTH ** (attempt + 1), settings.retry_wait_max_seconds)
+    if threads.is_over.wait(seconds):
+        raise InterruptedError("the task is being ended")
 
 
 def _read_unit(

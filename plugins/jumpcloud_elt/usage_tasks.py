@@ -72,7 +72,7 @@ def extract_events(
 ) -> int:
     """Land an organization's events unit by unit; return the number of rows. Skipped where it has none to give.
 
-    A scheduled run also reads again what JumpCloud counts differently by now of the days before.
+    A scheduled run also reads again the units of the days before of which JumpCloud counts more by now.
     """
     settings = read_settings()
     if organization["unavailable"]:
@@ -103,7 +103,8 @@ def plan_units(dag_run: Any, params: dict[str, Any]) -> list[tuple[str, str]]:
     no data interval).
 
     A scheduled or backfill run whose interval ended later than that raises AirflowRescheduleException: Airflow frees
-    the worker and tries again then.
+    the worker and tries again then. Of anybody else an interval that has not ended is refused: it would be taken for
+    read.
     """
     settings = read_settings()
 
@@ -120,6 +121,11 @@ def plan_units(dag_run: Any, params: dict[str, Any]) -> list[tuple[str, str]]:
                     "The interval ended at %s UTC; it is read at %s, when its events have arrived", interval[1], arrived
                 )
                 raise AirflowRescheduleException(arrived.replace(tzinfo=UTC))  # type: ignore[no-untyped-call]
+        elif interval[1] > utc_now():
+            raise ConfigurationError(
+                f"The run's interval {interval[0]} to {interval[1]} UTC given; allowed: one that has ended, such "
+                "as that of a logical date that has passed"
+            )
         return [(a.isoformat(), b.isoformat()) for a, b in split_into_units(*interval, cron)]
 
     return tasks.or_fail(plan)
@@ -182,7 +188,7 @@ def _why_unavailable(
 def _reconcile(
     hook: JumpCloudHook, organization: Organization, before: datetime, settings: Settings, landed: list[Outcome]
 ) -> None:
-    """Read the landed units of the days before again that JumpCloud counts differently by now."""
+    """Read the landed units of the days before again of which JumpCloud counts more by now."""
     found = late.find_differences(hook, str(organization["organization_id"]), before, settings)
     for one in found:
         log.info(
