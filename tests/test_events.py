@@ -310,6 +310,7 @@ def test_a_unit_is_one_file_that_says_what_it_holds(sandbox: Sandbox, settings: 
     assert read_metadata(path) == counts | {
         "extracted_at": row["_extracted_at"].isoformat(),
         "services": ["directory", "sso"],
+        "began_before_retention": datetime.now(UTC).replace(tzinfo=None) - timedelta(days=90) > DAY,
     }
     assert outcome == Outcome(
         connection_id="jumpcloud_default",

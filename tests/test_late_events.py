@@ -301,8 +301,8 @@ def test_a_unit_that_another_run_lands_meanwhile_with_more_services_stays(
     read_complete_unit = events.read_complete_unit
     begun: list[str] = []
 
-    def while_another_lands(*arguments: Any) -> Any:
-        counts = read_complete_unit(*arguments)
+    def while_another_lands(*arguments: Any, **options: Any) -> Any:
+        counts = read_complete_unit(*arguments, **options)
         if not begun:
             begun.append("this run")
             monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,ldap")
@@ -325,6 +325,96 @@ def test_a_unit_read_again_with_more_services_has_them(
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,ldap")
     scheduled(1)
     assert sorted(ids(settings, day(1))) == ["ldap", "noon 1"]
+
+
+def drop(sandbox: Sandbox, *names: str) -> None:
+    """JumpCloud lets go of events."""
+    world = sandbox.world()
+    for organization in world["organizations"]:
+        organization["events"] = [event for event in organization["events"] if event["id"] not in names]
+    sandbox.set_world(world)
+
+
+def test_more_services_do_not_hide_that_events_are_gone(
+    served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.add_events(ORG, [login(name, day(2)[0] + DAY / 8) for name in ("early 1", "early 2")])
+    scheduled(2)
+    drop(served, "early 1")
+    served.add_events(ORG, [login(f"radius {n}", day(2)[0] + DAY / 2 + n * DAY / 99, "radius") for n in range(9)])
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,radius")
+    assert run_usage("wider", *day(2)) == []
+    assert sorted(ids(settings, day(2))) == ["early 1", "early 2", "noon 2"]
+    kept = "2 events of directory, sso counted, 3 have landed; these stay. JumpCloud no longer keeps the others."
+    assert outcomes(settings, "wider") == [(day(2)[0], "kept", 11, kept)]
+    served.add_events(ORG, [login("early 1", day(2)[0] + DAY / 8)])
+    served.clear_requests()
+    assert run_usage("wider", *day(2)) == []
+    assert len(ids(settings, day(2))) == 12
+    (row,) = [row for row in pq.read_table(settings.landing / "_runs").to_pylist() if row["run_id"] == "wider"]
+    assert row["requests"] == len(read(served)) + len(counted(served)) == 3
+
+
+# ---- the retention --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def keeps(served: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets for how many days the connection says that JumpCloud keeps events."""
+
+    def keep(days: int) -> None:
+        extra = {"usage_retention_days": days}
+        monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(served.url, KEY, extra=extra))
+
+    return keep
+
+
+def coverage() -> list[tuple[Any, ...]]:
+    rows = query(run_warehouse("warehouse"), "select interval_start, events, outcome, reason from usage_coverage "
+                 "order by all")  # fmt: skip
+    return [tuple(row.values()) for row in rows]
+
+
+def test_what_is_older_than_the_retention_is_not_asked_for(
+    served: Sandbox, settings: Settings, keeps: Callable[[int], None]
+) -> None:
+    keeps(2)
+    served.clear_requests()
+    assert run_usage("all", day(5)[0], day(1)[1]) == []
+    assert read(served) == set(counted(served)) == starts(2, 1)
+    reason = "older than JumpCloud keeps events for this connection (2 days)"
+    assert outcomes(settings, "all") == [
+        *((day(number)[0], "not_asked", None, reason) for number in (5, 4, 3)),
+        *((day(number)[0], "ok", 1, None) for number in (2, 1)),
+    ]
+    assert coverage() == [(day(2)[0], 1, "ok", None), (day(1)[0], 1, "ok", None)]
+
+
+def test_an_empty_unit_that_began_before_the_retention_does_not_pass_for_no_usage(
+    served: Sandbox, settings: Settings, keeps: Callable[[int], None]
+) -> None:
+    """Whether or not something older has been seen."""
+    scheduled(5)
+    drop(served, "noon 2", "noon 1")
+    keeps(2)
+    assert run_usage("all", day(2)[0], day(1)[1]) == []
+    gone = "Empty, and begun before JumpCloud's retention when it was read: events may have been gone."
+    assert coverage() == [(day(5)[0], 1, "ok", None), (day(2)[0], 0, "unverified", gone), (day(1)[0], 0, "ok", None)]
+
+
+def test_what_was_read_before_the_retention_passed_it_stays_whole(
+    served: Sandbox, settings: Settings, keeps: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(served, "noon 3", "noon 2")
+    scheduled(4)
+    scheduled(2)
+    keeps(2)
+    assert run_usage("again", *day(2)) == []
+    assert [row[:3] for row in coverage()] == [(day(4)[0], 1, "ok"), (day(2)[0], 0, "ok")]
+    # Of other services nobody had asked while they were there.
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,radius")
+    assert run_usage("wider", *day(2)) == []
+    assert [row[:3] for row in coverage()] == [(day(4)[0], 1, "ok"), (day(2)[0], 0, "unverified")]
 
 
 # ---- the lag --------------------------------------------------------------------------------------------------
