@@ -9,8 +9,8 @@ Started by hand it takes `start` and `end` (UTC, both or neither): the whole ran
 reads the last complete interval.
 
 Events arrive minutes late, some hours: scheduled and backfill runs wait until `usage_arrival_lag_minutes` after the
-interval's end (*up for reschedule*, without a worker). Scheduled runs also compare what has landed of the
-`usage_reconcile_days` before with JumpCloud's counts, and read again what has more by now.
+interval's end (*up for reschedule*, without a worker). Scheduled runs also look at the `usage_reconcile_days` before:
+they read the gaps between what has landed, and again what has more events by now, by JumpCloud's counts.
 """
 
 from __future__ import annotations

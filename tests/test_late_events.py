@@ -7,13 +7,17 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import pendulum
 import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
+from airflow.timetables.base import DataInterval, TimeRestriction
+from airflow.timetables.interval import CronDataIntervalTimetable
 
 from connections import connection_json
 from jumpcloud_elt import events, tasks, usage_tasks
 from jumpcloud_elt.errors import LandingError
+from jumpcloud_elt.intervals import read_cron
 from jumpcloud_elt.landing import landed_units, read_metadata, unit_path
 from jumpcloud_elt.settings import Settings
 from pipeline import query, run_usage, run_warehouse
@@ -226,6 +230,152 @@ def test_only_the_folders_of_the_days_asked_for_are_listed(settings: Settings) -
         landed_units(settings.landing, ORG, *day(9))
 
 
+# ---- gaps -----------------------------------------------------------------------------------------------------
+
+HOUR = timedelta(hours=1)
+# Switches of the schedule happen on this day.
+MIDNIGHT = day(3)[0]
+
+
+class Scheduler:
+    """Starts runs of jumpcloud_usage when Airflow's own timetable says so, with a clock that is told the time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        self.last: DataInterval | None = None
+        self.intervals: list[tuple[datetime, datetime]] = []
+
+    def run(self, schedule: str, since: datetime, until: datetime) -> None:
+        self.monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SCHEDULE", schedule)
+        timetable = CronDataIntervalTimetable(str(read_cron(schedule, "usage_schedule")), timezone="UTC")
+        restriction = TimeRestriction(earliest=None, latest=None, catchup=False)
+        now = since
+        while True:
+            clock = pendulum.instance(now, tz="UTC")
+            self.monkeypatch.setattr("airflow.timetables.interval.utcnow", lambda clock=clock: clock)
+            due = timetable.next_dagrun_info(last_automated_data_interval=self.last, restriction=restriction)
+            assert due is not None
+            now = max(now, naive(due.run_after))
+            if now > until:
+                return
+            self.last = due.data_interval
+            interval = naive(due.data_interval.start), naive(due.data_interval.end)
+            assert run_usage(f"{schedule} {interval}", *interval, run_type="scheduled") == []
+            self.intervals.append(interval)
+
+
+def naive(moment: Any) -> datetime:
+    return datetime.fromtimestamp(moment.timestamp(), UTC).replace(tzinfo=None)
+
+
+@pytest.mark.parametrize(
+    ("phases", "intervals"),
+    [
+        # At half past three the day before has landed: it goes on with two o'clock.
+        ([("@daily", 1, 15.5), ("@hourly", 15.5, 18.1)], [(-24, 0), (14, 15), (15, 16), (16, 17), (17, 18)]),
+        # At half past three two o'clock has landed: it goes on with the whole of the next day.
+        ([("@hourly", 12.5, 15.5), ("@daily", 15.5, 48.1)], [(11, 12), (12, 13), (13, 14), (14, 15), (24, 48)]),
+    ],
+    ids=["from days to hours", "from hours to days"],
+)
+def test_switching_the_schedule_neither_loses_nor_doubles_an_event(
+    phases: list[tuple[str, float, float]],
+    intervals: list[tuple[int, int]],
+    served: Sandbox,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, last = intervals[0][0], intervals[-1][1]
+    times = [MIDNIGHT + first * HOUR + number * HOUR / 3 for number in range(3 * (last - first))]
+    user = {"initiated_by": {"id": "2" * 24, "type": "user"}}
+    served.add_events(ORG, [login(f"{at.isoformat()}", at) | user for at in times])
+    scheduler = Scheduler(monkeypatch)
+    for schedule, since, until in phases:
+        scheduler.run(schedule, MIDNIGHT + since * HOUR, MIDNIGHT + until * HOUR)
+    assert scheduler.intervals == [(MIDNIGHT + start * HOUR, MIDNIGHT + end * HOUR) for start, end in intervals]
+    warehouse = run_warehouse("warehouse")
+    found = query(warehouse, "select event_id from events where user_id = ? order by all", ["2" * 24])
+    assert [row["event_id"] for row in found] == [at.isoformat() for at in times]
+    (row,) = query(warehouse, "select sum(successes)::int as n from usage_daily where user_id = ?", ["2" * 24])
+    assert row["n"] == len(times)
+    ranges = query(
+        warehouse,
+        "select interval_start, max(interval_end) over (order by interval_start, interval_end rows between unbounded "
+        "preceding and 1 preceding) as covered from usage_coverage qualify covered < interval_start",
+    )
+    assert ranges == []
+
+
+def test_a_scheduled_run_heals_an_interval_that_failed_the_day_before(served: Sandbox, settings: Settings) -> None:
+    scheduled(4)
+    fault = {"match": PAGE, "do": {"status": 400, "body": {"message": "odd"}}}
+    served.set_faults(fault)
+    assert len(scheduled(3)) == 1
+    served.set_faults()
+    assert scheduled(2) == []
+    assert ids(settings, day(3)) == ["noon 3"]
+    reason = "no earlier run had landed it"
+    assert outcomes(settings, "scheduled 2") == [(day(3)[0], "ok", 1, reason), (day(2)[0], "ok", 1, None)]
+
+
+def test_a_scheduled_run_heals_a_downtime_of_no_more_than_the_days_that_it_reconciles(
+    served: Sandbox, settings: Settings
+) -> None:
+    scheduled(6)
+    served.clear_requests()
+    scheduled(2)
+    assert read(served) == starts(5, 4, 3, 2)
+    # None of these is counted a second time.
+    assert sorted(counted(served)) == sorted(starts(5, 4, 3, 2))
+
+
+def test_a_longer_downtime_is_left_to_a_backfill(served: Sandbox, settings: Settings) -> None:
+    scheduled(7)
+    served.clear_requests()
+    scheduled(2)
+    scheduled(1)
+    assert read(served) == starts(2, 1)
+
+
+def test_an_organization_that_is_new_reads_its_interval_alone(served: Sandbox, settings: Settings) -> None:
+    scheduled(1)
+    assert read(served) == starts(1)
+
+
+@pytest.mark.parametrize(("run_type", "days"), [("backfill", 3), ("manual", 3), ("scheduled", 0)])
+def test_gaps_are_left_by_backfills_by_runs_by_hand_and_where_nothing_is_reconciled(
+    run_type: str, days: int, served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_RECONCILE_DAYS", str(days))
+    scheduled(4)
+    served.clear_requests()
+    run_usage("later", *day(2), run_type=run_type)
+    assert read(served) == starts(2)
+
+
+def test_a_gap_that_a_killed_task_has_filled_is_recorded(
+    served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduled(4)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    extract = usage_tasks.extract_events
+
+    def killed(*arguments: Any) -> int:
+        with pytest.raises(KeyboardInterrupt):
+            extract(*arguments)
+        return 0
+
+    monkeypatch.setattr("jumpcloud_elt.late.find_differences", die)
+    monkeypatch.setattr(usage_tasks, "extract_events", killed)
+    assert len(scheduled(2)) == 1
+    warehouse = run_warehouse("warehouse")
+    rows = query(warehouse, "select interval_start, events from usage_coverage order by all")
+    assert [tuple(row.values()) for row in rows] == [(day(number)[0], 1) for number in (4, 3, 2)]
+
+
 # ---- more services --------------------------------------------------------------------------------------------
 
 
@@ -405,16 +555,16 @@ def test_an_empty_unit_that_began_before_the_retention_does_not_pass_for_no_usag
 def test_what_was_read_before_the_retention_passed_it_stays_whole(
     served: Sandbox, settings: Settings, keeps: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drop(served, "noon 3", "noon 2")
-    scheduled(4)
+    drop(served, "noon 2")
+    scheduled(3)
     scheduled(2)
     keeps(2)
     assert run_usage("again", *day(2)) == []
-    assert [row[:3] for row in coverage()] == [(day(4)[0], 1, "ok"), (day(2)[0], 0, "ok")]
+    assert [row[:3] for row in coverage()] == [(day(3)[0], 1, "ok"), (day(2)[0], 0, "ok")]
     # Of other services nobody had asked while they were there.
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,radius")
     assert run_usage("wider", *day(2)) == []
-    assert [row[:3] for row in coverage()] == [(day(4)[0], 1, "ok"), (day(2)[0], 0, "unverified")]
+    assert [row[:3] for row in coverage()] == [(day(3)[0], 1, "ok"), (day(2)[0], 0, "unverified")]
 
 
 # ---- the lag --------------------------------------------------------------------------------------------------

@@ -89,8 +89,8 @@ CONFIG = {
                 "15",
             ),
             "usage_reconcile_days": _option(
-                "Each scheduled run of jumpcloud_usage compares what has landed of so many days before its interval "
-                "with JumpCloud's counts, and reads again what has more by now. 0 compares nothing.",
+                "Each scheduled run of jumpcloud_usage looks at so many days before its interval: it reads the gaps "
+                "between what has landed, and again what has more events by now, by JumpCloud's counts. 0 looks at none.",
                 "3",
             ),
             "land_personal_fields": _option(

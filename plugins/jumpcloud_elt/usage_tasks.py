@@ -20,7 +20,7 @@ from jumpcloud_elt.intervals import (
     Interval,
     last_complete_interval,
     parse_moment,
-    read_cron,
+    read_usage_cron,
     split_into_units,
 )
 from jumpcloud_elt.landing import EVENTS, utc_now
@@ -72,7 +72,8 @@ def extract_events(
 ) -> int:
     """Land an organization's events unit by unit; return the number of rows. Skipped where it has none to give.
 
-    A scheduled run also reads again the units of the days before of which JumpCloud counts more by now.
+    A scheduled run also reads, of the days before, the gaps between landed units, and again the units of which
+    JumpCloud counts more by now.
     """
     settings = read_settings()
     if organization["unavailable"]:
@@ -89,7 +90,10 @@ def extract_events(
         landed.extend(_not_asked(organization, one, retention_days) for one in units if one[1] <= oldest)
         events.land_units(hook, organization, [one for one in units if one[1] > oldest], settings, landed)
         if run_type == SCHEDULED and units:
-            _reconcile(hook, organization, units[0][0], settings, landed)
+            before = units[0][0]
+            landed_before = late.landed_before(str(organization["organization_id"]), before, settings)
+            _fill_gaps(hook, organization, late.find_gaps(hook, landed_before, before, settings), settings, landed)
+            _reconcile(hook, organization, landed_before, before, settings, landed)
         return landed
 
     interval = _whole(intervals)
@@ -109,7 +113,7 @@ def plan_units(dag_run: Any, params: dict[str, Any]) -> list[tuple[str, str]]:
     settings = read_settings()
 
     def plan() -> list[tuple[str, str]]:
-        cron = read_cron(settings.usage_schedule, "usage_schedule") or "0 0 * * *"
+        cron = read_usage_cron(settings.usage_schedule)
         lag = timedelta(minutes=settings.usage_arrival_lag_minutes)
         interval = _asked_for(params) or _data_interval(dag_run)
         if interval is None:
@@ -185,11 +189,36 @@ def _why_unavailable(
     return f"The key may not read Directory Insights of this organization (403 {error.detail})", None
 
 
+def _fill_gaps(
+    hook: JumpCloudHook,
+    organization: Organization,
+    gaps: Sequence[Interval],
+    settings: Settings,
+    landed: list[Outcome],
+) -> None:
+    """Read what no earlier run has landed of the days before."""
+    for start, end in gaps:
+        log.info("%s, %s to %s: no earlier run has landed it", organization["organization_name"], start, end)
+    filled: list[Outcome] = []
+    try:
+        events.land_units(hook, organization, gaps, settings, filled)
+    finally:
+        for outcome in filled:
+            if outcome.outcome == OK:
+                outcome.reason = "no earlier run had landed it"
+        landed += filled
+
+
 def _reconcile(
-    hook: JumpCloudHook, organization: Organization, before: datetime, settings: Settings, landed: list[Outcome]
+    hook: JumpCloudHook,
+    organization: Organization,
+    landed_before: Sequence[Interval],
+    before: datetime,
+    settings: Settings,
+    landed: list[Outcome],
 ) -> None:
     """Read the landed units of the days before again of which JumpCloud counts more by now."""
-    found = late.find_differences(hook, str(organization["organization_id"]), before, settings)
+    found = late.find_differences(hook, str(organization["organization_id"]), landed_before, before, settings)
     for one in found:
         log.info(
             "%s, %s to %s: %d events have landed, JumpCloud counts %d now; reading it again",
