@@ -31,6 +31,7 @@ from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.intervals import Interval
 from jumpcloud_elt.landing import read_metadata, temporary_beside, unit_path
 from jumpcloud_elt.organizations import Organization
+from jumpcloud_elt.places import held_temporary_for
 from jumpcloud_elt.runs import Outcome
 from jumpcloud_elt.settings import Settings
 from sandbox.client import Sandbox
@@ -472,6 +473,24 @@ def test_a_failed_reading_leaves_the_unit_that_has_landed(sandbox: Sandbox, sett
         land(settings)
     assert files(settings) == [path]
     assert path.read_bytes() == before
+
+
+def test_what_a_killed_extraction_has_left_goes_with_the_next_one_of_that_day_and_what_is_being_written_stays(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    sandbox.add_events(ORG, [event("e1")])
+    path = unit_path(settings.landing, ORG, DAY, NEXT)
+    other = unit_path(settings.landing, ORG, DAY, DAY + timedelta(hours=1))
+    with held_temporary_for(path) as one:
+        one.write_text("killed")
+        left = one.with_name(one.name.replace(".held", "-killed.held"))
+        left.write_bytes(one.read_bytes())
+        with held_temporary_for(other) as beside:
+            assert not left.exists()
+            beside.write_text("half a unit")
+            assert land(settings).outcome == "ok"
+            assert (one.read_text(), beside.read_text()) == ("killed", "half a unit")
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_more_events_than_landed_replace_the_unit(sandbox: Sandbox, settings: Settings) -> None:

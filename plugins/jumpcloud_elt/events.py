@@ -16,9 +16,9 @@ from jumpcloud_elt.event_pages import SCHEMA, decode_page, open_writer, parse_ti
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.insights import Insights
 from jumpcloud_elt.intervals import Interval
-from jumpcloud_elt.landing import EVENTS, one_writer, publish, read_metadata, temporary_beside, unit_path, utc_now
+from jumpcloud_elt.landing import EVENTS, one_writer, publish, read_metadata, unit_path, utc_now
 from jumpcloud_elt.organizations import Organization
-from jumpcloud_elt.places import Place, name_within
+from jumpcloud_elt.places import Place, held_temporary_for, name_within
 from jumpcloud_elt.runs import KEPT, OK, Outcome
 from jumpcloud_elt.settings import Settings
 from jumpcloud_elt.unit_reader import BEGAN_BEFORE_RETENTION, SERVICES, Threads, read_complete_unit, reading_threads
@@ -95,7 +95,7 @@ def _land(
     if is_cut and _landed_services(before) == sorted(asked_for):
         # What was read while JumpCloud kept all of it, and comes back with no fewer events, is whole.
         is_cut = before.get(BEGAN_BEFORE_RETENTION) is not False
-    with temporary_beside(path) as temporary:
+    with held_temporary_for(path) as temporary:
         counts = read_complete_unit(temporary, insights, interval, threads, began_before_retention=is_cut)
         comparable, requests = counts.received, insights.requests
         if _landed_services(before) not in ([], sorted(asked_for)):

@@ -90,7 +90,8 @@ CONFIG = {
             ),
             "usage_reconcile_days": _option(
                 "Each scheduled run of jumpcloud_usage looks at so many days before its interval: it reads the gaps "
-                "between what has landed, and again what has more events by now, by JumpCloud's counts. 0 looks at none.",
+                "between what has landed, and again what has more events by now, by JumpCloud's counts. 0 looks at "
+                "none.",
                 "3",
             ),
             "land_personal_fields": _option(
