@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,72 @@ from test_definitions import DAY, TODAY
 from test_directory import ORGANIZATION, OTHER, organization, serve
 
 Json = Row
+USAGE_MARTS = {
+    "organizations": "*",
+    "applications": "*",
+    "usage_daily": "*",
+    "usage_by_day": "*",
+    "usage_coverage": "* exclude (landed_at)",
+    "events": "* exclude (_extracted_at)",
+}
+# Two runs over the same days at the same time, again and again; each is killed at a moment of its own.
+KILLED_TOGETHER = """
+import os, signal, sys
+from datetime import datetime
+from multiprocessing import get_context
+from threading import Lock
+
+from jumpcloud_elt import events, runs, unit_reader
+from pipeline import run_usage
+
+start, end = map(datetime.fromisoformat, sys.argv[1:])
+
+def kill(module, name, nth, before=True):
+    call, calls, lock = getattr(module, name), [], Lock()
+    def killed(*arguments, **options):
+        with lock:
+            calls.append(name)
+            is_time = len(calls) == nth
+        if is_time and before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = call(*arguments, **options)
+        if is_time:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    setattr(module, name, killed)
+
+MOMENTS = [
+    (unit_reader, "_write", 1, False),  # half a unit has been written
+    (events, "publish", 1),  # whole, and nobody can see it
+    (events, "publish", 2, False),  # seen, and nobody knows of it
+    (runs.Run, "add", 2),  # all have landed, and it has not been said
+    (runs.Run, "write_manifest", 1),  # said, and not recorded
+    (runs, "remove_folder", 1),  # recorded
+]
+
+def run(run_id, moment, together):
+    land = events.land_units
+    def land_together(*arguments):
+        together.wait(60)
+        land(*arguments)
+    events.land_units = land_together
+    kill(*moment)
+    run_usage(run_id, start, end)
+
+context = get_context("fork")
+for number, moment in enumerate(MOMENTS):
+    together = context.Barrier(2)
+    # The other one is killed at the next moment.
+    tasks = [
+        context.Process(target=run, args=(name, one, together))
+        for name, one in (("one", moment), ("other", MOMENTS[number - 1]))
+    ]
+    for task in tasks:
+        task.start()
+    for task in tasks:
+        task.join(120)
+    assert [task.exitcode for task in tasks] == [-signal.SIGKILL] * 2, (moment, [task.exitcode for task in tasks])
+"""
 
 
 def with_logins(count: int, organization_id: str = ORGANIZATION) -> Json:
@@ -166,6 +234,37 @@ def test_a_directory_run_that_is_run_again_and_killed_is_not_taken_for_a_good_on
     (row,) = query(run_warehouse("warehouse"), "select sync_status, directory_synced_at is not null as is_synced "
                    "from organizations")  # fmt: skip
     assert row == {"sync_status": "failed", "is_synced": True}
+
+
+def test_runs_of_the_same_days_that_are_killed_at_any_moment_change_nothing_once_they_are_run_again(
+    sandbox: Sandbox, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = TODAY - 3 * DAY
+    logins = [
+        login | {"id": f"{number}-{login['id']}", "timestamp": f"{start + number * DAY:%Y-%m-%d}T08:00:00Z"}
+        for number in range(3)
+        for login in with_logins(20)["events"]
+    ]
+    serve(sandbox, organization(3) | {"events": logins})
+
+    def marts() -> dict[str, list[Row]]:
+        warehouse = run_warehouse("warehouse")
+        return {mart: query(warehouse, f"select {columns} from {mart} order by all") for mart, columns in
+                USAGE_MARTS.items()}  # fmt: skip
+
+    path = os.pathsep.join(sys.path)
+    arguments = [sys.executable, "-c", KILLED_TOGETHER, start.isoformat(), TODAY.isoformat()]
+    subprocess.run(arguments, env=os.environ | {"PYTHONPATH": path}, check=True)
+    landed = sorted(settings.landing.glob("directory_insights_events/*/*/*.parquet"))
+    assert len(landed) == 3
+    for run_id in ("one", "other"):
+        assert run_usage(run_id, start, TODAY) == []
+    assert not list(settings.landing.rglob(".*"))
+    killed = marts()
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT", str(tmp_path / "in peace"))
+    assert run_usage("usage", start, TODAY) == []
+    assert marts() == killed
+    assert sum(row["successes"] for row in killed["usage_daily"]) == len(killed["events"]) == len(logins)
 
 
 def test_a_unit_landed_anew_and_not_recorded_yet_is_counted_as_it_is(sandbox: Sandbox, settings: Settings) -> None:
