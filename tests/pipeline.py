@@ -48,9 +48,10 @@ def run_usage(run_id: str, start: datetime, end: datetime, run_type: str = "manu
     return usage_tasks.record_run(listed, run_of, units, run_type)
 
 
-def run_warehouse(run_id: str) -> Path:
+def run_warehouse(run_id: str, *, rebuild_runs: bool = False) -> Path:
     """One run of jumpcloud_warehouse; returns the published file."""
-    return Path(tasks.publish_warehouse(tasks.check_warehouse(tasks.build_warehouse(run_id))))
+    built = tasks.build_warehouse(run_id, rebuild_runs=rebuild_runs)
+    return Path(tasks.publish_warehouse(tasks.check_warehouse(built)))
 
 
 def query(warehouse: Path, sql: str, parameters: list[Any] | None = None) -> list[Row]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -27,6 +28,7 @@ from sqlalchemy import select
 from connections import API_KEY
 from jumpcloud_elt import usage_tasks
 from jumpcloud_elt.settings import Settings
+from pipeline import query, run_directory
 from sandbox.client import Sandbox
 from sandbox.generate import BLUE_YONDER, NORTHWIND, UNNAMED
 from sandbox.payloads import SECRET
@@ -212,6 +214,29 @@ def test_one_run_of_each_leaves_states_by_organization_and_neither_keys_nor_rows
         for row in organization["users"] + organization["administrators"]:
             assert row["id"] not in text and row["email"] not in text
         assert not [event["id"] for event in organization["events"] if event["id"] in text]
+
+
+@pytest.mark.usefixtures("airflow_database")
+def test_a_warehouse_run_finds_again_what_has_landed_only_where_it_is_told_to(
+    dags: dict[str, DAG], settings: Settings
+) -> None:
+    assert run_directory("directory") == []
+    shutil.rmtree(settings.landing / "_runs")
+    states = [dags["jumpcloud_warehouse"].test(run_conf=conf).state for conf in (None, {"rebuild_runs": True}, None)]
+    assert states == ["failed", "success", "success"]
+    (row,) = query(settings.warehouse, "select count(*) as n from users where status = 'active'")
+    assert row["n"] > 0
+
+
+@pytest.mark.usefixtures("airflow_database")
+def test_a_usage_run_of_a_day_that_is_not_over_fails_and_lands_nothing(
+    dags: dict[str, DAG], settings: Settings
+) -> None:
+    tomorrow = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    run = dags["jumpcloud_usage"].test(logical_date=tomorrow)
+    assert run.state == "failed"
+    assert {task.task_id: task.state for task in run.get_task_instances()}["plan_units"] == "failed"
+    assert [path.name for path in settings.landing.iterdir()] == ["_notifications"]
 
 
 @pytest.mark.usefixtures("airflow_database", "settings")

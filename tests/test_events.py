@@ -310,6 +310,7 @@ def test_a_unit_is_one_file_that_says_what_it_holds(sandbox: Sandbox, settings: 
     [row] = [row for row in landed(settings) if row["event_id"] == "e1"]
     assert read_metadata(path) == counts | {
         "extracted_at": row["_extracted_at"].isoformat(),
+        "connection_id": "jumpcloud_default",
         "services": ["directory", "sso"],
         "began_before_retention": datetime.now(UTC).replace(tzinfo=None) - timedelta(days=90) > DAY,
     }

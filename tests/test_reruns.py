@@ -11,10 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
 from connections import connection_json
 from jumpcloud_elt import events, tasks, usage_tasks
+from jumpcloud_elt.reading import MARTS
 from jumpcloud_elt.settings import Settings
 from pipeline import Row, query, run_directory, run_usage, run_warehouse
 from sandbox.client import Sandbox
@@ -265,6 +268,94 @@ def test_runs_of_the_same_days_that_are_killed_at_any_moment_change_nothing_once
     assert run_usage("usage", start, TODAY) == []
     assert marts() == killed
     assert sum(row["successes"] for row in killed["usage_daily"]) == len(killed["events"]) == len(logins)
+
+
+def with_decisions(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three snapshots of one organization, of which the drift guard held one and a run accepted the next; one more that
+    is held of another; usage of both, of one of them twice."""
+    drift = {"AIRFLOW__JUMPCLOUD_ELT__DRIFT_SHARE": "0.1", "AIRFLOW__JUMPCLOUD_ELT__DRIFT_USERS": "0"}
+    for name, value in drift.items():
+        monkeypatch.setenv(name, value)
+    worlds = [(9, 9), (4, 9), (4, 3)]
+    for number, (users, others) in enumerate(worlds):
+        serve(sandbox, with_logins(5) | organization(users), with_logins(4, OTHER) | organization(others, OTHER))
+        at = TODAY - (9 - number) * DAY
+        monkeypatch.setattr("jumpcloud_elt.directory.utc_now", lambda at=at: at)
+        run_directory(f"directory {number}", accept_drop=[ORGANIZATION] if number == 2 else [])
+    serve(sandbox, with_logins(5), with_logins(4, OTHER))
+    assert run_usage("usage", TODAY - 3 * DAY, TODAY) == []
+    serve(sandbox, with_logins(2), with_logins(6, OTHER))
+    assert run_usage("again", TODAY - DAY, TODAY) == []
+
+
+def everything(settings: Settings) -> dict[str, list[Row]]:
+    """Every mart that says something of JumpCloud, and what the log says has landed."""
+    marts = {mart: "*" for mart in MARTS if mart not in ("warehouse_info", "sync_log", "usage_coverage")}
+    marts |= {"usage_coverage": "* exclude (landed_at)", "events": "*"}
+    found = {mart: query(settings.warehouse, f"select {columns} from {mart} order by all") for mart, columns in
+             marts.items()}  # fmt: skip
+    columns = (
+        "organization_id, stream, snapshot_at, interval_start, interval_end, path, rows, received, api_total, strays, "
+        "decision, if(outcome = 'kept', 'ok', outcome) as outcome"
+    )
+    latest = "where path is not null qualify received = max(received) over (partition by path)"
+    return found | {"log": query(settings.warehouse, f"select distinct {columns} from sync_log {latest} order by all")}
+
+
+def test_lost_manifests_are_found_again_with_all_that_landed_and_what_was_decided(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_decisions(sandbox, monkeypatch)
+    run_warehouse("before")
+    before = everything(settings)
+    assert {row["decision"] for row in before["log"]} == {None, "accepted", "held", "accepted by directory 2"}
+    assert [row["sync_status"] for row in before["organizations"]] == ["ok", "held"]
+    shutil.rmtree(settings.landing / "_runs")
+    with pytest.raises(AirflowFailException, match="Where only its _runs are lost: jumpcloud_warehouse with"):
+        run_warehouse("lost")
+    run_warehouse("found", rebuild_runs=True)
+    after = everything(settings)
+    for mart, rows in before.items():
+        assert after[mart] == rows, mart
+    [manifest] = settings.landing.glob("_runs/*/*.parquet")
+    assert manifest.parent.name == "jumpcloud_warehouse"
+    settings.warehouse.unlink()
+    shutil.rmtree(settings.rollups)
+    run_warehouse("from nothing", rebuild_runs=True)
+    assert everything(settings) == after
+    assert list(settings.landing.glob("_runs/*/*.parquet")) == [manifest]
+
+
+def test_what_no_run_has_recorded_is_found_once_and_says_nothing_of_later_ones(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(sandbox, with_logins(5), with_logins(4, OTHER))
+    for number in (3, 2, 1):
+        monkeypatch.setattr("jumpcloud_elt.directory.utc_now", lambda number=number: TODAY - number * DAY)
+        assert run_directory(f"directory {number}") == []
+        assert run_usage(f"usage {number}", TODAY - number * DAY, TODAY - (number - 1) * DAY) == []
+    serve(sandbox, with_logins(5) | {"insights": "not_enabled"}, with_logins(4, OTHER))
+    assert run_usage("without", TODAY - 9 * DAY, TODAY - 8 * DAY) == []
+    run_warehouse("before")
+    before = everything(settings)
+    for name in ("directory-1", "directory-3", "usage-1", "usage-2"):
+        [path] = settings.landing.glob(f"_runs/*/{name}-*.parquet")
+        path.unlink()
+    run_warehouse("lost")
+    assert everything(settings) != before
+    # In two steps: what has been found is not lost again.
+    [unit] = settings.landing.glob(f"directory_insights_events/organization_id={OTHER}/date={TODAY - DAY:%Y-%m-%d}/*")
+    hidden = unit.rename(unit.with_name(".hidden"))
+    run_warehouse("found", rebuild_runs=True)
+    hidden.rename(unit)
+    run_warehouse("found", rebuild_runs=True)
+    after = everything(settings)
+    for mart, rows in before.items():
+        assert after[mart] == rows, mart
+    [manifest] = settings.landing.glob("_runs/jumpcloud_warehouse/*.parquet")
+    # Two snapshots of each organization, of so many streams, and two units of each.
+    streams = len({row["stream"] for row in before["log"]}) - 1
+    assert pq.ParquetFile(manifest).metadata.num_rows == 2 * 2 * streams + 2 * 2
 
 
 def test_a_unit_landed_anew_and_not_recorded_yet_is_counted_as_it_is(sandbox: Sandbox, settings: Settings) -> None:

@@ -163,6 +163,11 @@ class Run:
         remove_folder(self._parts)
         return outcomes
 
+    def append(self, rows: pa.Table) -> None:
+        """Add rows of other runs to the manifest."""
+        before = [open_parquet(self.manifest).read()] if self.manifest.exists() else []
+        write_table(self.manifest, pa.concat_tables([*before, rows]))
+
     def read_manifest(self) -> list[Outcome]:
         """How this run ended, as it was last recorded; nothing where it was not."""
         rows = [row for known in self._rows_of_manifest().values() for row in known]

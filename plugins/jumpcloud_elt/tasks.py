@@ -19,6 +19,7 @@ from jumpcloud_elt import (
     connection_check,
     directory,
     forget,
+    inventory,
     notifications,
     organizations,
     problems,
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DIRECTORY = "directory"
+WAREHOUSE_DAG = "jumpcloud_warehouse"
 
 
 class Failure(TypedDict):
@@ -155,11 +157,16 @@ def check_connection(connection_id: str) -> str:
     return text
 
 
-def build_warehouse(run_id: str) -> str:
-    """Build the warehouse aside; return the path of the file, or what it is called in an object store."""
+def build_warehouse(run_id: str, *, rebuild_runs: bool = False) -> str:
+    """Build the warehouse aside; return the path of the file, or what it is called in an object store.
+
+    `rebuild_runs`: record first what lies in landing and no run has recorded.
+    """
     settings = read_settings()
 
     def build() -> str:
+        if rebuild_runs:
+            inventory.record_unknown(settings.landing, Run(settings.landing, WAREHOUSE_DAG, run_id))
         target = publishing.building_path(settings, run_id)
         warehouse.build(settings, target, run_id)
         return publishing.hand_over(settings, target)

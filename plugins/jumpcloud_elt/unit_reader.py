@@ -44,8 +44,8 @@ PAUSE_GROWTH = 5
 PAGES_IN_MEMORY, DECODERS = 4, 2
 # More events than this outside of the slices that they came with: the API takes bounds for something else.
 MOST_ASIDE = 5 * INSIGHTS_PAGE_SIZE
-# In a unit's metadata: the services that were asked for, and whether JumpCloud may have let go of some of it before.
-SERVICES, BEGAN_BEFORE_RETENTION = "services", "began_before_retention"
+# In a unit's metadata: who was asked, for which services, and whether JumpCloud may have let go of some of it before.
+CONNECTION_ID, SERVICES, BEGAN_BEFORE_RETENTION = "connection_id", "services", "began_before_retention"
 _TIME = pa.timestamp("us")
 
 
@@ -97,7 +97,11 @@ def read_complete_unit(
     Raises IncompleteListingError, with both numbers, when READ_ATTEMPTS readings, with growing pauses between them,
     have not agreed with the API's count of the same bounds.
     """
-    known = {SERVICES: list(insights.services), BEGAN_BEFORE_RETENTION: began_before_retention}
+    known = {
+        CONNECTION_ID: insights.hook.jumpcloud_conn_id,
+        SERVICES: list(insights.services),
+        BEGAN_BEFORE_RETENTION: began_before_retention,
+    }
     who = f"Events of organization {insights.organization_id} from {interval[0]} to {interval[1]}"
     told = ""
     for attempt in range(READ_ATTEMPTS):
