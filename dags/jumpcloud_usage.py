@@ -9,8 +9,8 @@ Started by hand it takes `start` and `end` (UTC, both or neither): the whole ran
 reads the last complete interval.
 
 Events arrive minutes late, some hours: scheduled and backfill runs wait until `usage_arrival_lag_minutes` after the
-interval's end (*up for reschedule*, without a worker). Scheduled runs also compare what has landed of the
-`usage_reconcile_days` before with JumpCloud's counts, and read again what differs.
+interval's end (*up for reschedule*, without a worker). Scheduled runs also look at the `usage_reconcile_days` before:
+they read the gaps between what has landed, and again what has more events by now, by JumpCloud's counts.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from datetime import timedelta
 
 from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
 
-from jumpcloud_elt import tasks
+from jumpcloud_elt import tasks, usage_tasks
 from jumpcloud_elt.intervals import timetable
-from jumpcloud_elt.landing import EVENTS
 from jumpcloud_elt.organizations import Organization
 from jumpcloud_elt.settings import read_settings
 
@@ -52,7 +51,7 @@ def jumpcloud_usage() -> None:
     def plan_units() -> list[tuple[str, str]]:
         """Which intervals to land."""
         context = get_current_context()
-        return tasks.plan_units(context["dag_run"], context["params"])
+        return usage_tasks.plan_units(context["dag_run"], context["params"])
 
     @task
     def list_organizations() -> list[Organization]:
@@ -60,34 +59,33 @@ def jumpcloud_usage() -> None:
         return tasks.list_organizations([])
 
     @task
-    def probe_directory_insights(listed: list[Organization]) -> list[tasks.ProbedOrganization]:
+    def probe_directory_insights(listed: list[Organization]) -> list[usage_tasks.ProbedOrganization]:
         """Which of them have Directory Insights."""
-        return tasks.probe_directory_insights(listed)
+        return usage_tasks.probe_directory_insights(listed)
 
     @task.branch
-    def choose_usage_branch(probed: list[tasks.ProbedOrganization]) -> str:
+    def choose_usage_branch(probed: list[usage_tasks.ProbedOrganization]) -> str:
         """Follow the extraction unless nobody has Directory Insights."""
-        return tasks.choose_usage_branch(probed, "extract_events", "usage_unavailable")
+        return usage_tasks.choose_usage_branch(probed, "extract_events", "usage_unavailable")
 
     @task
-    def usage_unavailable(probed: list[tasks.ProbedOrganization], run_of: dict[str, str]) -> None:
+    def usage_unavailable(probed: list[usage_tasks.ProbedOrganization], run_of: dict[str, str]) -> None:
         """No organization has Directory Insights: say so."""
-        tasks.record_unavailable(probed, run_of)
+        usage_tasks.record_unavailable(probed, run_of)
 
     @task(map_index_template=ORGANIZATION_NAME)
     def extract_events(
-        organization: tasks.ProbedOrganization, run_of: dict[str, str], units: list[tuple[str, str]]
+        organization: usage_tasks.ProbedOrganization, run_of: dict[str, str], units: list[tuple[str, str]]
     ) -> int:
         """Land one organization's events."""
-        return tasks.extract_events(organization, run_of, units, get_current_context()["dag_run"].run_type)
+        return usage_tasks.extract_events(organization, run_of, units, get_current_context()["dag_run"].run_type)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_usage_landing")])
     def record_run(
         listed: list[Organization] | None, units: list[tuple[str, str]] | None, run_of: dict[str, str]
     ) -> list[tasks.Failure]:
         """Write what happened, and tell the warehouse."""
-        planned = units or []
-        return tasks.record_run(listed if planned else None, run_of, EVENTS, is_restricted=False, intervals=planned)
+        return usage_tasks.record_run(listed, run_of, units, get_current_context()["dag_run"].run_type)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
     def report_failures(failures: list[tasks.Failure] | None) -> None:

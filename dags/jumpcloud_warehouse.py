@@ -5,13 +5,16 @@ Runs when the directory or the usage Dag has landed something, or users were act
 aside, checks it, and swaps it in by rename. One run at a time; landings that arrive meanwhile share the next one. A
 build or a check that fails leaves the last good warehouse where it is. Old snapshots are pruned last, where that is
 configured.
+
+Started by hand with `rebuild_runs` it first records what lies in landing and no run has recorded: all of it where
+`landing/_runs` is lost.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import Asset, dag, get_current_context, task
+from airflow.sdk import Asset, Param, dag, get_current_context, task
 
 from jumpcloud_elt import tasks
 
@@ -25,12 +28,20 @@ from jumpcloud_elt import tasks
     doc_md=__doc__,
     tags=["jumpcloud"],
     default_args={"owner": "jumpcloud_elt", "retries": 1, "retry_delay": timedelta(seconds=30)},
+    params={
+        "rebuild_runs": Param(
+            False,
+            type="boolean",
+            description="First list landing, and record every unit and snapshot that no run has recorded.",
+        ),
+    },
 )
 def jumpcloud_warehouse() -> None:
     @task
     def build() -> str:
         """Compute every table into a file beside the published one."""
-        return tasks.build_warehouse(get_current_context()["run_id"])
+        context = get_current_context()
+        return tasks.build_warehouse(context["run_id"], rebuild_runs=context["params"]["rebuild_runs"])
 
     @task
     def check(built: str) -> str:

@@ -13,8 +13,7 @@ import duckdb
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from expectations import Insights, Snapshot, Unit, expected
-from jumpcloud_elt import tasks
-from jumpcloud_elt.landing import EVENTS
+from jumpcloud_elt import tasks, usage_tasks
 from jumpcloud_elt.settings import Settings
 from sandbox.client import Sandbox
 
@@ -37,21 +36,22 @@ def run_usage(run_id: str, start: datetime, end: datetime, run_type: str = "manu
     """One run of jumpcloud_usage over [start, end), naive UTC; returns the organizations that failed."""
     run_of = {"dag_id": "jumpcloud_usage", "run_id": run_id}
     interval = {"data_interval_start": start.replace(tzinfo=UTC), "data_interval_end": end.replace(tzinfo=UTC)}
-    units = tasks.plan_units(SimpleNamespace(**interval, run_type=run_type), {})
+    units = usage_tasks.plan_units(SimpleNamespace(**interval, run_type=run_type), {})
     listed = tasks.list_organizations([])
-    probed = tasks.probe_directory_insights(listed)
-    if tasks.choose_usage_branch(probed, "extract", "unavailable") == "unavailable":
-        tasks.record_unavailable(probed, run_of)
+    probed = usage_tasks.probe_directory_insights(listed)
+    if usage_tasks.choose_usage_branch(probed, "extract", "unavailable") == "unavailable":
+        usage_tasks.record_unavailable(probed, run_of)
     else:
         for organization in probed:
             with contextlib.suppress(AirflowFailException, AirflowSkipException):
-                tasks.extract_events(organization, run_of, units, run_type)
-    return tasks.record_run(listed, run_of, EVENTS, is_restricted=False, intervals=units)
+                usage_tasks.extract_events(organization, run_of, units, run_type)
+    return usage_tasks.record_run(listed, run_of, units, run_type)
 
 
-def run_warehouse(run_id: str) -> Path:
+def run_warehouse(run_id: str, *, rebuild_runs: bool = False) -> Path:
     """One run of jumpcloud_warehouse; returns the published file."""
-    return Path(tasks.publish_warehouse(tasks.check_warehouse(tasks.build_warehouse(run_id))))
+    built = tasks.build_warehouse(run_id, rebuild_runs=rebuild_runs)
+    return Path(tasks.publish_warehouse(tasks.check_warehouse(built)))
 
 
 def query(warehouse: Path, sql: str, parameters: list[Any] | None = None) -> list[Row]:

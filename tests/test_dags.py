@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -25,8 +26,9 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from connections import API_KEY
-from jumpcloud_elt import tasks
+from jumpcloud_elt import usage_tasks
 from jumpcloud_elt.settings import Settings
+from pipeline import query, run_directory
 from sandbox.client import Sandbox
 from sandbox.generate import BLUE_YONDER, NORTHWIND, UNNAMED
 from sandbox.payloads import SECRET
@@ -214,22 +216,45 @@ def test_one_run_of_each_leaves_states_by_organization_and_neither_keys_nor_rows
         assert not [event["id"] for event in organization["events"] if event["id"] in text]
 
 
+@pytest.mark.usefixtures("airflow_database")
+def test_a_warehouse_run_finds_again_what_has_landed_only_where_it_is_told_to(
+    dags: dict[str, DAG], settings: Settings
+) -> None:
+    assert run_directory("directory") == []
+    shutil.rmtree(settings.landing / "_runs")
+    states = [dags["jumpcloud_warehouse"].test(run_conf=conf).state for conf in (None, {"rebuild_runs": True}, None)]
+    assert states == ["failed", "success", "success"]
+    (row,) = query(settings.warehouse, "select count(*) as n from users where status = 'active'")
+    assert row["n"] > 0
+
+
+@pytest.mark.usefixtures("airflow_database")
+def test_a_usage_run_of_a_day_that_is_not_over_fails_and_lands_nothing(
+    dags: dict[str, DAG], settings: Settings
+) -> None:
+    tomorrow = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    run = dags["jumpcloud_usage"].test(logical_date=tomorrow)
+    assert run.state == "failed"
+    assert {task.task_id: task.state for task in run.get_task_instances()}["plan_units"] == "failed"
+    assert [path.name for path in settings.landing.iterdir()] == ["_notifications"]
+
+
 @pytest.mark.usefixtures("airflow_database", "settings")
 def test_a_run_whose_events_may_still_arrive_is_put_off_until_then_and_holds_no_worker(
     dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Runs of this process are always manual ones; here they stand for scheduled ones."""
-    monkeypatch.setattr(tasks, "SCHEDULED", "manual")
+    monkeypatch.setattr(usage_tasks, "SCHEDULED", "manual")
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     # The interval ends with yesterday; the lag, two seconds from when the task is tried first.
     began: list[datetime] = []
-    read_settings = tasks.read_settings
+    read_settings = usage_tasks.read_settings
 
     def with_lag() -> Settings:
         began.append(datetime.now(UTC))
         return replace(read_settings(), usage_arrival_lag_minutes=(began[0] - today).total_seconds() / 60 + 2 / 60)
 
-    monkeypatch.setattr(tasks, "read_settings", with_lag)
+    monkeypatch.setattr(usage_tasks, "read_settings", with_lag)
     run = dags["jumpcloud_usage"].test(logical_date=today)
     assert run.state == "success"
     with create_session() as session:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.intervals import Interval
 from jumpcloud_elt.landing import read_metadata, temporary_beside, unit_path
 from jumpcloud_elt.organizations import Organization
+from jumpcloud_elt.places import held_temporary_for
 from jumpcloud_elt.runs import Outcome
 from jumpcloud_elt.settings import Settings
 from sandbox.client import Sandbox
@@ -307,7 +310,9 @@ def test_a_unit_is_one_file_that_says_what_it_holds(sandbox: Sandbox, settings: 
     [row] = [row for row in landed(settings) if row["event_id"] == "e1"]
     assert read_metadata(path) == counts | {
         "extracted_at": row["_extracted_at"].isoformat(),
+        "connection_id": "jumpcloud_default",
         "services": ["directory", "sso"],
+        "began_before_retention": datetime.now(UTC).replace(tzinfo=None) - timedelta(days=90) > DAY,
     }
     assert outcome == Outcome(
         connection_id="jumpcloud_default",
@@ -427,6 +432,37 @@ def test_a_count_that_keeps_disagreeing_fails_with_both_numbers_and_leaves_nothi
     assert files(settings) == []
 
 
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """For how long anything waits for an event that does not come; nobody does."""
+    waited: list[float] = []
+    wait = threading.Event.wait
+
+    def note(self: threading.Event, timeout: float | None = None) -> bool:
+        if timeout is None:
+            return wait(self)
+        waited.append(timeout)
+        return self.is_set()
+
+    monkeypatch.setattr(threading.Event, "wait", note)
+    return waited
+
+
+@pytest.mark.parametrize(("longest", "expected"), [(120.0, [5.0, 25.0]), (7.0, [5.0, 7.0])])
+def test_readings_that_disagree_are_given_time_to_settle(
+    longest: float, expected: list[float], sandbox: Sandbox, settings: Settings, waits: list[float]
+) -> None:
+    sandbox.add_events(ORG, [event("e1"), event("e2")])
+    sandbox.set_faults({"match": {**PAGE, "nth": [1, 2]}, "do": {"body": []}})
+    outcome = land(replace(settings, retry_wait_seconds=1.0, retry_wait_max_seconds=longest))
+    assert (outcome.outcome, outcome.received) == ("ok", 2)
+    assert waits == expected
+    sandbox.set_faults({"match": COUNT, "do": {"wrong_total": 3}})
+    with pytest.raises(IncompleteListingError):
+        land(replace(settings, retry_wait_seconds=1.0, retry_wait_max_seconds=longest))
+    assert waits == 2 * expected
+
+
 def test_a_failed_reading_leaves_the_unit_that_has_landed(sandbox: Sandbox, settings: Settings) -> None:
     sandbox.add_events(ORG, [event("e1")])
     land(settings)
@@ -438,6 +474,24 @@ def test_a_failed_reading_leaves_the_unit_that_has_landed(sandbox: Sandbox, sett
         land(settings)
     assert files(settings) == [path]
     assert path.read_bytes() == before
+
+
+def test_what_a_killed_extraction_has_left_goes_with_the_next_one_of_that_day_and_what_is_being_written_stays(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    sandbox.add_events(ORG, [event("e1")])
+    path = unit_path(settings.landing, ORG, DAY, NEXT)
+    other = unit_path(settings.landing, ORG, DAY, DAY + timedelta(hours=1))
+    with held_temporary_for(path) as one:
+        one.write_text("killed")
+        left = one.with_name(one.name.replace(".held", "-killed.held"))
+        left.write_bytes(one.read_bytes())
+        with held_temporary_for(other) as beside:
+            assert not left.exists()
+            beside.write_text("half a unit")
+            assert land(settings).outcome == "ok"
+            assert (one.read_text(), beside.read_text()) == ("killed", "half a unit")
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_more_events_than_landed_replace_the_unit(sandbox: Sandbox, settings: Settings) -> None:

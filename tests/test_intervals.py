@@ -18,6 +18,7 @@ from jumpcloud_elt.intervals import (
     read_cron,
     split_into_units,
     timetable,
+    uncovered,
 )
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -114,6 +115,44 @@ def test_units_cover_a_range_without_gap_overlap_or_midnight(start: datetime, le
     assert [one[1] for one in units[:-1]] == [one[0] for one in units[1:]]
     last_instant = timedelta(microseconds=1)
     assert all(a < b and a.date() == (b - last_instant).date() for a, b in units)
+
+
+@pytest.mark.parametrize(
+    ("units", "gaps"),
+    [
+        ([], []),
+        ([(0, 9)], []),
+        ([(2, 9)], []),
+        ([(2, 4)], [(4, 9)]),
+        ([(0, 1)], [(1, 9)]),
+        ([(2, 4), (6, 7)], [(4, 6), (7, 9)]),
+        ([(0, 8), (1, 2), (8, 9)], []),
+        ([(6, 7), (2, 4), (3, 6)], [(7, 9)]),
+        ([(0, 1), (8, 12)], [(1, 8)]),
+        ([(-3, -2), (3, 4)], [(0, 3), (4, 9)]),
+    ],
+)
+def test_a_gap_is_what_no_unit_covers_after_the_first_that_ends(
+    units: list[tuple[int, int]], gaps: list[tuple[int, int]]
+) -> None:
+    def hours(of: list[tuple[int, int]]) -> list[tuple[datetime, datetime]]:
+        return [(at("2026-03-01") + a * HOUR, at("2026-03-01") + b * HOUR) for a, b in of]
+
+    assert uncovered(hours(units), *hours([(0, 9)])[0]) == hours(gaps)
+
+
+@given(st.lists(st.tuples(st.integers(-20, 40), st.integers(1, 12)), max_size=8), st.integers(0, 24))
+def test_gaps_are_the_hours_that_nothing_covers(lengths: list[tuple[int, int]], until: int) -> None:
+    start = at("2026-03-01")
+    units = [(begin, begin + length) for begin, length in lengths]
+    first_end = min((end for _, end in units), default=until)
+    missing = {
+        hour for hour in range(until) if hour >= first_end and not any(begin <= hour < end for begin, end in units)
+    }
+    gaps = uncovered([(start + a * HOUR, start + b * HOUR) for a, b in units], start, start + until * HOUR)
+    found = [hour for hour in range(until) for a, b in gaps if a <= start + hour * HOUR < b]
+    assert sorted(missing) == found
+    assert all(a < b for a, b in gaps) and all(one[1] < other[0] for one, other in pairwise(gaps))
 
 
 def test_a_tick_that_repeats_gives_the_same_units_wherever_a_range_begins() -> None:

@@ -7,13 +7,17 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import pendulum
 import pyarrow.parquet as pq
 import pytest
-from airflow.sdk.exceptions import AirflowRescheduleException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
+from airflow.timetables.base import DataInterval, TimeRestriction
+from airflow.timetables.interval import CronDataIntervalTimetable
 
 from connections import connection_json
-from jumpcloud_elt import events, tasks
+from jumpcloud_elt import events, tasks, usage_tasks
 from jumpcloud_elt.errors import LandingError
+from jumpcloud_elt.intervals import read_cron
 from jumpcloud_elt.landing import landed_units, read_metadata, unit_path
 from jumpcloud_elt.settings import Settings
 from pipeline import query, run_usage, run_warehouse
@@ -87,7 +91,7 @@ def outcomes(settings: Settings, run_id: str) -> list[tuple[Any, ...]]:
     return sorted((tuple(row[name] for name in names) for row in rows if row["run_id"] == run_id), key=str)
 
 
-def test_a_scheduled_run_reads_again_what_is_counted_differently_by_now_and_nothing_else(
+def test_a_scheduled_run_reads_again_what_is_counted_higher_by_now_and_nothing_else(
     served: Sandbox, settings: Settings
 ) -> None:
     for number in (5, 4, 3, 2):
@@ -150,17 +154,21 @@ def test_units_that_begin_before_the_retention_are_not_compared(
     assert set(counted(served)) == starts(1, 2)
 
 
-def test_fewer_events_than_have_landed_are_seen_and_the_unit_stays(served: Sandbox, settings: Settings) -> None:
+def test_a_unit_of_which_fewer_events_are_counted_than_have_landed_is_not_read_only_to_be_kept(
+    served: Sandbox, settings: Settings
+) -> None:
     served.add_events(ORG, [login("second", day(2)[0] + DAY / 3)])
     scheduled(2)
     world = served.world()
     [organization] = world["organizations"]
     organization["events"] = [event for event in organization["events"] if event["id"] != "second"]
     served.set_world(world)
+    served.clear_requests()
     assert scheduled(1) == []
+    assert read(served) == starts(1)
+    assert set(counted(served)) == starts(1, 2)
     assert sorted(ids(settings, day(2))) == ["noon 2", "second"]
-    kept = "1 events received, 2 have landed; these stay. JumpCloud no longer keeps the others."
-    assert outcomes(settings, "scheduled 1") == [(day(2)[0], "kept", 1, kept), (day(1)[0], "ok", 1, None)]
+    assert outcomes(settings, "scheduled 1") == [(day(1)[0], "ok", 1, None)]
 
 
 def test_a_unit_is_compared_and_read_with_the_services_that_it_landed_with(
@@ -220,6 +228,152 @@ def test_only_the_folders_of_the_days_asked_for_are_listed(settings: Settings) -
     assert landed_units(settings.landing, "f" * 24, *day(2)) == []
     with pytest.raises(LandingError, match="'odd' is not a time"):
         landed_units(settings.landing, ORG, *day(9))
+
+
+# ---- gaps -----------------------------------------------------------------------------------------------------
+
+HOUR = timedelta(hours=1)
+# Switches of the schedule happen on this day.
+MIDNIGHT = day(3)[0]
+
+
+class Scheduler:
+    """Starts runs of jumpcloud_usage when Airflow's own timetable says so, with a clock that is told the time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        self.last: DataInterval | None = None
+        self.intervals: list[tuple[datetime, datetime]] = []
+
+    def run(self, schedule: str, since: datetime, until: datetime) -> None:
+        self.monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SCHEDULE", schedule)
+        timetable = CronDataIntervalTimetable(str(read_cron(schedule, "usage_schedule")), timezone="UTC")
+        restriction = TimeRestriction(earliest=None, latest=None, catchup=False)
+        now = since
+        while True:
+            clock = pendulum.instance(now, tz="UTC")
+            self.monkeypatch.setattr("airflow.timetables.interval.utcnow", lambda clock=clock: clock)
+            due = timetable.next_dagrun_info(last_automated_data_interval=self.last, restriction=restriction)
+            assert due is not None
+            now = max(now, naive(due.run_after))
+            if now > until:
+                return
+            self.last = due.data_interval
+            interval = naive(due.data_interval.start), naive(due.data_interval.end)
+            assert run_usage(f"{schedule} {interval}", *interval, run_type="scheduled") == []
+            self.intervals.append(interval)
+
+
+def naive(moment: Any) -> datetime:
+    return datetime.fromtimestamp(moment.timestamp(), UTC).replace(tzinfo=None)
+
+
+@pytest.mark.parametrize(
+    ("phases", "intervals"),
+    [
+        # At half past three the day before has landed: it goes on with two o'clock.
+        ([("@daily", 1, 15.5), ("@hourly", 15.5, 18.1)], [(-24, 0), (14, 15), (15, 16), (16, 17), (17, 18)]),
+        # At half past three two o'clock has landed: it goes on with the whole of the next day.
+        ([("@hourly", 12.5, 15.5), ("@daily", 15.5, 48.1)], [(11, 12), (12, 13), (13, 14), (14, 15), (24, 48)]),
+    ],
+    ids=["from days to hours", "from hours to days"],
+)
+def test_switching_the_schedule_neither_loses_nor_doubles_an_event(
+    phases: list[tuple[str, float, float]],
+    intervals: list[tuple[int, int]],
+    served: Sandbox,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, last = intervals[0][0], intervals[-1][1]
+    times = [MIDNIGHT + first * HOUR + number * HOUR / 3 for number in range(3 * (last - first))]
+    user = {"initiated_by": {"id": "2" * 24, "type": "user"}}
+    served.add_events(ORG, [login(f"{at.isoformat()}", at) | user for at in times])
+    scheduler = Scheduler(monkeypatch)
+    for schedule, since, until in phases:
+        scheduler.run(schedule, MIDNIGHT + since * HOUR, MIDNIGHT + until * HOUR)
+    assert scheduler.intervals == [(MIDNIGHT + start * HOUR, MIDNIGHT + end * HOUR) for start, end in intervals]
+    warehouse = run_warehouse("warehouse")
+    found = query(warehouse, "select event_id from events where user_id = ? order by all", ["2" * 24])
+    assert [row["event_id"] for row in found] == [at.isoformat() for at in times]
+    (row,) = query(warehouse, "select sum(successes)::int as n from usage_daily where user_id = ?", ["2" * 24])
+    assert row["n"] == len(times)
+    ranges = query(
+        warehouse,
+        "select interval_start, max(interval_end) over (order by interval_start, interval_end rows between unbounded "
+        "preceding and 1 preceding) as covered from usage_coverage qualify covered < interval_start",
+    )
+    assert ranges == []
+
+
+def test_a_scheduled_run_heals_an_interval_that_failed_the_day_before(served: Sandbox, settings: Settings) -> None:
+    scheduled(4)
+    fault = {"match": PAGE, "do": {"status": 400, "body": {"message": "odd"}}}
+    served.set_faults(fault)
+    assert len(scheduled(3)) == 1
+    served.set_faults()
+    assert scheduled(2) == []
+    assert ids(settings, day(3)) == ["noon 3"]
+    reason = "no earlier run had landed it"
+    assert outcomes(settings, "scheduled 2") == [(day(3)[0], "ok", 1, reason), (day(2)[0], "ok", 1, None)]
+
+
+def test_a_scheduled_run_heals_a_downtime_of_no_more_than_the_days_that_it_reconciles(
+    served: Sandbox, settings: Settings
+) -> None:
+    scheduled(6)
+    served.clear_requests()
+    scheduled(2)
+    assert read(served) == starts(5, 4, 3, 2)
+    # None of these is counted a second time.
+    assert sorted(counted(served)) == sorted(starts(5, 4, 3, 2))
+
+
+def test_a_longer_downtime_is_left_to_a_backfill(served: Sandbox, settings: Settings) -> None:
+    scheduled(7)
+    served.clear_requests()
+    scheduled(2)
+    scheduled(1)
+    assert read(served) == starts(2, 1)
+
+
+def test_an_organization_that_is_new_reads_its_interval_alone(served: Sandbox, settings: Settings) -> None:
+    scheduled(1)
+    assert read(served) == starts(1)
+
+
+@pytest.mark.parametrize(("run_type", "days"), [("backfill", 3), ("manual", 3), ("scheduled", 0)])
+def test_gaps_are_left_by_backfills_by_runs_by_hand_and_where_nothing_is_reconciled(
+    run_type: str, days: int, served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_RECONCILE_DAYS", str(days))
+    scheduled(4)
+    served.clear_requests()
+    run_usage("later", *day(2), run_type=run_type)
+    assert read(served) == starts(2)
+
+
+def test_a_gap_that_a_killed_task_has_filled_is_recorded(
+    served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduled(4)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    extract = usage_tasks.extract_events
+
+    def killed(*arguments: Any) -> int:
+        with pytest.raises(KeyboardInterrupt):
+            extract(*arguments)
+        return 0
+
+    monkeypatch.setattr("jumpcloud_elt.late.find_differences", die)
+    monkeypatch.setattr(usage_tasks, "extract_events", killed)
+    assert len(scheduled(2)) == 1
+    warehouse = run_warehouse("warehouse")
+    rows = query(warehouse, "select interval_start, events from usage_coverage order by all")
+    assert [tuple(row.values()) for row in rows] == [(day(number)[0], 1) for number in (4, 3, 2)]
 
 
 # ---- more services --------------------------------------------------------------------------------------------
@@ -297,8 +451,8 @@ def test_a_unit_that_another_run_lands_meanwhile_with_more_services_stays(
     read_complete_unit = events.read_complete_unit
     begun: list[str] = []
 
-    def while_another_lands(*arguments: Any) -> Any:
-        counts = read_complete_unit(*arguments)
+    def while_another_lands(*arguments: Any, **options: Any) -> Any:
+        counts = read_complete_unit(*arguments, **options)
         if not begun:
             begun.append("this run")
             monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,ldap")
@@ -323,6 +477,96 @@ def test_a_unit_read_again_with_more_services_has_them(
     assert sorted(ids(settings, day(1))) == ["ldap", "noon 1"]
 
 
+def drop(sandbox: Sandbox, *names: str) -> None:
+    """JumpCloud lets go of events."""
+    world = sandbox.world()
+    for organization in world["organizations"]:
+        organization["events"] = [event for event in organization["events"] if event["id"] not in names]
+    sandbox.set_world(world)
+
+
+def test_more_services_do_not_hide_that_events_are_gone(
+    served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.add_events(ORG, [login(name, day(2)[0] + DAY / 8) for name in ("early 1", "early 2")])
+    scheduled(2)
+    drop(served, "early 1")
+    served.add_events(ORG, [login(f"radius {n}", day(2)[0] + DAY / 2 + n * DAY / 99, "radius") for n in range(9)])
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,radius")
+    assert run_usage("wider", *day(2)) == []
+    assert sorted(ids(settings, day(2))) == ["early 1", "early 2", "noon 2"]
+    kept = "2 events of directory, sso counted, 3 have landed; these stay. JumpCloud no longer keeps the others."
+    assert outcomes(settings, "wider") == [(day(2)[0], "kept", 11, kept)]
+    served.add_events(ORG, [login("early 1", day(2)[0] + DAY / 8)])
+    served.clear_requests()
+    assert run_usage("wider", *day(2)) == []
+    assert len(ids(settings, day(2))) == 12
+    (row,) = [row for row in pq.read_table(settings.landing / "_runs").to_pylist() if row["run_id"] == "wider"]
+    assert row["requests"] == len(read(served)) + len(counted(served)) == 3
+
+
+# ---- the retention --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def keeps(served: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets for how many days the connection says that JumpCloud keeps events."""
+
+    def keep(days: int) -> None:
+        extra = {"usage_retention_days": days}
+        monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(served.url, KEY, extra=extra))
+
+    return keep
+
+
+def coverage() -> list[tuple[Any, ...]]:
+    rows = query(run_warehouse("warehouse"), "select interval_start, events, outcome, reason from usage_coverage "
+                 "order by all")  # fmt: skip
+    return [tuple(row.values()) for row in rows]
+
+
+def test_what_is_older_than_the_retention_is_not_asked_for(
+    served: Sandbox, settings: Settings, keeps: Callable[[int], None]
+) -> None:
+    keeps(2)
+    served.clear_requests()
+    assert run_usage("all", day(5)[0], day(1)[1]) == []
+    assert read(served) == set(counted(served)) == starts(2, 1)
+    reason = "older than JumpCloud keeps events for this connection (2 days)"
+    assert outcomes(settings, "all") == [
+        *((day(number)[0], "not_asked", None, reason) for number in (5, 4, 3)),
+        *((day(number)[0], "ok", 1, None) for number in (2, 1)),
+    ]
+    assert coverage() == [(day(2)[0], 1, "ok", None), (day(1)[0], 1, "ok", None)]
+
+
+def test_an_empty_unit_that_began_before_the_retention_does_not_pass_for_no_usage(
+    served: Sandbox, settings: Settings, keeps: Callable[[int], None]
+) -> None:
+    """Whether or not something older has been seen."""
+    scheduled(5)
+    drop(served, "noon 2", "noon 1")
+    keeps(2)
+    assert run_usage("all", day(2)[0], day(1)[1]) == []
+    gone = "Empty, and begun before JumpCloud's retention when it was read: events may have been gone."
+    assert coverage() == [(day(5)[0], 1, "ok", None), (day(2)[0], 0, "unverified", gone), (day(1)[0], 0, "ok", None)]
+
+
+def test_what_was_read_before_the_retention_passed_it_stays_whole(
+    served: Sandbox, settings: Settings, keeps: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(served, "noon 2")
+    scheduled(3)
+    scheduled(2)
+    keeps(2)
+    assert run_usage("again", *day(2)) == []
+    assert [row[:3] for row in coverage()] == [(day(3)[0], 1, "ok"), (day(2)[0], 0, "ok")]
+    # Of other services nobody had asked while they were there.
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,radius")
+    assert run_usage("wider", *day(2)) == []
+    assert [row[:3] for row in coverage()] == [(day(3)[0], 1, "ok"), (day(2)[0], 0, "unverified")]
+
+
 # ---- the lag --------------------------------------------------------------------------------------------------
 
 
@@ -330,10 +574,10 @@ def test_a_unit_read_again_with_more_services_has_them(
 def at(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
     """Sets the clock; a quarter of an hour is waited for late events."""
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_ARRIVAL_LAG_MINUTES", "15")
-    return lambda now: monkeypatch.setattr(tasks, "utc_now", lambda: now)
+    return lambda now: monkeypatch.setattr(usage_tasks, "utc_now", lambda: now)
 
 
-def run_of(run_type: str, interval: tuple[datetime, datetime] | None) -> SimpleNamespace:
+def run_of(run_type: str | None, interval: tuple[datetime, datetime] | None) -> SimpleNamespace:
     start, end = (moment.replace(tzinfo=UTC) for moment in interval) if interval else (None, None)
     return SimpleNamespace(run_type=run_type, data_interval_start=start, data_interval_end=end)
 
@@ -350,23 +594,40 @@ def test_an_interval_is_not_read_before_its_events_have_had_time_to_arrive(
     for minutes in (0, 14.99):
         at(end + timedelta(minutes=minutes))
         with pytest.raises(AirflowRescheduleException) as raised:
-            tasks.plan_units(run_of(run_type, day(1)), {})
+            usage_tasks.plan_units(run_of(run_type, day(1)), {})
         assert raised.value.reschedule_date == (end + timedelta(minutes=15)).replace(tzinfo=UTC)
     at(end + timedelta(minutes=15))
-    assert tasks.plan_units(run_of(run_type, day(1)), {}) == planned(day(1))
+    assert usage_tasks.plan_units(run_of(run_type, day(1)), {}) == planned(day(1))
 
 
 def test_a_run_by_hand_reads_the_interval_that_was_complete_a_lag_ago(at: Callable[[datetime], None]) -> None:
     end = day(1)[1]
     at(end + timedelta(minutes=14))
-    assert tasks.plan_units(run_of("manual", None), {}) == planned(day(2))
+    assert usage_tasks.plan_units(run_of("manual", None), {}) == planned(day(2))
     at(end + timedelta(minutes=15))
-    assert tasks.plan_units(run_of("manual", None), {}) == planned(day(1))
+    assert usage_tasks.plan_units(run_of("manual", None), {}) == planned(day(1))
 
 
 def test_a_range_or_an_interval_that_a_person_asked_for_is_read_at_once(at: Callable[[datetime], None]) -> None:
     start, end = day(1)
     at(end + timedelta(minutes=1))
     params = {"start": f"{start.isoformat()}Z", "end": f"{end.isoformat()}Z"}
-    assert tasks.plan_units(run_of("manual", None), params) == planned(day(1))
-    assert tasks.plan_units(run_of("manual", day(1)), {}) == planned(day(1))
+    assert usage_tasks.plan_units(run_of("manual", None), params) == planned(day(1))
+    assert usage_tasks.plan_units(run_of("manual", day(1)), {}) == planned(day(1))
+
+
+@pytest.mark.parametrize("run_type", ["manual", "asset_triggered", None])
+def test_an_interval_that_has_not_ended_is_refused_whoever_asks(
+    run_type: str | None, at: Callable[[datetime], None]
+) -> None:
+    start, end = day(1)
+    at(end - timedelta(microseconds=1))
+    words = f"^The run's interval {start} to {end} UTC given; allowed: one that has ended"
+    with pytest.raises(AirflowFailException, match=words):
+        usage_tasks.plan_units(run_of(run_type, day(1)), {})
+    params = {"start": f"{start.isoformat()}Z", "end": f"{end.isoformat()}Z"}
+    with pytest.raises(AirflowFailException, match=f"^end: '{params['end']}' given; allowed: a time that has passed"):
+        usage_tasks.plan_units(run_of(run_type, None), params)
+    at(end)
+    assert usage_tasks.plan_units(run_of(run_type, day(1)), {}) == planned(day(1))
+    assert usage_tasks.plan_units(run_of(run_type, None), params) == planned(day(1))

@@ -28,7 +28,7 @@ from forgetting import (
 from jumpcloud_elt import directory, publishing, tasks
 from jumpcloud_elt.errors import ConfigurationError, WarehouseError
 from jumpcloud_elt.landing import one_writer, publish, read_metadata, temporary_beside, unit_path, write_table
-from jumpcloud_elt.places import PutRefusedError, find_files, name_within, open_data_root, put_again
+from jumpcloud_elt.places import PutRefusedError, find_files, name_within, open_data_root, put_again, remove_folder
 from jumpcloud_elt.reading import MARTS, open_warehouse, read_mart
 from jumpcloud_elt.settings import Settings, read_settings
 from object_store import CONNECTION_ID, connection_to, s3_server
@@ -74,9 +74,9 @@ def make_bucket(bucket: str) -> None:
     ObjectStoragePath(f"s3://{CONNECTION_ID}@{bucket}").fs.mkdir(bucket)
 
 
-def run_warehouse(run_id: str) -> str:
+def run_warehouse(run_id: str, *, rebuild_runs: bool = False) -> str:
     """As three tasks on three hosts: nothing but what they return is handed on."""
-    built = tasks.build_warehouse(run_id)
+    built = tasks.build_warehouse(run_id, rebuild_runs=rebuild_runs)
     move_to_another_host()
     checked = tasks.check_warehouse(built)
     move_to_another_host()
@@ -178,6 +178,35 @@ def test_snapshots_are_pruned_and_the_histories_come_out_of_the_checkpoint(
         read_mart("users")
     run_warehouse("from nothing")
     assert marts() == before
+
+
+def test_lost_manifests_are_found_again_in_a_store(
+    store: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_evolving(sandbox, monkeypatch)
+    before = marts()
+    remove_folder(store.landing / "_runs")
+    run_warehouse("found", rebuild_runs=True)
+    after = marts()
+    for mart in set(before) - {"sync_log"}:
+        assert after[mart] == before[mart], mart
+    assert len(before["events"]) > 0
+    assert [path.parent.name for path in find_files(store.landing / "_runs", "*/*.parquet")] == ["jumpcloud_warehouse"]
+
+
+def test_late_events_and_gaps_are_found_in_a_store(store: Settings, sandbox: Sandbox) -> None:
+    organization_id = sandbox.world()["organizations"][0]["id"]
+    events = [
+        {"id": name, "event_type": "user_login_attempt", "service": "directory", "success": True,
+         "initiated_by": {"id": "1" * 24, "type": "user"}, "timestamp": f"{at.isoformat()}Z"}
+        for name, at in (("late", START + DAY / 2), ("in a gap", START + DAY + DAY / 2))
+    ]  # fmt: skip
+    sandbox.add_events(organization_id, events[1:])
+    run_usage("first", START, START + DAY, run_type="scheduled")
+    sandbox.add_events(organization_id, events[:1])
+    run_usage("third", START + 2 * DAY, START + 3 * DAY, run_type="scheduled")
+    run_warehouse("warehouse")
+    assert {"late", "in a gap"} <= {row["event_id"] for row in rows_of("events")}
 
 
 def test_a_person_is_forgotten_in_every_object_that_is_left(

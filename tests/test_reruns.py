@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
 from connections import connection_json
-from jumpcloud_elt import tasks
+from jumpcloud_elt import events, tasks, usage_tasks
+from jumpcloud_elt.reading import MARTS
 from jumpcloud_elt.settings import Settings
 from pipeline import Row, query, run_directory, run_usage, run_warehouse
 from sandbox.client import Sandbox
@@ -17,6 +25,72 @@ from test_definitions import DAY, TODAY
 from test_directory import ORGANIZATION, OTHER, organization, serve
 
 Json = Row
+USAGE_MARTS = {
+    "organizations": "*",
+    "applications": "*",
+    "usage_daily": "*",
+    "usage_by_day": "*",
+    "usage_coverage": "* exclude (landed_at)",
+    "events": "* exclude (_extracted_at)",
+}
+# Two runs over the same days at the same time, again and again; each is killed at a moment of its own.
+KILLED_TOGETHER = """
+import os, signal, sys
+from datetime import datetime
+from multiprocessing import get_context
+from threading import Lock
+
+from jumpcloud_elt import events, runs, unit_reader
+from pipeline import run_usage
+
+start, end = map(datetime.fromisoformat, sys.argv[1:])
+
+def kill(module, name, nth, before=True):
+    call, calls, lock = getattr(module, name), [], Lock()
+    def killed(*arguments, **options):
+        with lock:
+            calls.append(name)
+            is_time = len(calls) == nth
+        if is_time and before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = call(*arguments, **options)
+        if is_time:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    setattr(module, name, killed)
+
+MOMENTS = [
+    (unit_reader, "_write", 1, False),  # half a unit has been written
+    (events, "publish", 1),  # whole, and nobody can see it
+    (events, "publish", 2, False),  # seen, and nobody knows of it
+    (runs.Run, "add", 2),  # all have landed, and it has not been said
+    (runs.Run, "write_manifest", 1),  # said, and not recorded
+    (runs, "remove_folder", 1),  # recorded
+]
+
+def run(run_id, moment, together):
+    land = events.land_units
+    def land_together(*arguments):
+        together.wait(60)
+        land(*arguments)
+    events.land_units = land_together
+    kill(*moment)
+    run_usage(run_id, start, end)
+
+context = get_context("fork")
+for number, moment in enumerate(MOMENTS):
+    together = context.Barrier(2)
+    # The other one is killed at the next moment.
+    tasks = [
+        context.Process(target=run, args=(name, one, together))
+        for name, one in (("one", moment), ("other", MOMENTS[number - 1]))
+    ]
+    for task in tasks:
+        task.start()
+    for task in tasks:
+        task.join(120)
+    assert [task.exitcode for task in tasks] == [-signal.SIGKILL] * 2, (moment, [task.exitcode for task in tasks])
+"""
 
 
 def with_logins(count: int, organization_id: str = ORGANIZATION) -> Json:
@@ -92,6 +166,196 @@ def test_a_unit_landed_by_a_run_that_was_killed_before_it_was_recorded_counts_on
     serve(sandbox, with_logins(2))
     run_usage("again", TODAY - DAY, TODAY)
     assert usage(settings) == [(ORGANIZATION, "available", TODAY - DAY, 5)]
+
+
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Run yesterday and the day before, and end the extraction once both have landed, before it can say so."""
+
+    def run(run_id: str, run_type: str = "manual") -> None:
+        extract, land = usage_tasks.extract_events, events.land_units
+
+        def ended(*arguments: Any) -> int:
+            with contextlib.suppress(KeyboardInterrupt):
+                return extract(*arguments)
+            return 0
+
+        def land_and_die(*arguments: Any) -> None:
+            land(*arguments)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(usage_tasks, "extract_events", ended)
+            patched.setattr(events, "land_units", land_and_die)
+            (failure,) = run_usage(run_id, TODAY - 2 * DAY, TODAY, run_type)
+        assert failure["reason"] == "the task ended without an outcome: it was killed, or its worker was lost"
+
+    return run
+
+
+def test_what_a_killed_first_run_had_landed_counts_though_nobody_reads_it_again(
+    sandbox: Sandbox, settings: Settings, killed: Callable[[str], None]
+) -> None:
+    serve(sandbox, with_logins(5))
+    killed("usage")
+    assert usage(settings) == [(ORGANIZATION, "available", TODAY - DAY, 5)]
+    rows = query(settings.warehouse, "select interval_start, outcome, rows, received from sync_log order by all")
+    assert [tuple(row.values()) for row in rows] == [
+        (TODAY - 2 * DAY, "ok", 0, 0),
+        (TODAY - DAY, "ok", 5, 5),
+        (None, "failed", None, None),
+    ]
+
+
+def test_a_run_that_is_run_again_and_killed_is_not_taken_for_a_good_one(
+    sandbox: Sandbox, settings: Settings, killed: Callable[[str], None]
+) -> None:
+    serve(sandbox, with_logins(5))
+    assert run_usage("usage", TODAY - 2 * DAY, TODAY) == []
+    assert run_directory("directory") == []
+    serve(sandbox, with_logins(9))
+    killed("usage")
+    assert usage(settings) == [(ORGANIZATION, "available", TODAY - DAY, 9)]
+
+
+def test_a_directory_run_that_is_run_again_and_killed_is_not_taken_for_a_good_one(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(sandbox, organization(4))
+    assert run_directory("directory") == []
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jumpcloud_elt.directory.read_listing", die)
+    listed = tasks.list_organizations([])
+    run_of = {"dag_id": "jumpcloud_directory", "run_id": "directory"}
+    with pytest.raises(KeyboardInterrupt):
+        tasks.extract_directory(listed[0], run_of)
+    (failure,) = tasks.record_run(listed, run_of, tasks.DIRECTORY, is_restricted=False)
+    assert "it was killed" in failure["reason"]
+    (row,) = query(run_warehouse("warehouse"), "select sync_status, directory_synced_at is not null as is_synced "
+                   "from organizations")  # fmt: skip
+    assert row == {"sync_status": "failed", "is_synced": True}
+
+
+def test_runs_of_the_same_days_that_are_killed_at_any_moment_change_nothing_once_they_are_run_again(
+    sandbox: Sandbox, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = TODAY - 3 * DAY
+    logins = [
+        login | {"id": f"{number}-{login['id']}", "timestamp": f"{start + number * DAY:%Y-%m-%d}T08:00:00Z"}
+        for number in range(3)
+        for login in with_logins(20)["events"]
+    ]
+    serve(sandbox, organization(3) | {"events": logins})
+
+    def marts() -> dict[str, list[Row]]:
+        warehouse = run_warehouse("warehouse")
+        return {mart: query(warehouse, f"select {columns} from {mart} order by all") for mart, columns in
+                USAGE_MARTS.items()}  # fmt: skip
+
+    path = os.pathsep.join(sys.path)
+    arguments = [sys.executable, "-c", KILLED_TOGETHER, start.isoformat(), TODAY.isoformat()]
+    subprocess.run(arguments, env=os.environ | {"PYTHONPATH": path}, check=True)
+    landed = sorted(settings.landing.glob("directory_insights_events/*/*/*.parquet"))
+    assert len(landed) == 3
+    for run_id in ("one", "other"):
+        assert run_usage(run_id, start, TODAY) == []
+    assert not list(settings.landing.rglob(".*"))
+    killed = marts()
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT", str(tmp_path / "in peace"))
+    assert run_usage("usage", start, TODAY) == []
+    assert marts() == killed
+    assert sum(row["successes"] for row in killed["usage_daily"]) == len(killed["events"]) == len(logins)
+
+
+def with_decisions(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three snapshots of one organization, of which the drift guard held one and a run accepted the next; one more that
+    is held of another; usage of both, of one of them twice."""
+    drift = {"AIRFLOW__JUMPCLOUD_ELT__DRIFT_SHARE": "0.1", "AIRFLOW__JUMPCLOUD_ELT__DRIFT_USERS": "0"}
+    for name, value in drift.items():
+        monkeypatch.setenv(name, value)
+    worlds = [(9, 9), (4, 9), (4, 3)]
+    for number, (users, others) in enumerate(worlds):
+        serve(sandbox, with_logins(5) | organization(users), with_logins(4, OTHER) | organization(others, OTHER))
+        at = TODAY - (9 - number) * DAY
+        monkeypatch.setattr("jumpcloud_elt.directory.utc_now", lambda at=at: at)
+        run_directory(f"directory {number}", accept_drop=[ORGANIZATION] if number == 2 else [])
+    serve(sandbox, with_logins(5), with_logins(4, OTHER))
+    assert run_usage("usage", TODAY - 3 * DAY, TODAY) == []
+    serve(sandbox, with_logins(2), with_logins(6, OTHER))
+    assert run_usage("again", TODAY - DAY, TODAY) == []
+
+
+def everything(settings: Settings) -> dict[str, list[Row]]:
+    """Every mart that says something of JumpCloud, and what the log says has landed."""
+    marts = {mart: "*" for mart in MARTS if mart not in ("warehouse_info", "sync_log", "usage_coverage")}
+    marts |= {"usage_coverage": "* exclude (landed_at)", "events": "*"}
+    found = {mart: query(settings.warehouse, f"select {columns} from {mart} order by all") for mart, columns in
+             marts.items()}  # fmt: skip
+    columns = (
+        "organization_id, stream, snapshot_at, interval_start, interval_end, path, rows, received, api_total, strays, "
+        "decision, if(outcome = 'kept', 'ok', outcome) as outcome"
+    )
+    latest = "where path is not null qualify received = max(received) over (partition by path)"
+    return found | {"log": query(settings.warehouse, f"select distinct {columns} from sync_log {latest} order by all")}
+
+
+def test_lost_manifests_are_found_again_with_all_that_landed_and_what_was_decided(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_decisions(sandbox, monkeypatch)
+    run_warehouse("before")
+    before = everything(settings)
+    assert {row["decision"] for row in before["log"]} == {None, "accepted", "held", "accepted by directory 2"}
+    assert [row["sync_status"] for row in before["organizations"]] == ["ok", "held"]
+    shutil.rmtree(settings.landing / "_runs")
+    with pytest.raises(AirflowFailException, match="Where only its _runs are lost: jumpcloud_warehouse with"):
+        run_warehouse("lost")
+    run_warehouse("found", rebuild_runs=True)
+    after = everything(settings)
+    for mart, rows in before.items():
+        assert after[mart] == rows, mart
+    [manifest] = settings.landing.glob("_runs/*/*.parquet")
+    assert manifest.parent.name == "jumpcloud_warehouse"
+    settings.warehouse.unlink()
+    shutil.rmtree(settings.rollups)
+    run_warehouse("from nothing", rebuild_runs=True)
+    assert everything(settings) == after
+    assert list(settings.landing.glob("_runs/*/*.parquet")) == [manifest]
+
+
+def test_what_no_run_has_recorded_is_found_once_and_says_nothing_of_later_ones(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(sandbox, with_logins(5), with_logins(4, OTHER))
+    for number in (3, 2, 1):
+        monkeypatch.setattr("jumpcloud_elt.directory.utc_now", lambda number=number: TODAY - number * DAY)
+        assert run_directory(f"directory {number}") == []
+        assert run_usage(f"usage {number}", TODAY - number * DAY, TODAY - (number - 1) * DAY) == []
+    serve(sandbox, with_logins(5) | {"insights": "not_enabled"}, with_logins(4, OTHER))
+    assert run_usage("without", TODAY - 9 * DAY, TODAY - 8 * DAY) == []
+    run_warehouse("before")
+    before = everything(settings)
+    for name in ("directory-1", "directory-3", "usage-1", "usage-2"):
+        [path] = settings.landing.glob(f"_runs/*/{name}-*.parquet")
+        path.unlink()
+    run_warehouse("lost")
+    assert everything(settings) != before
+    # In two steps: what has been found is not lost again.
+    [unit] = settings.landing.glob(f"directory_insights_events/organization_id={OTHER}/date={TODAY - DAY:%Y-%m-%d}/*")
+    hidden = unit.rename(unit.with_name(".hidden"))
+    run_warehouse("found", rebuild_runs=True)
+    hidden.rename(unit)
+    run_warehouse("found", rebuild_runs=True)
+    after = everything(settings)
+    for mart, rows in before.items():
+        assert after[mart] == rows, mart
+    [manifest] = settings.landing.glob("_runs/jumpcloud_warehouse/*.parquet")
+    # Two snapshots of each organization, of so many streams, and two units of each.
+    streams = len({row["stream"] for row in before["log"]}) - 1
+    assert pq.ParquetFile(manifest).metadata.num_rows == 2 * 2 * streams + 2 * 2
 
 
 def test_a_unit_landed_anew_and_not_recorded_yet_is_counted_as_it_is(sandbox: Sandbox, settings: Settings) -> None:

@@ -179,6 +179,47 @@ def test_a_run_again_that_is_killed_once_more_keeps_the_failure(run: Run) -> Non
     assert [row[2] for row in told(run)] == ["ok", "failed", "failed"]
 
 
+def test_a_task_that_is_killed_when_its_run_is_run_again_is_a_failure_and_what_had_landed_stays(run: Run) -> None:
+    run.add(A, [outcome(A, path="x", extracted_at=START)])
+    run.add(B, [outcome(B)])
+    assert [one.outcome for one in write(run, [A, B])] == ["ok", "ok"]
+    run.begin(A)
+    assert [(one.organization_name, one.outcome, one.reason) for one in write(run, [A, B])] == [
+        ("a", "failed", KILLED),
+        ("b", "ok", None),
+    ]
+    assert told(run) == [
+        ("a", "systemusers", "ok", None),
+        ("a", "directory", "failed", KILLED[:20]),
+        ("b", "systemusers", "ok", None),
+    ]
+
+
+def test_what_a_killed_task_had_landed_is_recorded_beside_its_failure(run: Run) -> None:
+    run.add(A, [outcome(A, path="known", rows=5, extracted_at=START), outcome(A, path="anew", extracted_at=START)])
+    write(run, [A])
+    asked = []
+
+    def find_landed(of: Organization) -> list[Outcome]:
+        asked.append(of["organization_name"])
+        return [outcome(of, path=path, rows=9, extracted_at=at) for path, at in (("known", START), ("anew", END))]
+
+    run.begin(A)
+    run.add(B, [failure(B, "directory", "503")])
+    run.write_manifest([A, B, C], "directory", is_restricted=False, find_landed=find_landed)
+    assert asked == ["a", "c"]
+    rows = [tuple(row[name] for name in ("organization_name", "outcome", "path", "rows")) for row in manifest(run)]
+    assert rows == [
+        ("a", "ok", "known", 5),
+        ("a", "ok", "anew", 9),
+        ("a", "failed", None, None),
+        ("b", "failed", None, None),
+        ("c", "ok", "known", 9),
+        ("c", "ok", "anew", 9),
+        ("c", "failed", None, None),
+    ]
+
+
 def test_a_run_without_organizations_has_an_empty_manifest(run: Run) -> None:
     assert write(run, []) == []
     assert manifest(run) == []

@@ -425,7 +425,8 @@ def test_backfilling_the_same_days_again_changes_no_row_of_the_marts(backfilled:
     assert run_ids == [run.run_id for run in backfilled.runs.values() if run.dag_id == USAGE]
     assert {backfilled.server.end_of(USAGE, run_id).state for run_id in run_ids} == {"success"}
     backfilled.server.await_rest()
-    assert len(backfilled.server.run_ids(WAREHOUSE)) > len(warehouse_runs)
+    builds = set(backfilled.server.run_ids(WAREHOUSE)) - set(warehouse_runs)
+    assert 1 <= len(builds) < len(run_ids)
     assert _marts(backfilled) == before
 
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from datetime import timedelta
 from types import MappingProxyType
 
 from jumpcloud_elt.event_pages import SCHEMA, decode_page, open_writer, parse_timestamps
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.insights import Insights
 from jumpcloud_elt.intervals import Interval
-from jumpcloud_elt.landing import EVENTS, one_writer, publish, read_metadata, temporary_beside, unit_path
+from jumpcloud_elt.landing import EVENTS, one_writer, publish, read_metadata, unit_path, utc_now
 from jumpcloud_elt.organizations import Organization
-from jumpcloud_elt.places import Place, name_within
+from jumpcloud_elt.places import Place, held_temporary_for, name_within
 from jumpcloud_elt.runs import KEPT, OK, Outcome
 from jumpcloud_elt.settings import Settings
-from jumpcloud_elt.unit_reader import SERVICES, Threads, read_complete_unit, reading_threads
+from jumpcloud_elt.unit_reader import BEGAN_BEFORE_RETENTION, SERVICES, Threads, read_complete_unit, reading_threads
 
 __all__ = ["SCHEMA", "decode_page", "land_unit", "land_units", "open_writer", "parse_timestamps"]
 
@@ -67,7 +68,8 @@ def land_unit(hook: JumpCloudHook, organization: Organization, interval: Interva
     The distinct ids received agree with `/events/count` for the same bounds, or the interval is read again, up to
     READ_ATTEMPTS times, before IncompleteListingError is raised with both numbers. A unit that has landed with
     more events than JumpCloud still has stays as it is; one that has landed with other services is read with those,
-    too, so that fewer events never mean fewer services.
+    too, so that fewer events never mean fewer services, and compared by these alone, so that more services never
+    hide that events are gone. A unit that began before JumpCloud's retention says so.
 
     Raises NotEnabledError or PermissionDeniedError where there is no Directory Insights.
     """
@@ -86,10 +88,21 @@ def _land(
     organization_id = str(organization["organization_id"])
     path = unit_path(settings.landing, organization_id, *interval)
     began = time.monotonic()
-    asked_for = _with_landed_services(services, _landed_services(path))
+    before = _metadata(path)
+    asked_for = _with_landed_services(services, before)
     insights = Insights(hook, organization_id, asked_for)
-    with temporary_beside(path) as temporary:
-        counts = read_complete_unit(temporary, insights, interval, threads)
+    is_cut = interval[0] < utc_now() - timedelta(days=hook.account.usage_retention_days)
+    if is_cut and _landed_services(before) == sorted(asked_for):
+        # What was read while JumpCloud kept all of it, and comes back with no fewer events, is whole.
+        is_cut = before.get(BEGAN_BEFORE_RETENTION) is not False
+    with held_temporary_for(path) as temporary:
+        counts = read_complete_unit(temporary, insights, interval, threads, began_before_retention=is_cut)
+        comparable, requests = counts.received, insights.requests
+        if _landed_services(before) not in ([], sorted(asked_for)):
+            # More services have more events, also where JumpCloud has let go of some that have landed.
+            same = Insights(hook, organization_id, _with_landed_services((), before))
+            comparable = same.count(interval)
+            requests += same.requests
         outcome = Outcome(
             connection_id=organization["connection_id"],
             organization_id=organization_id,
@@ -104,37 +117,50 @@ def _land(
             api_total=counts.api_total,
             inside=counts.inside,
             strays=counts.strays,
-            requests=insights.requests,
+            requests=requests,
             seconds=round(time.monotonic() - began, 3),
             extracted_at=counts.extracted_at,
         )
         with one_writer(path):
             # Another run may have landed it meanwhile.
-            landed = read_metadata(path) if path.exists() else {}
-            is_fewer = counts.received < int(str(landed.get("received", 0)))
-            missing = sorted(set(_with_landed_services((), landed.get(SERVICES))) - set(asked_for))
+            landed = _metadata(path)
+            if _landed_services(landed) == sorted(asked_for):
+                comparable = counts.received
+            is_fewer = comparable < int(str(landed.get("received", 0)))
+            missing = sorted(set(_landed_services(landed)) - set(asked_for))
             if is_fewer or missing:
                 outcome.outcome = KEPT
                 outcome.extracted_at = None
-                outcome.reason = _why_kept(counts.received, landed, missing)
+                outcome.reason = _why_kept(comparable, landed, asked_for)
             else:
                 publish(temporary, path)
     return outcome
 
 
-def _why_kept(received: int, landed: Mapping[str, object], missing: Sequence[str]) -> str:
-    told = f"{received} events received, {landed.get('received')} have landed; these stay. "
+def _why_kept(comparable: int, landed: Mapping[str, object], asked_for: Sequence[str]) -> str:
+    services = _landed_services(landed)
+    missing = sorted(set(services) - set(asked_for))
+    is_comparable = not services or missing or services == sorted(asked_for)
+    seen = "received" if is_comparable else f"of {', '.join(services)} counted"
+    told = f"{comparable} events {seen}, {landed.get('received')} have landed; these stay. "
     if missing:
         return f"{told}They landed meanwhile, with services that this run did not ask for: {', '.join(missing)}."
-    if SERVICES in landed:
-        return f"{told}JumpCloud no longer keeps the others."
-    return f"{told}JumpCloud no longer keeps the others, or usage_services names fewer services than then."
+    if not services:
+        return f"{told}JumpCloud no longer keeps the others, or usage_services names fewer services than then."
+    return f"{told}JumpCloud no longer keeps the others."
 
 
-def _landed_services(path: Place) -> object:
-    return read_metadata(path).get(SERVICES) if path.exists() else None
+def _metadata(path: Place) -> dict[str, object]:
+    return read_metadata(path) if path.exists() else {}
 
 
-def _with_landed_services(services: Sequence[str], landed: object) -> tuple[str, ...]:
+def _landed_services(landed: Mapping[str, object]) -> list[str]:
+    """Those that a unit has landed with, in order; none where it does not say, or has not landed."""
+    services = landed.get(SERVICES)
+    return sorted(services) if isinstance(services, list) else []
+
+
+def _with_landed_services(services: Sequence[str], landed: Mapping[str, object]) -> tuple[str, ...]:
     """`services`, and those that a unit has landed with: what is read again must not come back with less."""
-    return tuple(dict.fromkeys([*services, *(landed if isinstance(landed, list) else ())]))
+    kept = landed.get(SERVICES)
+    return tuple(dict.fromkeys([*services, *(kept if isinstance(kept, list) else ())]))

@@ -5,7 +5,7 @@ All times are naive UTC; all intervals are half-open.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import CronDataIntervalTimetable
@@ -36,6 +36,11 @@ def read_cron(schedule: str, option: str) -> str | None:
     return cron
 
 
+def read_usage_cron(schedule: str) -> str:
+    """Return `usage_schedule` as the cron expression that cuts units: days, where nothing is scheduled."""
+    return read_cron(schedule, "usage_schedule") or PRESETS["@daily"]
+
+
 def timetable(schedule: str, option: str) -> CronDataIntervalTimetable | None:
     """The timetable of `schedule`: its runs have data intervals, which Airflow 3's plain cron strings lack."""
     cron = read_cron(schedule, option)
@@ -54,12 +59,29 @@ def split_into_units(start: datetime, end: datetime, cron: str) -> Iterator[Inte
     ticks = croniter(cron, start)
     tick = ticks.get_next(datetime)
     while start < end:
-        midnight = datetime(start.year, start.month, start.day) + timedelta(days=1)
+        midnight = midnight_before(start) + timedelta(days=1)
         while tick <= start:
             tick = ticks.get_next(datetime)
         until = min(end, midnight, tick)
         yield start, until
         start = until
+
+
+def midnight_before(moment: datetime) -> datetime:
+    """The UTC midnight that a moment's day began with."""
+    return datetime(moment.year, moment.month, moment.day)
+
+
+def uncovered(units: Collection[Interval], since: datetime, until: datetime) -> list[Interval]:
+    """What no unit covers of [since, until), after the end of the first unit that ends."""
+    first_end = min((end for _, end in units), default=until)
+    gaps = []
+    covered = max(since, first_end)
+    for start, end in sorted(units):
+        if covered < min(start, until):
+            gaps.append((covered, min(start, until)))
+        covered = max(covered, end)
+    return [*gaps, (covered, until)] if covered < until else gaps
 
 
 def parse_moment(text: str, field: str) -> datetime:

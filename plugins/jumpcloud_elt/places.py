@@ -14,6 +14,7 @@ Knows nothing of landing, of JumpCloud or of what the files hold.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import logging
 import os
@@ -41,6 +42,7 @@ STORE_URL = re.compile(r"s3://(?:(?P<conn_id>[^@/\s]+)@)?(?P<bucket>[a-zA-Z0-9][
 _LARGEST_PUT = 5 * 2**30
 # Most files are smaller; of the others columns are read.
 _BLOCK = 8 * 2**20
+_HELD = ".held.tmp"
 _UNMET = ("PreconditionFailed", "ConditionalRequestConflict")
 
 
@@ -202,6 +204,40 @@ def temporary_for(place: Place) -> Iterator[Path]:
     else:
         with tempfile.TemporaryDirectory(prefix="jumpcloud_elt-") as folder:
             yield Path(folder, place.name)
+
+
+@contextlib.contextmanager
+def held_temporary_for(place: Place) -> Iterator[Path]:
+    """As `temporary_for`, for what takes long to write: what killed writers have left in the folder is removed.
+
+    A writer holds a lock on its file, which ends with its process: what can be locked is nobody's.
+    """
+    with temporary_for(place) as temporary:
+        if not isinstance(place, Path):
+            yield temporary
+            return
+        for left in place.parent.glob(f".*{_HELD}"):
+            _remove_unless_held(left)
+        # Locked before it has the name by which others look for what is left.
+        held = temporary.with_name(f"{temporary.stem}{_HELD}")
+        lock = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            temporary.rename(held)
+            yield held
+        finally:
+            held.unlink(missing_ok=True)
+            os.close(lock)
+
+
+def _remove_unless_held(left: Path) -> None:
+    with contextlib.suppress(FileNotFoundError, BlockingIOError):
+        lock = os.open(left, os.O_RDWR)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+        finally:
+            os.close(lock)
 
 
 def put(temporary: Path, place: Place, *, version: str | None = None) -> None:

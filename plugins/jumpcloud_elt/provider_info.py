@@ -89,8 +89,9 @@ CONFIG = {
                 "15",
             ),
             "usage_reconcile_days": _option(
-                "Each scheduled run of jumpcloud_usage compares what has landed of so many days before its interval "
-                "with JumpCloud's counts, and reads again what differs. 0 compares nothing.",
+                "Each scheduled run of jumpcloud_usage looks at so many days before its interval: it reads the gaps "
+                "between what has landed, and again what has more events by now, by JumpCloud's counts. 0 looks at "
+                "none.",
                 "3",
             ),
             "land_personal_fields": _option(
@@ -122,7 +123,9 @@ CONFIG = {
             "read_timeout_seconds": _option("Longest wait between two bytes of an answer.", "120"),
             "request_attempts": _option("How often one request is tried before its organization fails.", "6"),
             "retry_wait_seconds": _option(
-                "First wait before a request is tried again; doubles each time, with jitter.", "1"
+                "First wait before a request is tried again; doubles each time, with jitter. Five times that before an "
+                "interval is read again that does not agree with JumpCloud's count.",
+                "1",
             ),
             "retry_wait_max_seconds": _option(
                 "Longest wait before a request is tried again. A longer Retry-After fails the organization.",

@@ -2,12 +2,13 @@
 
 A manifest is a Parquet file of `Outcome` rows: which unit or snapshot, how many rows, what the API counted, how it
 ended and why. Warehouse, `sync_log` and coverage stand on manifests. Tasks that run beside each other leave their
-outcomes as parts; the run's last task gathers them.
+outcomes as parts; the run's last task gathers them. Each leaves an empty part when it begins, so that one that is
+killed is told from one that was not run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ SKIPPED = "skipped"  # Directory Insights is not available
 NOT_ASKED = "not_asked"  # older than JumpCloud keeps events
 HELD = "held"  # landed, and left out of the marts by the drift guard
 FAILED = "failed"
+KILLED = "the task ended without an outcome: it was killed, or its worker was lost"
 
 _TIME = pa.timestamp("us")
 SCHEMA = pa.schema(
@@ -101,6 +103,10 @@ class Run:
         self.manifest = folder / f"{run_file_name(run_id)}.parquet"
         self._parts = folder / f".{run_file_name(run_id)}.parts"
 
+    def begin(self, organization: Organization) -> None:
+        """Leave word that one organization's task has begun; unless it adds its outcomes, it was killed."""
+        self.add(organization, [])
+
     def add(self, organization: Organization, outcomes: Sequence[Outcome]) -> None:
         """Leave one organization's outcomes for `write_manifest`, replacing those of an earlier try."""
         part = self._part(organization)
@@ -115,13 +121,14 @@ class Run:
         *,
         is_restricted: bool,
         interval: Interval | None = None,
+        find_landed: Callable[[Organization], list[Outcome]] = lambda _: [],
     ) -> list[Outcome]:
         """Gather the parts into the manifest and return its outcomes.
 
-        An organization without a part is one whose task was killed: it failed, over the whole `interval` of a run
-        of events. When a run is run again, the manifest
-        keeps what it had of organizations that were not, and of everything landed that was not landed anew: it is
-        the only index of what has landed.
+        An organization whose task was killed failed, over the whole `interval` of a run of events; what
+        `find_landed` says that has landed of it all the same is recorded beside. When a run is run again, the
+        manifest keeps what it had of organizations that were not, and of everything landed that was not landed
+        anew: it is the only index of what has landed.
         """
         recorded_at = utc_now()
         before = self._rows_of_manifest()
@@ -130,23 +137,19 @@ class Run:
         for organization in organizations:
             part = self._part(organization)
             known = before.pop((organization["connection_id"], organization["organization_id"]), [])
-            if part.exists():
-                new = msgspec.json.decode(part.read_bytes(), type=list[Outcome])
-                landed = {outcome.path for outcome in new if outcome.outcome == OK}
-                earlier += [row for row in known if row["outcome"] == OK and row["path"] not in landed]
-            elif known:
+            new = msgspec.json.decode(part.read_bytes(), type=list[Outcome]) if part.exists() else []
+            if known and not part.exists():
                 latest = max(row["recorded_at"] for row in known)
                 new = [_as_outcome(row) for row in known if row["recorded_at"] == latest]
                 earlier += [row for row in known if row["recorded_at"] != latest]
             else:
-                new = [
-                    failure(
-                        organization,
-                        stream,
-                        "the task ended without an outcome: it was killed, or its worker was lost",
-                        interval,
-                    )
-                ]
+                if not new:
+                    recorded_units = {(row["path"], row["extracted_at"]) for row in known if row["outcome"] == OK}
+                    found = find_landed(organization)
+                    new = [one for one in found if (one.path, one.extracted_at) not in recorded_units]
+                    new.append(failure(organization, stream, KILLED, interval))
+                landed = {outcome.path for outcome in new if outcome.outcome == OK}
+                earlier += [row for row in known if row["outcome"] == OK and row["path"] not in landed]
             outcomes += new
         earlier += [row for rows in before.values() for row in rows if row["outcome"] == OK]
         recorded = {
@@ -159,6 +162,11 @@ class Run:
         write_table(self.manifest, pa.Table.from_pylist(earlier + rows, schema=SCHEMA))
         remove_folder(self._parts)
         return outcomes
+
+    def append(self, rows: pa.Table) -> None:
+        """Add rows of other runs to the manifest."""
+        before = [open_parquet(self.manifest).read()] if self.manifest.exists() else []
+        write_table(self.manifest, pa.concat_tables([*before, rows]))
 
     def read_manifest(self) -> list[Outcome]:
         """How this run ended, as it was last recorded; nothing where it was not."""

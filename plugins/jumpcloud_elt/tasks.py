@@ -8,46 +8,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict, TypeVar
 
 from airflow.sdk import get_current_context
-from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from jumpcloud_elt import (
     capabilities,
     checkpoints,
     connection_check,
     directory,
-    events,
     forget,
-    late,
+    inventory,
     notifications,
     organizations,
     problems,
     publishing,
     warehouse,
 )
-from jumpcloud_elt.errors import (
-    ConfigurationError,
-    JumpCloudError,
-    NotEnabledError,
-    PermissionDeniedError,
-    WarehouseError,
-)
+from jumpcloud_elt.errors import ConfigurationError, JumpCloudError, WarehouseError
 from jumpcloud_elt.hook import JumpCloudHook
-from jumpcloud_elt.intervals import (
-    Interval,
-    last_complete_interval,
-    parse_moment,
-    read_cron,
-    split_into_units,
-)
-from jumpcloud_elt.landing import EVENTS, utc_now
+from jumpcloud_elt.intervals import Interval
+from jumpcloud_elt.landing import utc_now
 from jumpcloud_elt.organizations import Organization
 from jumpcloud_elt.places import open_data_root
-from jumpcloud_elt.runs import FAILED, NOT_ASKED, OK, SKIPPED, Outcome, Run, failure
+from jumpcloud_elt.runs import FAILED, Outcome, Run, failure
 from jumpcloud_elt.settings import Settings, read_settings
 from jumpcloud_elt.snapshots import Accepted
 
@@ -56,16 +41,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DIRECTORY = "directory"
-# Types of Dag runs, as Airflow calls them; backfills and runs by hand leave what has landed to the scheduled ones.
-SCHEDULED, BACKFILL = "scheduled", "backfill"
-PROBE_THREADS = 8
-PROBED_RANGE = timedelta(hours=1)
-
-
-class ProbedOrganization(Organization):
-    """An organization, and why its Directory Insights cannot be read (None: they can)."""
-
-    unavailable: str | None
+WAREHOUSE_DAG = "jumpcloud_warehouse"
 
 
 class Failure(TypedDict):
@@ -88,7 +64,7 @@ def list_organizations(only: Sequence[str], *, with_credentials: bool = False) -
         open_data_root(settings.data_root)
         return organizations.list_organizations(settings, asked_for, with_credentials=with_credentials)
 
-    return _or_fail(list_them)
+    return or_fail(list_them)
 
 
 def extract_directory(
@@ -108,7 +84,7 @@ def extract_directory(
 
     is_synced = False
     try:
-        outcomes = _leaving_outcomes(organization, run_of, DIRECTORY, settings, extract)
+        outcomes = leaving_outcomes(organization, run_of, DIRECTORY, settings, extract)
         is_synced = True
     finally:
         # One that was asked for and that nobody sees has no connection.
@@ -117,100 +93,26 @@ def extract_directory(
     return sum(outcome.rows or 0 for outcome in outcomes)
 
 
-def probe_directory_insights(listed: Sequence[Organization]) -> list[ProbedOrganization]:
-    """Ask each organization whether its events can be read, without reading any."""
-    settings = read_settings()
-    with ThreadPoolExecutor(PROBE_THREADS) as pool:
-        return list(pool.map(lambda one: _probe(one, settings), listed))
-
-
-def choose_usage_branch(probed: Sequence[ProbedOrganization], extract: str, unavailable: str) -> str:
-    """The task to follow: `unavailable` when no organization has Directory Insights, else `extract`."""
-    return unavailable if all(one["unavailable"] for one in probed) else extract
-
-
-def record_unavailable(probed: Sequence[ProbedOrganization], run_of: dict[str, str]) -> None:
-    """Leave the reason why no organization's events are read."""
-    settings = read_settings()
-    for organization in probed:
-        log.info("%s: %s", organization["organization_name"], organization["unavailable"])
-        _run(settings, run_of).add(organization, [_skipped(organization, str(organization["unavailable"]))])
-
-
-def extract_events(
-    organization: ProbedOrganization,
-    run_of: dict[str, str],
-    intervals: Sequence[tuple[str, str]],
-    run_type: str | None = None,
-) -> int:
-    """Land an organization's events unit by unit; return the number of rows. Skipped where it has none to give.
-
-    A scheduled run also reads again what JumpCloud counts differently by now of the days before.
-    """
-    settings = read_settings()
-    if organization["unavailable"]:
-        _run(settings, run_of).add(organization, [_skipped(organization, organization["unavailable"])])
-        # Airflow itself shows why a task was skipped in a fold of its log only.
-        log.info("%s: %s", organization["organization_name"], organization["unavailable"])
-        raise AirflowSkipException(f"{organization['organization_name']}: {organization['unavailable']}")
-    landed: list[Outcome] = []
-
-    def extract(hook: JumpCloudHook) -> list[Outcome]:
-        oldest = utc_now() - timedelta(days=hook.account.usage_retention_days)
-        units = _from_xcom(intervals)
-        retention_days = hook.account.usage_retention_days
-        landed.extend(_not_asked(organization, one, retention_days) for one in units if one[1] <= oldest)
-        events.land_units(hook, organization, [one for one in units if one[1] > oldest], settings, landed)
-        if run_type == SCHEDULED and units:
-            _reconcile(hook, organization, units[0][0], settings, landed)
-        return landed
-
-    interval = _whole(intervals)
-    outcomes = _leaving_outcomes(organization, run_of, EVENTS, settings, extract, so_far=landed, interval=interval)
-    return sum(outcome.rows or 0 for outcome in outcomes)
-
-
-def plan_units(dag_run: Any, params: dict[str, Any]) -> list[tuple[str, str]]:
-    """The units of this run, as ISO times: of the params `start` and `end`, else of the run's data interval, else
-    of the last interval of the schedule that was complete `usage_arrival_lag_minutes` ago (a run started by hand has
-    no data interval).
-
-    A scheduled or backfill run whose interval ended later than that raises AirflowRescheduleException: Airflow frees
-    the worker and tries again then.
-    """
-    settings = read_settings()
-
-    def plan() -> list[tuple[str, str]]:
-        cron = read_cron(settings.usage_schedule, "usage_schedule") or "0 0 * * *"
-        lag = timedelta(minutes=settings.usage_arrival_lag_minutes)
-        interval = _asked_for(params) or _data_interval(dag_run)
-        if interval is None:
-            interval = last_complete_interval(cron, utc_now() - lag)
-        elif not _asked_for(params) and getattr(dag_run, "run_type", None) in (SCHEDULED, BACKFILL):
-            arrived = interval[1] + lag
-            if arrived > utc_now():
-                log.info(
-                    "The interval ended at %s UTC; it is read at %s, when its events have arrived", interval[1], arrived
-                )
-                raise AirflowRescheduleException(arrived.replace(tzinfo=UTC))  # type: ignore[no-untyped-call]
-        return [(a.isoformat(), b.isoformat()) for a, b in split_into_units(*interval, cron)]
-
-    return _or_fail(plan)
-
-
 def record_run(
     listed: Iterable[Organization] | None,
     run_of: dict[str, str],
     stream: str,
     *,
     is_restricted: bool,
-    intervals: Sequence[tuple[str, str]] = (),
+    interval: Interval | None = None,
+    find_landed: Callable[[Organization], list[Outcome]] = lambda _: [],
 ) -> list[Failure]:
-    """Write the run's manifest and return the organizations that failed; `intervals` are those of `plan_units`."""
+    """Write the run's manifest and return the organizations that failed.
+
+    `interval` is all that a run of events was to land, `find_landed` what has landed of an organization whose task
+    was killed.
+    """
     if listed is None:
         raise AirflowSkipException("Nothing was tried; there is nothing to record.")
-    run = _run(read_settings(), run_of)
-    outcomes = run.write_manifest(listed, stream, is_restricted=is_restricted, interval=_whole(intervals))
+    run = run_in_landing(read_settings(), run_of)
+    outcomes = run.write_manifest(
+        listed, stream, is_restricted=is_restricted, interval=interval, find_landed=find_landed
+    )
     return [
         Failure(organization_name=outcome.organization_name, reason=outcome.reason or "")
         for outcome in outcomes
@@ -236,7 +138,7 @@ def tell_of_directory(listed: Sequence[Organization] | None, run_of: dict[str, s
     if listed is None:
         view = problems.of_nothing(_why_nothing_is_listed())
     else:
-        outcomes = _run(settings, run_of).read_manifest()
+        outcomes = run_in_landing(settings, run_of).read_manifest()
         view = problems.of_directory(listed, outcomes, utc_now(), is_restricted=is_restricted)
     _tell(settings, run_of, view)
 
@@ -246,7 +148,7 @@ def tell_of_usage(listed: Sequence[Organization] | None, run_of: dict[str, str])
     if listed is None:
         raise AirflowSkipException("Nothing was tried; jumpcloud_directory tells why.")
     settings = read_settings()
-    _tell(settings, run_of, problems.of_usage(listed, _run(settings, run_of).read_manifest()))
+    _tell(settings, run_of, problems.of_usage(listed, run_in_landing(settings, run_of).read_manifest()))
 
 
 def check_connection(connection_id: str) -> str:
@@ -260,22 +162,27 @@ def check_connection(connection_id: str) -> str:
     return text
 
 
-def build_warehouse(run_id: str) -> str:
-    """Build the warehouse aside; return the path of the file, or what it is called in an object store."""
+def build_warehouse(run_id: str, *, rebuild_runs: bool = False) -> str:
+    """Build the warehouse aside; return the path of the file, or what it is called in an object store.
+
+    `rebuild_runs`: record first what lies in landing and no run has recorded.
+    """
     settings = read_settings()
 
     def build() -> str:
+        if rebuild_runs:
+            inventory.record_unknown(settings.landing, Run(settings.landing, WAREHOUSE_DAG, run_id))
         target = publishing.building_path(settings, run_id)
         warehouse.build(settings, target, run_id)
         return publishing.hand_over(settings, target)
 
-    return _or_fail(build)
+    return or_fail(build)
 
 
 def check_warehouse(built: str) -> str:
     """Check a built warehouse; return its path."""
     settings = read_settings()
-    _or_fail(lambda: warehouse.check(settings, publishing.local_file(settings, built)))
+    or_fail(lambda: warehouse.check(settings, publishing.local_file(settings, built)))
     return built
 
 
@@ -294,7 +201,7 @@ def publish_warehouse(checked: str) -> str:
             )
         return publishing.publish(settings, checked)
 
-    return _or_fail(publish)
+    return or_fail(publish)
 
 
 def prune_snapshots() -> int:
@@ -302,13 +209,13 @@ def prune_snapshots() -> int:
     settings = read_settings()
     if not settings.snapshot_retention_days:
         raise AirflowSkipException("[jumpcloud_elt] snapshot_retention_days is 0: every snapshot is kept.")
-    return _or_fail(lambda: checkpoints.prune_snapshots(settings))
+    return or_fail(lambda: checkpoints.prune_snapshots(settings))
 
 
 def find_person(params: dict[str, Any]) -> forget.Found:
     """How much has landed of the person whom the params name; nobody's name is in it, nor in the log."""
     settings = read_settings()
-    found = _or_fail(lambda: forget.find(settings, params["organization_id"].lower(), params["target"].strip()))
+    found = or_fail(lambda: forget.find(settings, params["organization_id"].lower(), params["target"].strip()))
     log.info("To be rewritten: %s", found)
     return found
 
@@ -319,44 +226,18 @@ def forget_person(params: dict[str, Any], run_of: dict[str, str], requested_by: 
         raise AirflowSkipException("dry_run is true: nothing is changed. Run it with dry_run false to forget.")
     settings = read_settings()
     organization_id, target = params["organization_id"].lower(), params["target"].strip()
-    return _or_fail(lambda: forget.forget(settings, organization_id, target, _run(settings, run_of), requested_by))
+    return or_fail(
+        lambda: forget.forget(settings, organization_id, target, run_in_landing(settings, run_of), requested_by)
+    )
 
 
 def finish_forgetting(params: dict[str, Any]) -> None:
     """Fail unless nothing of the person is left; then let go of what was kept to be able to go on."""
     settings = read_settings()
-    _or_fail(lambda: forget.finish(settings, params["organization_id"].lower(), params["target"].strip()))
+    or_fail(lambda: forget.finish(settings, params["organization_id"].lower(), params["target"].strip()))
 
 
-def _probe(organization: Organization, settings: Settings) -> ProbedOrganization:
-    probed = ProbedOrganization(**organization, unavailable=None)
-    if organization["error"] is not None:
-        return probed
-    end = datetime.now(UTC).replace(microsecond=0)
-    with JumpCloudHook(organization["connection_id"], settings) as hook:
-        try:
-            hook.count_events(str(organization["organization_id"]), settings.usage_services, end - PROBED_RANGE, end)
-        except (NotEnabledError, PermissionDeniedError) as error:
-            probed["unavailable"], probed["error"] = _why_unavailable(hook, organization, error)
-        except JumpCloudError as error:
-            probed["error"] = str(error)
-    return probed
-
-
-def _why_unavailable(
-    hook: JumpCloudHook, organization: Organization, error: NotEnabledError | PermissionDeniedError
-) -> tuple[str | None, str | None]:
-    """Whether the answer is about Directory Insights (reason, None) or about the key itself (None, error)."""
-    try:
-        hook.get("/api/systemusers", {"limit": 1}, organization_id=organization["organization_id"])
-    except JumpCloudError as users_error:
-        return None, f"{users_error} (Directory Insights refused too: {error.status} {error.detail})"
-    if isinstance(error, NotEnabledError):
-        return f"Directory Insights is not enabled for this organization (402 {error.detail})", None
-    return f"The key may not read Directory Insights of this organization (403 {error.detail})", None
-
-
-def _leaving_outcomes(
+def leaving_outcomes(
     organization: Organization,
     run_of: dict[str, str],
     stream: str,
@@ -367,7 +248,8 @@ def _leaving_outcomes(
     interval: Interval | None = None,
 ) -> list[Outcome]:
     """Run `extract` with a hook and leave its outcomes, or those `so_far` and the failure, for the manifest."""
-    run = _run(settings, run_of)
+    run = run_in_landing(settings, run_of)
+    run.begin(organization)
     try:
         if organization["error"] is not None:
             raise ConfigurationError(organization["error"])
@@ -381,6 +263,19 @@ def _leaving_outcomes(
         raise
     run.add(organization, outcomes)
     return outcomes
+
+
+def run_in_landing(settings: Settings, run_of: dict[str, str]) -> Run:
+    """The Dag run's place in landing."""
+    return Run(settings.landing, run_of["dag_id"], run_of["run_id"])
+
+
+def or_fail(call: Callable[[], T]) -> T:
+    """Call; what the package raises on purpose fails the task at once."""
+    try:
+        return call()
+    except JumpCloudError as error:
+        raise AirflowFailException(str(error)) from error
 
 
 def _why_nothing_is_listed() -> str:
@@ -398,87 +293,3 @@ def _tell(settings: Settings, run_of: dict[str, str], view: problems.View) -> No
         told = "\n".join(f"- {one}" for one in failures)
         log.error("Not everybody could be told; the next run tries again:\n%s", told)
         raise AirflowSkipException(f"Not everybody could be told; the next run tries again:\n{told}")
-
-
-def _reconcile(
-    hook: JumpCloudHook, organization: Organization, before: datetime, settings: Settings, landed: list[Outcome]
-) -> None:
-    """Read the landed units of the days before again that JumpCloud counts differently by now."""
-    found = late.find_differences(hook, str(organization["organization_id"]), before, settings)
-    for one in found:
-        log.info(
-            "%s, %s to %s: %d events have landed, JumpCloud counts %d now; reading it again",
-            organization["organization_name"],
-            *one.interval,
-            one.landed,
-            one.counted,
-        )
-    again: list[Outcome] = []
-    try:
-        services = {one.interval: one.services for one in found}
-        events.land_units(hook, organization, list(services), settings, again, services)
-    finally:
-        before_that = {one.interval: one.landed for one in found}
-        for outcome in again:
-            if outcome.outcome == OK and outcome.interval_start and outcome.interval_end:
-                had = before_that[outcome.interval_start, outcome.interval_end]
-                outcome.reason = f"read again for events that came late: {outcome.received} received, {had} had landed"
-        landed += again
-
-
-def _skipped(organization: Organization, reason: str) -> Outcome:
-    outcome = failure(organization, EVENTS, reason)
-    outcome.outcome = SKIPPED
-    return outcome
-
-
-def _not_asked(organization: Organization, interval: Interval, retention_days: int) -> Outcome:
-    outcome = failure(
-        organization, EVENTS, f"older than JumpCloud keeps events for this connection ({retention_days} days)"
-    )
-    outcome.outcome = NOT_ASKED
-    outcome.interval_start, outcome.interval_end = interval
-    return outcome
-
-
-def _asked_for(params: dict[str, Any]) -> Interval | None:
-    start, end = params.get("start"), params.get("end")
-    if not start and not end:
-        return None
-    if not (start and end):
-        given, missing = ("start", "end") if start else ("end", "start")
-        raise ConfigurationError(f"{missing}: missing; {given} was given; allowed: both or neither")
-    interval = parse_moment(start, "start"), parse_moment(end, "end")
-    if interval[0] >= interval[1]:
-        raise ConfigurationError(f"end: {end!r} given; allowed: a time after start ({start!r})")
-    if interval[1] > utc_now():
-        raise ConfigurationError(f"end: {end!r} given; allowed: a time that has passed")
-    return interval
-
-
-def _data_interval(dag_run: Any) -> Interval | None:
-    start, end = dag_run.data_interval_start, dag_run.data_interval_end
-    if start is None or end is None or start == end:
-        return None
-    return tuple(moment.astimezone(UTC).replace(tzinfo=None) for moment in (start, end))
-
-
-def _from_xcom(intervals: Sequence[tuple[str, str]]) -> list[Interval]:
-    return [(datetime.fromisoformat(start), datetime.fromisoformat(end)) for start, end in intervals]
-
-
-def _whole(intervals: Sequence[tuple[str, str]]) -> Interval | None:
-    """From the start of the first to the end of the last; None of none."""
-    units = _from_xcom(intervals)
-    return (min(start for start, _ in units), max(end for _, end in units)) if units else None
-
-
-def _run(settings: Settings, run_of: dict[str, str]) -> Run:
-    return Run(settings.landing, run_of["dag_id"], run_of["run_id"])
-
-
-def _or_fail(call: Callable[[], T]) -> T:
-    try:
-        return call()
-    except JumpCloudError as error:
-        raise AirflowFailException(str(error)) from error

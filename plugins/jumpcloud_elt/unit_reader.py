@@ -37,12 +37,15 @@ from jumpcloud_elt.slices import Slice, plan_slices
 log = logging.getLogger(__name__)
 
 READ_ATTEMPTS = 3
+# Five seconds, then 25, where a request is tried again after one.
+PAUSE_GROWTH = 5
 # Ten megabytes each as they come, several times that while they are decoded. Python's lock lets two decoders do more
 # than one, and three no more than two.
 PAGES_IN_MEMORY, DECODERS = 4, 2
 # More events than this outside of the slices that they came with: the API takes bounds for something else.
 MOST_ASIDE = 5 * INSIGHTS_PAGE_SIZE
-SERVICES = "services"  # in a unit's metadata: those that were asked for
+# In a unit's metadata: who was asked, for which services, and whether JumpCloud may have let go of some of it before.
+CONNECTION_ID, SERVICES, BEGAN_BEFORE_RETENTION = "connection_id", "services", "began_before_retention"
 _TIME = pa.timestamp("us")
 
 
@@ -86,32 +89,54 @@ def reading_threads(settings: Settings) -> Iterator[Threads]:
         yield Threads(pool, room)
 
 
-def read_complete_unit(temporary: Path, insights: Insights, interval: Interval, threads: Threads) -> UnitCounts:
-    """Read all events of `interval` into `temporary`, with their counts in its metadata.
+def read_complete_unit(
+    temporary: Path, insights: Insights, interval: Interval, threads: Threads, *, began_before_retention: bool = False
+) -> UnitCounts:
+    """Read all events of `interval` into `temporary`, with their counts and what else is known in its metadata.
 
-    Raises IncompleteListingError, with both numbers, when READ_ATTEMPTS readings have not agreed with the API's
-    count of the same bounds.
+    Raises IncompleteListingError, with both numbers, when READ_ATTEMPTS readings, with growing pauses between them,
+    have not agreed with the API's count of the same bounds.
     """
+    known = {
+        CONNECTION_ID: insights.hook.jumpcloud_conn_id,
+        SERVICES: list(insights.services),
+        BEGAN_BEFORE_RETENTION: began_before_retention,
+    }
     who = f"Events of organization {insights.organization_id} from {interval[0]} to {interval[1]}"
     told = ""
     for attempt in range(READ_ATTEMPTS):
         try:
             # Slices rest on how the API takes bounds. Where they do not add up, one walk does without.
-            counts = _read_unit(temporary, insights, interval, threads, may_slice=attempt == 0)
+            counts = _read_unit(temporary, insights, interval, threads, known, may_slice=attempt == 0)
         except SlicesError as error:
             told = str(error)
         else:
             if counts.received == counts.api_total:
                 return counts
             told = f"{counts.received} distinct ids received, {counts.api_total} counted by the API"
+            if attempt + 1 < READ_ATTEMPTS:
+                _let_settle(insights.hook.settings, attempt, threads)
         log.warning("%s: %s; reading %d of %d", who, told, attempt + 1, READ_ATTEMPTS)
     raise IncompleteListingError(f"{who}: {told}; tried {READ_ATTEMPTS} times")
 
 
+def _let_settle(settings: Settings, attempt: int, threads: Threads) -> None:
+    """Wait between two readings: what can be read and what is counted may be up to date at different times."""
+    seconds = min(settings.retry_wait_seconds * PAUSE_GROWTH ** (attempt + 1), settings.retry_wait_max_seconds)
+    if threads.is_over.wait(seconds):
+        raise InterruptedError("the task is being ended")
+
+
 def _read_unit(
-    temporary: Path, insights: Insights, interval: Interval, threads: Threads, *, may_slice: bool
+    temporary: Path,
+    insights: Insights,
+    interval: Interval,
+    threads: Threads,
+    known: Mapping[str, object],
+    *,
+    may_slice: bool,
 ) -> UnitCounts:
-    """Read the interval once and write it page by page."""
+    """Read the interval once and write it page by page; `known` goes into the metadata beside the counts."""
     settings = insights.hook.settings
     lineage = (insights.hook.jumpcloud_conn_id, utc_now(), *interval)
     names = EVENT_SECRET_NAMES if settings.land_personal_fields else EVENT_SECRET_NAMES | PERSONAL_EVENT_NAMES
@@ -147,7 +172,7 @@ def _read_unit(
         if counts.received != api_total:
             # The count was taken first: events may have arrived since. It is the later count that must agree.
             counts = replace(counts, api_total=threads.pool.submit(insights.count, interval).result())
-        writer.add_key_value_metadata(encode_metadata({**asdict(counts), SERVICES: list(insights.services)}))
+        writer.add_key_value_metadata(encode_metadata({**asdict(counts), **known}))
     return counts
 
 

@@ -100,7 +100,8 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
     manifests = list_manifests(settings.landing)
     if not manifests:
         raise WarehouseError(
-            f"Nothing has landed under {url_of(settings.landing)}: run jumpcloud_directory or jumpcloud_usage first."
+            f"Nothing has landed under {url_of(settings.landing)}: run jumpcloud_directory or jumpcloud_usage first. "
+            "Where only its _runs are lost: jumpcloud_warehouse with rebuild_runs."
         )
     began_at = utc_now()
     target.parent.mkdir(parents=True, exist_ok=True)

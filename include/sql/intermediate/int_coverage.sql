@@ -1,6 +1,7 @@
 -- grain:  one row per organization and landed unit
 -- inputs: stg_runs, rollup_units
--- why:    what has been read of an organization's usage begins with the first unit that holds an event of its own
+-- why:    what has been read of an organization's usage begins with the first unit that holds an event of its own; an
+--         empty one of which JumpCloud may have let go of events before it was read says nothing
 
 with
 
@@ -22,6 +23,7 @@ landed as (
         units.*,
         rolled_up.inside as events,
         rolled_up.services,
+        coalesce(rolled_up.began_before_retention and rolled_up.inside = 0, false) as is_beyond_retention,
     from units
     inner join rollup_units as rolled_up using (path)
 ),
@@ -41,6 +43,7 @@ select
     landed.services,
     landed.landed_at,
     known.usage_from,
-    if(landed.interval_start >= known.usage_from, 'ok', 'unverified') as outcome,
+    landed.is_beyond_retention,
+    if(landed.interval_start >= known.usage_from and not landed.is_beyond_retention, 'ok', 'unverified') as outcome,
 from landed
 left join known using (organization_id)

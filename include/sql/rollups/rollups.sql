@@ -12,6 +12,7 @@ create temp table rollup_units (
     landed_rows bigint,
     extracted_at timestamp,
     services varchar[],
+    began_before_retention boolean,
     statements varchar not null
 );
 

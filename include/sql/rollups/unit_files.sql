@@ -23,5 +23,6 @@ select
     (told.landed ->> '$.rows')::bigint as landed_rows,
     (told.landed ->> '$.extracted_at')::timestamp as extracted_at,
     (told.landed -> '$.services')::varchar[] as services,
+    (told.landed ->> '$.began_before_retention')::boolean as began_before_retention,
 from files
 left join told using (file_name)
