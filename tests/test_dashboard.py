@@ -412,35 +412,110 @@ def test_where_usage_is_unknown_no_figure_says_zero(viewer: TestClient, data: Pa
     assert {row["users_never_used"] for row in rows} == {""}
 
 
-def test_cards_say_how_each_organization_stands(viewer: TestClient) -> None:
-    page = viewer.get("").text
-    cards = {
-        html.unescape(name): (colour, text)
-        for colour, name, text in re.findall(
-            r'<article class="card (\w+)">.*?<h2><bdi>(.*?)</bdi></h2>(.*?)</article>', page, re.DOTALL
-        )
-    }
+def cards_of(page: str) -> dict[str, tuple[str, str]]:
+    """The colour and the text of each card, by its name."""
+    found = re.findall(r'<article class="card (\w+)">.*?<h2><bdi>(.*?)</bdi></h2>(.*?)</article>', page, re.DOTALL)
+    return {html.unescape(name): (colour, text) for colour, name, text in found}
+
+
+def sums_of(page: str) -> list[str]:
+    return re.findall(r"<strong>(\d+)</strong> (?:synced|to look at|failed)", page)
+
+
+def change(warehouse: Path, *statements: str) -> None:
+    """Make the warehouse say something else."""
+    warehouse.chmod(0o644)
+    with duckdb.connect(str(warehouse)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+FILL_THE_GAP = f"""
+insert into usage_coverage by name
+select
+    '{NORTHWIND}' as organization_id, timestamp '{TODAY - 10 * DAY}' as interval_start,
+    timestamp '{TODAY - 8 * DAY}' as interval_end, 0 as events, 'ok' as outcome
+"""
+
+
+def test_cards_say_how_each_organization_stands(viewer: TestClient, data: Path) -> None:
+    cards = cards_of(viewer.get("").text)
     assert {name: colour for name, (colour, _) in cards.items()} == {
-        "Northwind Traders": "green",
+        "Northwind Traders": "amber",
         "Blue Yonder Airlines": "amber",
         UNNAMED: "amber",
     }
-    assert "Connected and synced" in cards["Northwind Traders"][1]
+    gap = f"{TODAY - 10 * DAY:%Y-%m-%d} 00:00 to {TODAY - 8 * DAY:%Y-%m-%d} 00:00 UTC was not read."
+    assert gap in cards["Northwind Traders"][1]
     assert "Directory Insights is not enabled" in cards["Blue Yonder Airlines"][1]
     assert "accept_drop" in cards[UNNAMED][1]
     link = "/dags/jumpcloud_directory/runs/manual__2026-01-02T00%3A00%3A00%2B00%3A00"
     assert all(f'href="{link}"' in text for _, text in cards.values())
+    change(data, FILL_THE_GAP)
+    page = viewer.get("").text
+    assert cards_of(page)["Northwind Traders"][0] == "green"
+    assert "Connected and synced" in cards_of(page)["Northwind Traders"][1]
+    assert sums_of(page) == ["1", "2", "0"]
 
 
 def test_what_failed_is_red_with_its_cause_and_its_run(viewer: TestClient, data: Path) -> None:
+    change(data, FILL_THE_GAP)
     add_run(data, NORTHWIND, "jumpcloud_usage", "usage/failed & worse", "failed", "429 <b>busy</b>")
-    page = viewer.get("").text
-    (card,) = re.findall(r'<article class="card red">(.*?)</article>', page, re.DOTALL)
-    assert "Northwind Traders" in card
+    colour, card = cards_of(viewer.get("").text)["Northwind Traders"]
+    assert colour == "red"
     assert "429 &lt;b&gt;busy&lt;/b&gt;" in card
     assert 'href="/dags/jumpcloud_usage/runs/usage%2Ffailed%20%26%20worse"' in card
-    add_run(data, NORTHWIND, "jumpcloud_usage", "usage_after", "ok", None)
-    assert 'class="card red"' not in viewer.get("").text, "it was read since"
+    add_run(data, NORTHWIND, "jumpcloud_usage", "usage/failed & worse", "ok", None)
+    assert cards_of(viewer.get("").text)["Northwind Traders"][0] == "green", "the same run was run again"
+
+
+def test_a_later_interval_does_not_hide_one_that_was_never_read(viewer: TestClient, data: Path) -> None:
+    change(data, FILL_THE_GAP)
+    until = one_of(data, "organizations", f"organization_id = '{NORTHWIND}'")["usage_until"]
+    add_run(data, NORTHWIND, "jumpcloud_usage", "failed", "failed", "500")
+    add_run(data, NORTHWIND, "jumpcloud_usage", "later", "ok", None)
+    change(
+        data,
+        f"update organizations set usage_until = usage_until + interval 2 day where organization_id = '{NORTHWIND}'",
+        "insert into usage_coverage by name "
+        f"select '{NORTHWIND}' as organization_id, timestamp '{until + DAY}' as interval_start, "
+        f"timestamp '{until + 2 * DAY}' as interval_end, 1 as events, 'ok' as outcome",
+    )
+    colour, card = cards_of(viewer.get("").text)["Northwind Traders"]
+    assert colour == "amber"
+    assert f"{until:%Y-%m-%d} 00:00 to {until + DAY:%Y-%m-%d} 00:00 UTC was not read." in card
+
+
+def test_a_failed_action_run_is_the_one_that_a_red_card_leads_to(viewer: TestClient, data: Path) -> None:
+    add_run(data, NORTHWIND, "jumpcloud_user_action", "acted", "failed", "500")
+    change(
+        data,
+        f"update organizations set sync_status = 'failed', sync_message = '500' where organization_id = '{NORTHWIND}'",
+    )
+    colour, card = cards_of(viewer.get("").text)["Northwind Traders"]
+    assert colour == "red"
+    assert 'href="/dags/jumpcloud_user_action/runs/acted"' in card
+
+
+def test_many_organizations_are_paged_and_searched(viewer: TestClient, data: Path) -> None:
+    change(
+        data,
+        "insert into organizations by name "
+        "select 'x' || n as organization_id, format('Customer {:02}', n) as organization_name, "
+        "'jumpcloud_default' as connection_id, 'unknown' as usage_state, 'failed' as sync_status "
+        "from range(60) as numbers(n)",
+    )
+    seen: list[str] = []
+    address: str | None = "./"
+    while address:
+        page = viewer.get(address).text
+        assert len(cards_of(page)) <= 24
+        seen += cards_of(page)
+        address = next(iter(shown(page, r'<a rel="next" href="([^"]+)"')), None)
+    assert len(seen) == len({*seen}) == 63
+    page = viewer.get("./?search=CUSTOMER+4").text
+    assert [*cards_of(page)] == [f"Customer 4{n}" for n in range(10)]
+    assert sums_of(page) == ["0", "3", "60"], "of all of them, whatever is searched for"
 
 
 def test_a_connection_without_an_organization_has_a_card_of_its_own(
@@ -449,9 +524,21 @@ def test_a_connection_without_an_organization_has_a_card_of_its_own(
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__CONNECTIONS", "jumpcloud_default,new_one,wrong_key")
     add_run(data, None, "jumpcloud_directory", "manual", "failed", "401: the key", connection_id="wrong_key")
     page = viewer.get("").text
-    cards = dict(re.findall(r'<article class="card (\w+)">.*?<h2><bdi>(.*?)</bdi></h2>', page, re.DOTALL)[:2])
-    assert cards == {"amber": "new_one", "red": "wrong_key"}
-    assert "401: the key" in page
+    cards = cards_of(page)
+    assert (cards["new_one"][0], cards["wrong_key"][0]) == ("amber", "red")
+    assert "401: the key" in cards["wrong_key"][1]
+    assert sums_of(page) == ["0", "4", "1"], "cards of connections count, too"
+
+
+def test_a_connection_that_only_acts_is_no_connection_without_an_organization(
+    viewer: TestClient, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__CONNECTIONS", "jumpcloud_default,acting")
+    assert "acting" in cards_of(viewer.get("").text)
+    change(data, "insert into capabilities select * replace ('acting' as connection_id) from capabilities")
+    assert "acting" not in cards_of(viewer.get("").text)
+    add_run(data, None, "jumpcloud_directory", "manual", "failed", "401: the key", connection_id="acting")
+    assert cards_of(viewer.get("").text)["acting"][0] == "red"
 
 
 def add_run(

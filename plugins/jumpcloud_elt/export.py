@@ -33,7 +33,7 @@ BATCH_ROWS = 10_000
 # A data set is a query under include/sql/dashboard: its filters, and the order of its rows.
 DATASETS: Mapping[str, tuple[Sequence[str], str]] = {
     "users": (
-        ("organization_id", "status", "role", "usage_state", "idle_days", "last_used_before", "search"),
+        ("organization_id", "status", "lifecycle", "role", "usage_state", "idle_days", "last_used_before", "search"),
         "organization_id, user_id",
     ),
     "applications": (

@@ -18,14 +18,15 @@ from jumpcloud_elt.dashboard.lists import (
     read_page,
     usage_parameters,
 )
-from jumpcloud_elt.dashboard.pages_usage import known_days
+from jumpcloud_elt.dashboard.pages_usage import known_days, last_day
 from jumpcloud_elt.dashboard.reading import Row, Warehouse, open_for_request
 from jumpcloud_elt.dashboard.rendering import STATUSES, heat_map, render, words
 from jumpcloud_elt.export import SAAS_IMPORT, no_filters
 
 router = APIRouter()
 
-FILTERS = ("search", "organization", "status", "role", "usage", "last_used_before")
+FILTERS = ("search", "organization", "status", "lifecycle", "role", "usage", "last_used_before")
+LIFECYCLES = {"current": "Current", "past": "Suspended or deleted"}
 COLUMNS = (
     Column("name", "Name", "lower(display_name)"),
     Column("organization", "Organization", "lower(organization_name)"),
@@ -64,6 +65,7 @@ def users(request: Request) -> HTMLResponse:
             built_at=warehouse.built_at,
             list=page,
             organizations=warehouse.rows("organizations"),
+            lifecycles=LIFECYCLES,
             roles=[row["role"] for row in warehouse.rows("roles")],
         )
 
@@ -122,6 +124,7 @@ def _parameters(listing: Listing) -> dict[str, Any]:
     return {
         "organization_id": listing.get("organization"),
         "status": choice(listing, "status", dict.fromkeys(STATUSES, "")),
+        "lifecycle": choice(listing, "lifecycle", LIFECYCLES),
         "role": listing.get("role"),
         "last_used_before": moment(listing, "last_used_before"),
         "search": listing.get("search"),
@@ -138,13 +141,12 @@ def _activity(warehouse: Warehouse, found: Row, key: dict[str, str]) -> dict[str
     """The days of the last half year that are known, as a heat map; None where nothing is known."""
     if found["usage_from"] is None or found["usage_until"] is None:
         return None
-    last = (found["usage_until"] - timedelta(microseconds=1)).date()
+    last = last_day(found["usage_until"])
     first = max(found["usage_from"].date(), last - timedelta(days=DAYS_OF_ACTIVITY - 1))
     days: dict[date, int] = {
         row["date"]: row["successes"] for row in warehouse.rows("user_days", {**key, "first_day": first})
     }
-    states = known_days(warehouse.rows("coverage", {"organization_id": key["organization_id"]}), first, last)
-    return heat_map(first, last, days, states)
+    return heat_map(first, last, days, known_days(warehouse, key["organization_id"], first, last))
 
 
 def _timeline(versions: list[Row], accesses: list[Row]) -> list[dict[str, Any]]:
