@@ -27,6 +27,7 @@ from dashboards import FILES, PAGES, visitor
 from jumpcloud_elt.dashboard import reading
 from jumpcloud_elt.dashboard.app import STATIC
 from jumpcloud_elt.dashboard.lists import PAGE_SIZE
+from jumpcloud_elt.export import main
 from jumpcloud_elt.reading import read_mart
 from jumpcloud_elt.settings import Settings
 from pipeline import query
@@ -89,7 +90,10 @@ def addresses(warehouse: Path) -> list[str]:
         *FILES,
         *(f"static/{name}" for name in STATIC),
         f"user?organization_id={NORTHWIND}&user_id={user['user_id']}",
-        f"application?organization_id={NORTHWIND}&application_id={application['application_id']}",
+        *(
+            f"application{ending}?organization_id={NORTHWIND}&application_id={application['application_id']}"
+            for ending in ("", ".csv", ".parquet")
+        ),
     ]
 
 
@@ -368,6 +372,22 @@ def test_one_application_shows_who_has_access_and_who_never_used_it(viewer: Test
     assert not used & {user_id for _, user_id in user_links(page)}
 
 
+def test_who_never_used_an_application_is_a_file(viewer: TestClient, data: Path) -> None:
+    application = query(
+        data, "select * from applications where users_never_used > 0 order by organization_id, application_id limit 1"
+    )[0]
+    key = f"organization_id={application['organization_id']}&application_id={application['application_id']}"
+    page = viewer.get(f"application?{key}&usage=never&access=now&sort=-uses").text
+    (link,) = shown(page, r'href="(application\.csv[^"]+)"')
+    never = query(
+        data,
+        "select user_id from application_users where organization_id = $1 and application_id = $2 "
+        "and last_used_at is null",
+        [application["organization_id"], application["application_id"]],
+    )
+    assert sorted(row["user_id"] for row in csv_of(viewer, link)) == sorted(row["user_id"] for row in never)
+
+
 def test_use_per_day_adds_up_and_days_that_were_not_read_are_unknown(viewer: TestClient, data: Path) -> None:
     page = viewer.get(f"usage?organization={NORTHWIND}&range=all").text
     (chart,) = shown(page, r'data-chart="([^"]+)"')
@@ -611,6 +631,14 @@ def test_a_spreadsheet_takes_no_name_for_a_formula_and_other_tools_get_it_as_it_
     assert row["display_name"] == f"'{FORMULA}"
     table = pq.read_table(io.BytesIO(viewer.get("users.parquet?search=HYPERLINK").content))
     assert table["display_name"].to_pylist() == [FORMULA]
+    hidden = "a;=1+1; \uff1d2,\t@3"
+    change(
+        data,
+        f"update users set department = '{hidden}', job_title = 'well-known, a=b' where user_id = '{row['user_id']}'",
+    )
+    (row,) = csv_of(viewer, "users.csv?search=HYPERLINK")
+    assert row["department"] == "a;'=1+1; '\uff1d2,\t'@3", "some part cells at other signs"
+    assert row["job_title"] == "well-known, a=b"
     (imported,) = viewer.get("users.json?search=HYPERLINK").json()
     assert imported["firstName"] == FORMULA
 
@@ -651,6 +679,49 @@ def test_a_file_that_is_no_warehouse_is_said_to_be_none(viewer: TestClient, data
     data.write_bytes(b"no database")
     assert viewer.get("users").status_code == 503
     assert "cannot be opened" in viewer.get("users").text
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("drop table warehouse_info",),
+        ("alter table sync_log drop column connection_id",),
+    ],
+)
+def test_another_database_and_one_of_an_older_version_are_said_to_be_so(
+    viewer: TestClient, data: Path, capsys: pytest.CaptureFixture[str], statements: tuple[str, ...]
+) -> None:
+    change(data, *statements)
+    answer = viewer.get("")
+    assert answer.status_code == 503
+    assert "run jumpcloud_warehouse once" in answer.text
+    change(data, "drop table users")
+    for address in ("users", "users.csv"):
+        assert viewer.get(address).status_code == 503
+    assert main(["users", "--warehouse", str(data)]) == 1
+    assert "run jumpcloud_warehouse once" in capsys.readouterr().err
+
+
+def test_what_goes_wrong_unforeseen_is_a_page_with_the_headers_of_all_others(
+    viewer: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr("jumpcloud_elt.dashboard.pages_users.open_for_request", fail)
+    answer = viewer.get("users")
+    assert answer.status_code == 500
+    assert answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "nobody thought" not in answer.text
+
+
+@pytest.mark.parametrize("address", ["user", "application?organization_id=x"])
+def test_an_address_that_lacks_what_it_is_about_is_refused_as_a_page(viewer: TestClient, address: str) -> None:
+    answer = viewer.get(address)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "Field required" in answer.text
 
 
 def test_a_wrong_setting_is_named(viewer: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

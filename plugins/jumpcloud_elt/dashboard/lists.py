@@ -116,7 +116,10 @@ def read_listing(
 ) -> Listing:
     """What the address asks for. Raises HTTPException 400 that names every parameter it cannot be asked for by."""
     problems = []
-    given = {name: value.strip()[:LONGEST_VALUE] for name, value in request.query_params.items() if value.strip()}
+    given = {name: value[:LONGEST_VALUE] for name, value in request.query_params.items() if value.strip()}
+    if "search" in given:
+        # What people type; everything else is chosen, and means what it says.
+        given["search"] = given["search"].strip()
     if unknown := sorted(given.keys() - {*filters, "sort", "page"}):
         problems.append(f"{', '.join(unknown)}: no such filter; allowed: {', '.join(sorted(filters))}, sort, page")
     wanted = given.get("sort", sort)

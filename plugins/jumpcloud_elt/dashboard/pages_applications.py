@@ -80,14 +80,7 @@ def applications_parquet(request: Request) -> StreamingResponse:
 @router.api_route("/application", methods=["GET", "HEAD"])
 def application(request: Request, organization_id: str, application_id: str) -> HTMLResponse:
     """One application: its people as a list of its own, and its use per day."""
-    listing = read_listing(
-        request,
-        "application",
-        PEOPLE_COLUMNS,
-        filters=PEOPLE_FILTERS,
-        sort="-last_used",
-        tie_break=ROW,
-    )
+    listing = _people_listing(request)
     key = {"organization_id": organization_id, "application_id": application_id}
     with open_for_request() as warehouse:
         warehouse.require("usage_by_day")
@@ -106,6 +99,35 @@ def application(request: Request, organization_id: str, application_id: str) -> 
             group_names=warehouse.group_names(organization_id),
             chart=_chart(warehouse, found, key),
         )
+
+
+@router.api_route("/application.csv", methods=["GET", "HEAD"])
+def application_csv(request: Request, organization_id: str, application_id: str) -> StreamingResponse:
+    """The people of one application for a spreadsheet."""
+    return _people_file(request, "csv", organization_id, application_id)
+
+
+@router.api_route("/application.parquet", methods=["GET", "HEAD"])
+def application_parquet(request: Request, organization_id: str, application_id: str) -> StreamingResponse:
+    """The people of one application with their types."""
+    return _people_file(request, "parquet", organization_id, application_id)
+
+
+def _people_file(request: Request, form: str, organization_id: str, application_id: str) -> StreamingResponse:
+    listing = _people_listing(request)
+    key = {"organization_id": organization_id, "application_id": application_id}
+    return download("access", form, listing, access_parameters(listing) | key)
+
+
+def _people_listing(request: Request) -> Listing:
+    return read_listing(
+        request,
+        "application",
+        PEOPLE_COLUMNS,
+        filters=PEOPLE_FILTERS,
+        sort="-last_used",
+        tie_break=ROW,
+    )
 
 
 def _listing(request: Request) -> Listing:

@@ -12,7 +12,7 @@ from jumpcloud_elt.dashboard.lists import Page, clamp, read_listing
 from jumpcloud_elt.dashboard.reading import Row, open_for_request
 from jumpcloud_elt.dashboard.rendering import render
 from jumpcloud_elt.dashboard.verdicts import Verdict, judge
-from jumpcloud_elt.errors import WarehouseError
+from jumpcloud_elt.errors import NotPublishedError
 from jumpcloud_elt.intervals import read_cron
 from jumpcloud_elt.landing import utc_now
 from jumpcloud_elt.settings import read_settings
@@ -72,7 +72,7 @@ def integrations(request: Request) -> HTMLResponse:
                 offset=0,
             )
             built_at = warehouse.built_at
-    except WarehouseError as error:
+    except NotPublishedError as error:
         return render(
             request, "welcome.html", page="integrations", connections=settings.connections, message=str(error)
         )

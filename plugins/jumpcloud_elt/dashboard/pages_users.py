@@ -37,6 +37,7 @@ COLUMNS = (
     Column("last_used", "Last used", "last_used_at", is_number=True),
 )
 DAYS_OF_ACTIVITY = 182
+MOST_ACCESSES = 1000
 TRACKED = {
     "status": "Status",
     "display_name": "Name",
@@ -100,9 +101,12 @@ def user(request: Request, organization_id: str, user_id: str) -> HTMLResponse:
             "access",
             no_filters("access") | key,
             "access = 'none', last_used_at desc nulls last, application, application_id",
-            limit=1000,
+            limit=MOST_ACCESSES,
             offset=0,
         )
+        accesses = len(access) if len(access) < MOST_ACCESSES else warehouse.count("access", no_filters("access") | key)
+        versions = warehouse.rows("user_history", key)
+        access_versions = warehouse.rows("user_access_history", key)
         return render(
             request,
             "user.html",
@@ -110,9 +114,11 @@ def user(request: Request, organization_id: str, user_id: str) -> HTMLResponse:
             built_at=warehouse.built_at,
             user=found,
             access=access,
+            accesses=accesses,
             group_names=warehouse.group_names(organization_id),
             activity=_activity(warehouse, found, key),
-            timeline=_timeline(warehouse.rows("user_history", key), warehouse.rows("user_access_history", key)),
+            timeline=_timeline(versions, access_versions),
+            left_out=sum(rows[0]["versions"] - len(rows) for rows in (versions, access_versions) if rows),
         )
 
 
@@ -153,6 +159,9 @@ def _timeline(versions: list[Row], accesses: list[Row]) -> list[dict[str, Any]]:
     """What changed when, the newest first: each version against the one before it, access given and taken."""
     entries: list[dict[str, Any]] = []
     for newer, older in zip(versions, [*versions[1:], None], strict=True):
+        if older is None and newer["versions"] > len(versions):
+            # An older one is left out: what changed is not known here.
+            continue
         if older is None:
             entries.append({"at": newer["valid_from"], "title": "First seen", "changes": [], "kind": "first"})
             continue

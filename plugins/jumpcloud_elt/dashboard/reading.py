@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 
 from jumpcloud_elt.errors import WarehouseError
-from jumpcloud_elt.reading import open_warehouse
+from jumpcloud_elt.reading import open_warehouse, unreadable
 from jumpcloud_elt.sql_files import read_sql
 
 # Of all requests of this process together: DuckDB shares one instance among connections to one file.
@@ -128,14 +128,21 @@ def open_for_request() -> Iterator[Warehouse]:
     Raises WarehouseError where there is none, or it cannot be read.
     """
     with open_warehouse() as connection:
-        connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
-        connection.execute(f"set threads = {THREADS}")
-        spill = _spill_folder().name
-        if connection.execute("select current_setting('temp_directory')").fetchone() != (spill,):
-            # Not again: requests beside each other share it, and one of them may have something in there.
-            connection.execute("set temp_directory = ?", [spill])
-        tables = connection.execute(
-            "select table_name from information_schema.tables where table_schema = 'main'"
-        ).fetchall()
-        ((built_at,),) = connection.execute("select built_at from warehouse_info").fetchall()
-        yield Warehouse(connection, built_at, frozenset(name for (name,) in tables))
+        try:
+            yield _prepare(connection)
+        except duckdb.Error as error:
+            raise WarehouseError(unreadable(error)) from error
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection) -> Warehouse:
+    connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
+    connection.execute(f"set threads = {THREADS}")
+    spill = _spill_folder().name
+    if connection.execute("select current_setting('temp_directory')").fetchone() != (spill,):
+        # Not again: requests beside each other share it, and one of them may have something in there.
+        connection.execute("set temp_directory = ?", [spill])
+    tables = connection.execute(
+        "select table_name from information_schema.tables where table_schema = 'main'"
+    ).fetchall()
+    ((built_at,),) = connection.execute("select built_at from warehouse_info").fetchall()
+    return Warehouse(connection, built_at, frozenset(name for (name,) in tables))
