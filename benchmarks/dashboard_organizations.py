@@ -1,7 +1,7 @@
 """The world of many organizations for `benchmarks.dashboard`: a provider's, with daily runs over years.
 
 Each organization has 40 users and 20 applications; each user reaches ten of them. Every 50th organization has a day
-that was never read, every 20th has no Directory Insights. Filled by SQL into an empty warehouse.
+that was never read, every 20th has no Directory Insights. Filled by SQL into the tables that the package builds.
 """
 
 from __future__ import annotations
@@ -109,9 +109,15 @@ from numbered, range(19) as capabilities(c)
 
 
 def fill(warehouse: Path, organizations: int, days: int) -> None:
-    """Fill a warehouse whose tables are empty."""
+    """Put the organizations in the place of those that a warehouse was built of."""
     values = {"organizations": organizations, "days": days}
+    warehouse.chmod(0o644)
     with duckdb.connect(str(warehouse)) as connection:
+        for schema, name in connection.execute(
+            "select table_schema, table_name from information_schema.tables "
+            "where table_type = 'BASE TABLE' and table_name <> 'warehouse_info'"
+        ).fetchall():
+            connection.execute(f"delete from {schema}.{name}")
         for statement in FILL.split(";\n"):
             used = {name: value for name, value in values.items() if f"${name}" in statement}
             connection.execute(statement, used or None)

@@ -75,6 +75,10 @@ def publish_changed(data_root: Path, sandbox: Sandbox) -> Path:
             kept.append(event | {"timestamp": f"{TODAY - days * DAY:%Y-%m-%d}T{len(kept) % 24:02}:30:00Z"})
     world["events"] = kept
     sandbox.set_organization(world)
+    # Of the older days nothing can be said there: they are empty, and before the first event.
+    unnamed = sandbox.organization(UNNAMED)
+    unnamed["events"] = [event for event in unnamed["events"] if event["timestamp"] > f"{TODAY - 60 * DAY:%Y-%m-%d}"]
+    sandbox.set_organization(unnamed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT", str(data_root))
         patch.setenv("AIRFLOW__JUMPCLOUD_ELT__CONNECTIONS", "jumpcloud_default,second")
