@@ -11,6 +11,7 @@ import io
 import json
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -24,9 +25,10 @@ from starlette.testclient import TestClient
 
 from dashboard_world import DAY, FORMULA, LONG, RIGHT_TO_LEFT, SCRIPT, TODAY, publish_demo
 from dashboards import FILES, PAGES, visitor
-from jumpcloud_elt.dashboard import reading
+from jumpcloud_elt.dashboard import downloads, reading
 from jumpcloud_elt.dashboard.app import STATIC
 from jumpcloud_elt.dashboard.lists import PAGE_SIZE
+from jumpcloud_elt.errors import WarehouseError
 from jumpcloud_elt.export import main
 from jumpcloud_elt.reading import read_mart
 from jumpcloud_elt.settings import Settings
@@ -641,6 +643,37 @@ def test_a_spreadsheet_takes_no_name_for_a_formula_and_other_tools_get_it_as_it_
     assert row["job_title"] == "well-known, a=b"
     (imported,) = viewer.get("users.json?search=HYPERLINK").json()
     assert imported["firstName"] == FORMULA
+
+
+def test_a_role_is_chosen_as_it_is_spelt(viewer: TestClient, data: Path) -> None:
+    user = one_of(data, "users", f"organization_id = '{NORTHWIND}'")
+    change(data, f"update users set roles = [' Odd  one '] where user_id = '{user['user_id']}'")
+    assert '<option value=" Odd  one ">' in viewer.get("users").text
+    (found,) = csv_of(viewer, "users.csv?role=+Odd++one+")
+    assert found["user_id"] == user["user_id"]
+    assert csv_of(viewer, "users.csv?search=++NORTHWIND.example+"), "what is typed may have spaces around it"
+
+
+def test_last_used_before_says_whom_it_leaves_out(viewer: TestClient) -> None:
+    page = viewer.get(f"users?organization={NORTHWIND}&last_used_before={TODAY:%Y-%m-%d}").text
+    assert f'href="users?organization={NORTHWIND}&amp;usage=never"' in page
+    assert "has no last use" in page
+    assert "has no last use" not in viewer.get("users").text
+
+
+def test_a_download_takes_a_turn_and_gives_it_back(viewer: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = threading.BoundedSemaphore(1)
+    free = []
+    monkeypatch.setattr(downloads, "_turns", turns)
+
+    def fail(*arguments: object, **named: object) -> None:
+        free.append(turns.acquire(blocking=False))
+        raise WarehouseError("the disk is full")
+
+    monkeypatch.setattr(downloads, "write_csv", fail)
+    assert [viewer.get("users.csv").status_code for _ in range(2)] == [503, 503]
+    assert free == [False, False]
+    assert turns.acquire(blocking=False)
 
 
 def test_files_are_attachments_named_after_the_data(viewer: TestClient, data: Path) -> None:
