@@ -1,11 +1,11 @@
 """How fast the dashboard's pages answer on the server, and in how much memory.
 
-    python -m benchmarks.dashboard [--users 50000] [--applications 500] [--days 1095]
+    python -m benchmarks.dashboard [--users 50000] [--applications 500] [--days 1095] [--organizations 500]
 
 Builds one warehouse of that size: marts filled by SQL, in the very tables that the package builds (their definitions
 are taken from a warehouse built of the sandbox's world). Then asks every route in one process, as Airflow's API server
 does, and says the median and the slowest of ten answers, and the median of the CPU time of all threads: wall time also
-says what else the machine was doing. Nothing is asserted.
+says what else the machine was doing. Then the same of many organizations, over as many days. Nothing is asserted.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ os.environ |= {
 
 import duckdb  # noqa: E402
 
+from benchmarks import dashboard_organizations  # noqa: E402
 from benchmarks.measuring import MB, machine, table  # noqa: E402
 
 ORGANIZATION = "5f0a1c2e9d3b4a00112233ff"
@@ -139,6 +140,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=50_000)
     parser.add_argument("--applications", type=int, default=500)
     parser.add_argument("--days", type=int, default=1_095)
+    parser.add_argument("--organizations", type=int, default=500)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="jumpcloud-elt-bench-") as folder:
         os.environ["AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT"] = folder
@@ -154,7 +156,12 @@ def main() -> None:
             f"usage_daily, {days:,} of usage_by_day, {warehouse.stat().st_size / MB:,.0f} MB, made in "
             f"{time.perf_counter() - began:.0f} s\n"
         )
-        print(table(("route", "ms", "slowest ms", "CPU ms", "kB"), list(_measure())))
+        print(table(("route", "ms", "slowest ms", "CPU ms", "kB"), list(_measure(_routes()))))
+        os.environ["AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT"] = str(Path(folder, "organizations"))
+        dashboard_organizations.fill(_build_empty(), given.organizations, given.days)
+        print(f"\n{given.organizations:,} organizations, {given.days:,} days\n")
+        routes = dashboard_organizations.routes()
+        print(table(("route", "ms", "slowest ms", "CPU ms", "kB"), list(_measure(routes))))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"\nPeak memory of the process: {peak:,.0f} MB, with Airflow and its imports.")
         print(f"Measured on {machine('duckdb', 'apache-airflow')}.")
@@ -222,6 +229,8 @@ def _routes() -> Iterator[str]:
         f"application?organization_id={ORGANIZATION}&application_id={application}&usage=never&access=now",
         "access?usage=never&access=now",
         "access?usage=idle90&access=now&sort=last_used&page=500",
+        "access?page=20000",
+        "access?page=20000&sort=name",
         "access?search=person.4999",
         "usage",
         "usage?range=365",
@@ -230,14 +239,14 @@ def _routes() -> Iterator[str]:
     yield from ("users.csv", "users.json", "access.csv?usage=never&access=now", "access.parquet")
 
 
-def _measure() -> Iterator[tuple[str, str, str, str, str]]:
+def _measure(routes: Iterator[str]) -> Iterator[tuple[str, str, str, str, str]]:
     from airflow.utils.db import initdb  # noqa: PLC0415
 
     from dashboards import visitor  # noqa: PLC0415
 
     initdb()
     with visitor() as client:
-        for route in _routes():
+        for route in routes:
             times, cpu = [], []
             for _ in range(ROUNDS if "." not in route.partition("?")[0] else 2):
                 began, used = time.perf_counter(), time.process_time()

@@ -11,6 +11,7 @@ import io
 import json
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -24,9 +25,11 @@ from starlette.testclient import TestClient
 
 from dashboard_world import DAY, FORMULA, LONG, RIGHT_TO_LEFT, SCRIPT, TODAY, publish_demo
 from dashboards import FILES, PAGES, visitor
-from jumpcloud_elt.dashboard import reading
+from jumpcloud_elt.dashboard import downloads, reading
 from jumpcloud_elt.dashboard.app import STATIC
 from jumpcloud_elt.dashboard.lists import PAGE_SIZE
+from jumpcloud_elt.errors import WarehouseError
+from jumpcloud_elt.export import main
 from jumpcloud_elt.reading import read_mart
 from jumpcloud_elt.settings import Settings
 from pipeline import query
@@ -89,7 +92,10 @@ def addresses(warehouse: Path) -> list[str]:
         *FILES,
         *(f"static/{name}" for name in STATIC),
         f"user?organization_id={NORTHWIND}&user_id={user['user_id']}",
-        f"application?organization_id={NORTHWIND}&application_id={application['application_id']}",
+        *(
+            f"application{ending}?organization_id={NORTHWIND}&application_id={application['application_id']}"
+            for ending in ("", ".csv", ".parquet")
+        ),
     ]
 
 
@@ -368,6 +374,22 @@ def test_one_application_shows_who_has_access_and_who_never_used_it(viewer: Test
     assert not used & {user_id for _, user_id in user_links(page)}
 
 
+def test_who_never_used_an_application_is_a_file(viewer: TestClient, data: Path) -> None:
+    application = query(
+        data, "select * from applications where users_never_used > 0 order by organization_id, application_id limit 1"
+    )[0]
+    key = f"organization_id={application['organization_id']}&application_id={application['application_id']}"
+    page = viewer.get(f"application?{key}&usage=never&access=now&sort=-uses").text
+    (link,) = shown(page, r'href="(application\.csv[^"]+)"')
+    never = query(
+        data,
+        "select user_id from application_users where organization_id = $1 and application_id = $2 "
+        "and last_used_at is null",
+        [application["organization_id"], application["application_id"]],
+    )
+    assert sorted(row["user_id"] for row in csv_of(viewer, link)) == sorted(row["user_id"] for row in never)
+
+
 def test_use_per_day_adds_up_and_days_that_were_not_read_are_unknown(viewer: TestClient, data: Path) -> None:
     page = viewer.get(f"usage?organization={NORTHWIND}&range=all").text
     (chart,) = shown(page, r'data-chart="([^"]+)"')
@@ -412,35 +434,110 @@ def test_where_usage_is_unknown_no_figure_says_zero(viewer: TestClient, data: Pa
     assert {row["users_never_used"] for row in rows} == {""}
 
 
-def test_cards_say_how_each_organization_stands(viewer: TestClient) -> None:
-    page = viewer.get("").text
-    cards = {
-        html.unescape(name): (colour, text)
-        for colour, name, text in re.findall(
-            r'<article class="card (\w+)">.*?<h2><bdi>(.*?)</bdi></h2>(.*?)</article>', page, re.DOTALL
-        )
-    }
+def cards_of(page: str) -> dict[str, tuple[str, str]]:
+    """The colour and the text of each card, by its name."""
+    found = re.findall(r'<article class="card (\w+)">.*?<h2><bdi>(.*?)</bdi></h2>(.*?)</article>', page, re.DOTALL)
+    return {html.unescape(name): (colour, text) for colour, name, text in found}
+
+
+def sums_of(page: str) -> list[str]:
+    return re.findall(r"<strong>(\d+)</strong> (?:synced|to look at|failed)", page)
+
+
+def change(warehouse: Path, *statements: str) -> None:
+    """Make the warehouse say something else."""
+    warehouse.chmod(0o644)
+    with duckdb.connect(str(warehouse)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+FILL_THE_GAP = f"""
+insert into usage_coverage by name
+select
+    '{NORTHWIND}' as organization_id, timestamp '{TODAY - 10 * DAY}' as interval_start,
+    timestamp '{TODAY - 8 * DAY}' as interval_end, 0 as events, 'ok' as outcome
+"""
+
+
+def test_cards_say_how_each_organization_stands(viewer: TestClient, data: Path) -> None:
+    cards = cards_of(viewer.get("").text)
     assert {name: colour for name, (colour, _) in cards.items()} == {
-        "Northwind Traders": "green",
+        "Northwind Traders": "amber",
         "Blue Yonder Airlines": "amber",
         UNNAMED: "amber",
     }
-    assert "Connected and synced" in cards["Northwind Traders"][1]
+    gap = f"{TODAY - 10 * DAY:%Y-%m-%d} 00:00 to {TODAY - 8 * DAY:%Y-%m-%d} 00:00 UTC was not read."
+    assert gap in cards["Northwind Traders"][1]
     assert "Directory Insights is not enabled" in cards["Blue Yonder Airlines"][1]
     assert "accept_drop" in cards[UNNAMED][1]
     link = "/dags/jumpcloud_directory/runs/manual__2026-01-02T00%3A00%3A00%2B00%3A00"
     assert all(f'href="{link}"' in text for _, text in cards.values())
+    change(data, FILL_THE_GAP)
+    page = viewer.get("").text
+    assert cards_of(page)["Northwind Traders"][0] == "green"
+    assert "Connected and synced" in cards_of(page)["Northwind Traders"][1]
+    assert sums_of(page) == ["1", "2", "0"]
 
 
 def test_what_failed_is_red_with_its_cause_and_its_run(viewer: TestClient, data: Path) -> None:
+    change(data, FILL_THE_GAP)
     add_run(data, NORTHWIND, "jumpcloud_usage", "usage/failed & worse", "failed", "429 <b>busy</b>")
-    page = viewer.get("").text
-    (card,) = re.findall(r'<article class="card red">(.*?)</article>', page, re.DOTALL)
-    assert "Northwind Traders" in card
+    colour, card = cards_of(viewer.get("").text)["Northwind Traders"]
+    assert colour == "red"
     assert "429 &lt;b&gt;busy&lt;/b&gt;" in card
     assert 'href="/dags/jumpcloud_usage/runs/usage%2Ffailed%20%26%20worse"' in card
-    add_run(data, NORTHWIND, "jumpcloud_usage", "usage_after", "ok", None)
-    assert 'class="card red"' not in viewer.get("").text, "it was read since"
+    add_run(data, NORTHWIND, "jumpcloud_usage", "usage/failed & worse", "ok", None)
+    assert cards_of(viewer.get("").text)["Northwind Traders"][0] == "green", "the same run was run again"
+
+
+def test_a_later_interval_does_not_hide_one_that_was_never_read(viewer: TestClient, data: Path) -> None:
+    change(data, FILL_THE_GAP)
+    until = one_of(data, "organizations", f"organization_id = '{NORTHWIND}'")["usage_until"]
+    add_run(data, NORTHWIND, "jumpcloud_usage", "failed", "failed", "500")
+    add_run(data, NORTHWIND, "jumpcloud_usage", "later", "ok", None)
+    change(
+        data,
+        f"update organizations set usage_until = usage_until + interval 2 day where organization_id = '{NORTHWIND}'",
+        "insert into usage_coverage by name "
+        f"select '{NORTHWIND}' as organization_id, timestamp '{until + DAY}' as interval_start, "
+        f"timestamp '{until + 2 * DAY}' as interval_end, 1 as events, 'ok' as outcome",
+    )
+    colour, card = cards_of(viewer.get("").text)["Northwind Traders"]
+    assert colour == "amber"
+    assert f"{until:%Y-%m-%d} 00:00 to {until + DAY:%Y-%m-%d} 00:00 UTC was not read." in card
+
+
+def test_a_failed_action_run_is_the_one_that_a_red_card_leads_to(viewer: TestClient, data: Path) -> None:
+    add_run(data, NORTHWIND, "jumpcloud_user_action", "acted", "failed", "500")
+    change(
+        data,
+        f"update organizations set sync_status = 'failed', sync_message = '500' where organization_id = '{NORTHWIND}'",
+    )
+    colour, card = cards_of(viewer.get("").text)["Northwind Traders"]
+    assert colour == "red"
+    assert 'href="/dags/jumpcloud_user_action/runs/acted"' in card
+
+
+def test_many_organizations_are_paged_and_searched(viewer: TestClient, data: Path) -> None:
+    change(
+        data,
+        "insert into organizations by name "
+        "select 'x' || n as organization_id, format('Customer {:02}', n) as organization_name, "
+        "'jumpcloud_default' as connection_id, 'unknown' as usage_state, 'failed' as sync_status "
+        "from range(60) as numbers(n)",
+    )
+    seen: list[str] = []
+    address: str | None = "./"
+    while address:
+        page = viewer.get(address).text
+        assert len(cards_of(page)) <= 24
+        seen += cards_of(page)
+        address = next(iter(shown(page, r'<a rel="next" href="([^"]+)"')), None)
+    assert len(seen) == len({*seen}) == 63
+    page = viewer.get("./?search=CUSTOMER+4").text
+    assert [*cards_of(page)] == [f"Customer 4{n}" for n in range(10)]
+    assert sums_of(page) == ["0", "3", "60"], "of all of them, whatever is searched for"
 
 
 def test_a_connection_without_an_organization_has_a_card_of_its_own(
@@ -449,9 +546,21 @@ def test_a_connection_without_an_organization_has_a_card_of_its_own(
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__CONNECTIONS", "jumpcloud_default,new_one,wrong_key")
     add_run(data, None, "jumpcloud_directory", "manual", "failed", "401: the key", connection_id="wrong_key")
     page = viewer.get("").text
-    cards = dict(re.findall(r'<article class="card (\w+)">.*?<h2><bdi>(.*?)</bdi></h2>', page, re.DOTALL)[:2])
-    assert cards == {"amber": "new_one", "red": "wrong_key"}
-    assert "401: the key" in page
+    cards = cards_of(page)
+    assert (cards["new_one"][0], cards["wrong_key"][0]) == ("amber", "red")
+    assert "401: the key" in cards["wrong_key"][1]
+    assert sums_of(page) == ["0", "4", "1"], "cards of connections count, too"
+
+
+def test_a_connection_that_only_acts_is_no_connection_without_an_organization(
+    viewer: TestClient, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__CONNECTIONS", "jumpcloud_default,acting")
+    assert "acting" in cards_of(viewer.get("").text)
+    change(data, "insert into capabilities select * replace ('acting' as connection_id) from capabilities")
+    assert "acting" not in cards_of(viewer.get("").text)
+    add_run(data, None, "jumpcloud_directory", "manual", "failed", "401: the key", connection_id="acting")
+    assert cards_of(viewer.get("").text)["acting"][0] == "red"
 
 
 def add_run(
@@ -524,8 +633,47 @@ def test_a_spreadsheet_takes_no_name_for_a_formula_and_other_tools_get_it_as_it_
     assert row["display_name"] == f"'{FORMULA}"
     table = pq.read_table(io.BytesIO(viewer.get("users.parquet?search=HYPERLINK").content))
     assert table["display_name"].to_pylist() == [FORMULA]
+    hidden = "a;=1+1; \uff1d2,\t@3"
+    change(
+        data,
+        f"update users set department = '{hidden}', job_title = 'well-known, a=b' where user_id = '{row['user_id']}'",
+    )
+    (row,) = csv_of(viewer, "users.csv?search=HYPERLINK")
+    assert row["department"] == "a;'=1+1; '\uff1d2,\t'@3", "some part cells at other signs"
+    assert row["job_title"] == "well-known, a=b"
     (imported,) = viewer.get("users.json?search=HYPERLINK").json()
     assert imported["firstName"] == FORMULA
+
+
+def test_a_role_is_chosen_as_it_is_spelt(viewer: TestClient, data: Path) -> None:
+    user = one_of(data, "users", f"organization_id = '{NORTHWIND}'")
+    change(data, f"update users set roles = [' Odd  one '] where user_id = '{user['user_id']}'")
+    assert '<option value=" Odd  one ">' in viewer.get("users").text
+    (found,) = csv_of(viewer, "users.csv?role=+Odd++one+")
+    assert found["user_id"] == user["user_id"]
+    assert csv_of(viewer, "users.csv?search=++NORTHWIND.example+"), "what is typed may have spaces around it"
+
+
+def test_last_used_before_says_whom_it_leaves_out(viewer: TestClient) -> None:
+    page = viewer.get(f"users?organization={NORTHWIND}&last_used_before={TODAY:%Y-%m-%d}").text
+    assert f'href="users?organization={NORTHWIND}&amp;usage=never"' in page
+    assert "has no last use" in page
+    assert "has no last use" not in viewer.get("users").text
+
+
+def test_a_download_takes_a_turn_and_gives_it_back(viewer: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = threading.BoundedSemaphore(1)
+    free = []
+    monkeypatch.setattr(downloads, "_turns", turns)
+
+    def fail(*arguments: object, **named: object) -> None:
+        free.append(turns.acquire(blocking=False))
+        raise WarehouseError("the disk is full")
+
+    monkeypatch.setattr(downloads, "write_csv", fail)
+    assert [viewer.get("users.csv").status_code for _ in range(2)] == [503, 503]
+    assert free == [False, False]
+    assert turns.acquire(blocking=False)
 
 
 def test_files_are_attachments_named_after_the_data(viewer: TestClient, data: Path) -> None:
@@ -564,6 +712,49 @@ def test_a_file_that_is_no_warehouse_is_said_to_be_none(viewer: TestClient, data
     data.write_bytes(b"no database")
     assert viewer.get("users").status_code == 503
     assert "cannot be opened" in viewer.get("users").text
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("drop table warehouse_info",),
+        ("alter table sync_log drop column connection_id",),
+    ],
+)
+def test_another_database_and_one_of_an_older_version_are_said_to_be_so(
+    viewer: TestClient, data: Path, capsys: pytest.CaptureFixture[str], statements: tuple[str, ...]
+) -> None:
+    change(data, *statements)
+    answer = viewer.get("")
+    assert answer.status_code == 503
+    assert "run jumpcloud_warehouse once" in answer.text
+    change(data, "drop table users")
+    for address in ("users", "users.csv"):
+        assert viewer.get(address).status_code == 503
+    assert main(["users", "--warehouse", str(data)]) == 1
+    assert "run jumpcloud_warehouse once" in capsys.readouterr().err
+
+
+def test_what_goes_wrong_unforeseen_is_a_page_with_the_headers_of_all_others(
+    viewer: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr("jumpcloud_elt.dashboard.pages_users.open_for_request", fail)
+    answer = viewer.get("users")
+    assert answer.status_code == 500
+    assert answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "nobody thought" not in answer.text
+
+
+@pytest.mark.parametrize("address", ["user", "application?organization_id=x"])
+def test_an_address_that_lacks_what_it_is_about_is_refused_as_a_page(viewer: TestClient, address: str) -> None:
+    answer = viewer.get(address)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "Field required" in answer.text
 
 
 def test_a_wrong_setting_is_named(viewer: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def test_the_navigation_leads_to_the_first_page(page: Page, warehouse: Path) -> 
     assert re.fullmatch(r"Data of \d{4}-\d\d-\d\d \d\d:\d\d UTC", frame.locator(".data-time").inner_text())
     colours = {card.locator("h2").inner_text(): card.get_attribute("class") for card in frame.locator(".card").all()}
     assert colours == {
-        "Northwind Traders": "card green",
+        "Northwind Traders": "card amber",
         "Blue Yonder Airlines": "card amber",
         UNNAMED: "card amber",
     }

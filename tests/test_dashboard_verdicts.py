@@ -20,6 +20,9 @@ GOOD: dict[str, Any] = {
     "usage_until": datetime(2026, 11, 24),
     "has_usage_failed": False,
     "usage_failure": None,
+    "gaps": 0,
+    "gap_start": None,
+    "gap_end": None,
 }
 
 
@@ -40,6 +43,12 @@ GOOD: dict[str, Any] = {
         ({"usage_state": "unknown", "usage_state_reason": "unread"}, "amber", "not known yet", "jumpcloud_usage"),
         ({"directory_synced_at": datetime(2026, 11, 20)}, "amber", "Not synced for longer", "paused"),
         ({"usage_until": datetime(2026, 11, 20)}, "amber", "Usage not read for longer", "backfill"),
+        (
+            {"gaps": 2, "gap_start": datetime(2026, 11, 20), "gap_end": datetime(2026, 11, 21)},
+            "amber",
+            "some usage was never read",
+            "start and end",
+        ),
         # The more pressing one is said.
         ({"sync_status": "failed", "sync_message": "401", "usage_state": "unknown"}, "red", "last sync failed", "run"),
     ],

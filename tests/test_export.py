@@ -5,9 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shutil
+import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -61,6 +66,7 @@ def test_the_import_format_has_its_fields_and_no_other(warehouse: Path, tmp_path
     )
     licences = {row["user_id"]: sorted({*row["names"]}) for row in names}
     assert imported.keys() == users.keys()
+    assert len(json.loads(file.read_text(encoding="utf-8"))) == len(users)
     for user_id, user in users.items():
         row = imported[user_id]
         assert list(row) == FIELDS
@@ -76,6 +82,36 @@ def test_the_import_format_has_its_fields_and_no_other(warehouse: Path, tmp_path
             "lastUsedDate": used.strftime("%Y-%m-%dT%H:%M:%SZ") if used else None,
             "licenses": licences.get(user_id, []),
         }
+
+
+def test_somebody_of_several_organizations_is_imported_once(warehouse: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.duckdb"
+    shutil.copyfile(warehouse, own)
+    own.chmod(0o644)
+    shared = query(
+        own,
+        "select * from users inner join application_users using (organization_id, user_id) "
+        "where access <> 'none' and users.organization_id = $1 order by user_id limit 1",
+        [NORTHWIND],
+    )[0]["user_id"]
+    with duckdb.connect(str(own)) as connection:
+        connection.execute(
+            "insert into users select * replace ($1 as organization_id, 'deleted' as status, ['Elsewhere'] as roles, "
+            "timestamp '2030-01-02 03:04:05' as last_used_at) from users where user_id = $2",
+            [BLUE_YONDER, shared],
+        )
+    files = [tmp_path / "once.json", tmp_path / "again.json"]
+    for file in files:
+        assert run(own, "users", "--format", "saas-import", "--output", str(file)) == 0
+    assert files[0].read_bytes() == files[1].read_bytes()
+    rows = json.loads(files[0].read_text(encoding="utf-8"))
+    assert len({row["id"] for row in rows}) == len(rows)
+    (row,) = (one for one in rows if one["id"] == shared)
+    assert row["status"] == "active"
+    assert row["externalStatus"] != "deleted"
+    assert row["lastUsedDate"] == "2030-01-02T03:04:05Z"
+    assert "Elsewhere" in row["roles"]
+    assert row["licenses"]
 
 
 def test_text_and_times_are_as_they_are(warehouse: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,3 +156,18 @@ def test_an_export_that_fails_leaves_the_file_before_it(tmp_path: Path, capsys: 
     assert main(["users", "--output", str(file), "--warehouse", str(tmp_path / "nothing.duckdb")]) == 1
     assert file.read_text() == "before"
     assert "There is no warehouse" in capsys.readouterr().err
+
+
+def test_a_link_stays_one_and_what_is_no_file_is_written_to(warehouse: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    target, link, pipe = tmp_path / "there" / "users.csv", tmp_path / "link.csv", tmp_path / "pipe"
+    link.symlink_to(target)
+    assert run(warehouse, "users", "--output", str(link)) == 0
+    assert link.is_symlink()
+    assert target.read_text(encoding="utf-8").startswith("organization_name,")
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        assert run(warehouse, "users", "--format", "parquet", "--output", str(pipe)) == 0
+        assert read.result().startswith(b"PAR1")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)

@@ -17,6 +17,7 @@
     │   └── IncompleteListingError    rows received and the API's own count disagree
     ├── LandingError                  landing holds something that cannot be read
     └── WarehouseError                the warehouse cannot be built or read
+        ├── NotPublishedError         nothing has been published yet
         └── CheckFailedError          a built warehouse failed its checks and was not published
 
 Only `TransientError` and `IncompleteListingError` can heal by themselves; both are retried where they occur,
@@ -111,6 +112,10 @@ class LandingError(JumpCloudError):
 
 class WarehouseError(JumpCloudError):
     """The warehouse cannot be built or read."""
+
+
+class NotPublishedError(WarehouseError):
+    """Nothing has been published yet."""
 
 
 class CheckFailedError(WarehouseError):

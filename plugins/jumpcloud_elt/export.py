@@ -14,6 +14,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -25,15 +26,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jumpcloud_elt.errors import JumpCloudError
-from jumpcloud_elt.reading import open_warehouse
+from jumpcloud_elt.reading import open_warehouse, unreadable
 from jumpcloud_elt.sql_files import read_sql
 
 BATCH_ROWS = 10_000
+# Where a spreadsheet may see a cell begin: some part cells at semicolons, whatever the file says, and some take the
+# wide signs for the plain ones.
+FORMULA = re.compile(r"(^|[;,\t\r\n]\s*)([=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
 
 # A data set is a query under include/sql/dashboard: its filters, and the order of its rows.
 DATASETS: Mapping[str, tuple[Sequence[str], str]] = {
     "users": (
-        ("organization_id", "status", "role", "usage_state", "idle_days", "last_used_before", "search"),
+        ("organization_id", "status", "lifecycle", "role", "usage_state", "idle_days", "last_used_before", "search"),
         "organization_id, user_id",
     ),
     "applications": (
@@ -143,6 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 allowed = ", ".join(one for (one,) in known) or "none: nothing has been synced"
                 parser.error(f"--organization: {given.organization!r} given; allowed: {allowed}")
             _write_file(given.output, lambda file: _write(connection, given.dataset, given.format, parameters, file))
+    except duckdb.Error as error:
+        print(f"{parser.prog}: {unreadable(error)}", file=sys.stderr)
+        return 1
     except (JumpCloudError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
@@ -163,12 +170,15 @@ def _write(
 def _write_file(output: str, write: Callable[[BinaryIO], None]) -> None:
     """Let `write` fill a file beside its place, and move it there when it is whole."""
     if output == "-":
-        buffer = io.BytesIO()
-        write(buffer)
-        sys.stdout.buffer.write(buffer.getvalue())
+        sys.stdout.buffer.write(_whole(write))
         sys.stdout.buffer.flush()
         return
-    target = Path(output)
+    # A link stays one. What is no file, as a named pipe or a device, is written to and never replaced.
+    target = Path(output).resolve()
+    if target.exists() and not target.is_file():
+        with target.open("wb") as place:
+            place.write(_whole(write))
+        return
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
@@ -176,6 +186,12 @@ def _write_file(output: str, write: Callable[[BinaryIO], None]) -> None:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _whole(write: Callable[[BinaryIO], None]) -> bytes:
+    buffer = io.BytesIO()
+    write(buffer)
+    return buffer.getvalue()
 
 
 def _ordered(dataset: str, order: str | None) -> str:
@@ -205,7 +221,7 @@ def _cell(value: Any, is_for_spreadsheet: bool) -> str | int | float:
         return value.isoformat()
     text = "; ".join(map(str, value)) if isinstance(value, list) else str(value)
     # A formula can send what stands beside it to whoever wrote it.
-    return f"'{text}" if is_for_spreadsheet and text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+    return FORMULA.sub(r"\1'\2", text) if is_for_spreadsheet else text
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-from jumpcloud_elt.errors import WarehouseError
+from jumpcloud_elt.errors import NotPublishedError, WarehouseError
 from jumpcloud_elt.places import Place, identity_of
 from jumpcloud_elt.publishing import CATALOG, open_file, published_file
 from jumpcloud_elt.settings import read_settings
@@ -50,6 +50,12 @@ _opened: dict[tuple[object, ...], _Opened] = {}
 _opening = threading.Lock()
 
 
+def unreadable(error: duckdb.Error) -> str:
+    """What to say of a file that opens and cannot be asked: it is another database, or an older version built it."""
+    reason = str(error).partition("\n")[0]
+    return f"The warehouse cannot be read; if an older version built it, run jumpcloud_warehouse once. {reason}"
+
+
 @contextlib.contextmanager
 def open_warehouse(path: Path | str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the published warehouse read-only, and close it on leaving.
@@ -67,7 +73,7 @@ def open_warehouse(path: Path | str | None = None) -> Iterator[duckdb.DuckDBPyCo
         settings = read_settings()
         published, landing = published_file(settings), settings.landing
         if published is None:
-            raise WarehouseError(f"There is no warehouse at {settings.warehouse}: run jumpcloud_warehouse first.")
+            raise NotPublishedError(f"There is no warehouse at {settings.warehouse}: run jumpcloud_warehouse first.")
         file = published
     try:
         connection, leave = _enter(file, landing)

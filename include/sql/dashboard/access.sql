@@ -5,7 +5,7 @@
 
 with
 
--- Looked for once per person and application, not once per pair of them.
+-- Looked for, and put in order, once per person and application, not once per pair of them.
 people as (
     select
         organization_id,
@@ -15,6 +15,7 @@ people as (
         status,
         department,
         contains(lower(concat_ws(' ', display_name, email)), lower($search::varchar)) as is_found,
+        row_number() over (order by lower(display_name), organization_id, user_id) as place,
     from users
 ),
 
@@ -24,11 +25,21 @@ listed as (
         application_id,
         name,
         contains(lower(name), lower($search::varchar)) as is_found,
+        row_number() over (order by lower(name), organization_id, application_id) as place,
     from applications
+),
+
+named as (
+    select
+        organization_id,
+        organization_name,
+        usage_until,
+        row_number() over (order by lower(organization_name), organization_id) as place,
+    from organizations
 )
 
 select
-    organizations.organization_name,
+    named.organization_name,
     pairs.organization_id,
     pairs.application_id,
     listed.name as application,
@@ -45,12 +56,16 @@ select
     pairs.uses_90d,
     pairs.usage_days_30d,
     pairs.usage_state,
-    -- Where it stands in the table: by it the rows of a page are put in order, and then fetched, at little cost.
+    -- One number for two names: millions of rows are sorted by it at a fraction of the cost of texts.
+    if(listed.name is null or people.display_name is null, null, listed.place << 32 | people.place) as _by_application,
+    if(listed.name is null or people.display_name is null, null, people.place << 32 | listed.place) as _by_name,
+    named.place as _by_organization,
+    -- Where it stands in the table: by it the rows of a page are fetched.
     pairs.rowid as _row,
 from application_users as pairs
 inner join people using (organization_id, user_id)
 inner join listed using (organization_id, application_id)
-inner join organizations using (organization_id)
+inner join named using (organization_id)
 where
     ($organization_id::varchar is null or pairs.organization_id = $organization_id::varchar)
     and ($application_id::varchar is null or pairs.application_id = $application_id::varchar)
@@ -63,6 +78,6 @@ where
     and (
         $idle_days::integer is null
         or pairs.usage_state = 'never_used'
-        or pairs.last_used_at < organizations.usage_until - to_days($idle_days::integer)
+        or pairs.last_used_at < named.usage_until - to_days($idle_days::integer)
     )
     and ($search::varchar is null or people.is_found or listed.is_found)

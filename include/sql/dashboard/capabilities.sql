@@ -1,4 +1,4 @@
--- grain:  one row per connection, organization and capability
+-- grain:  one row per connection, organization of those asked for, and capability
 -- inputs: capabilities, organizations
 -- why:    what is synced, what may be done, and why not
 
@@ -12,3 +12,4 @@ select
     capabilities.reason,
 from capabilities
 left join organizations using (organization_id)
+where list_contains($organization_ids::varchar[], capabilities.organization_id)

@@ -1,46 +1,78 @@
--- grain:  one row per organization and uninterrupted range that has been read
+-- grain:  one row per organization and uninterrupted range that has been read, of the last $days days of each
 -- inputs: usage_coverage, organizations
 -- why:    what is known and where the gaps are; an empty unit before the first event ever seen proves nothing
 
 with
 
-verified as (
+units as (
     select
         coverage.organization_id,
         coverage.interval_start,
         coverage.interval_end,
-        coverage.events,
-        max(coverage.interval_end) over (
-            partition by coverage.organization_id
-            order by coverage.interval_start, coverage.interval_end
-            rows between unbounded preceding and 1 preceding
-        ) as covered_until,
     from usage_coverage as coverage
+    inner join organizations using (organization_id)
     where
         coverage.outcome <> 'unverified'
         and ($organization_id::varchar is null or coverage.organization_id = $organization_id::varchar)
+        and ($days::integer is null or coverage.interval_end > organizations.usage_until - to_days($days::integer))
 ),
 
-numbered as (
+edges as (
     select
-        *,
-        -- A range begins where nothing before it reaches.
-        count_if(covered_until is null or interval_start > covered_until) over (
-            partition by organization_id
-            order by interval_start, interval_end
-            rows between unbounded preceding and current row
-        ) as range_number,
-    from verified
+        organization_id,
+        interval_start as edge,
+        1 as units,
+    from units
+    union all
+    select
+        organization_id,
+        interval_end as edge,
+        -1 as units,
+    from units
+),
+
+-- Where one unit ends and the next begins nothing changes: few of a million edges are left.
+steps as (
+    select
+        organization_id,
+        edge,
+        sum(units) as units,
+    from edges
+    group by organization_id, edge
+    having sum(units) <> 0
+),
+
+open_units as (
+    select
+        organization_id,
+        edge,
+        sum(units) over (partition by organization_id order by edge) as units,
+    from steps
+),
+
+-- A range begins where nothing was open before, and ends where nothing is any longer.
+ends as (
+    select
+        organization_id,
+        edge,
+        units,
+        coalesce(lag(units) over (partition by organization_id order by edge), 0) as units_before,
+    from open_units
+),
+
+ranges as (
+    select
+        organization_id,
+        edge as range_start,
+        units,
+        lead(edge) over (partition by organization_id order by edge) as range_end,
+    from ends
+    where units = 0 or units_before = 0
 )
 
 select
-    numbered.organization_id,
-    organizations.organization_name,
-    min(numbered.interval_start) as range_start,
-    max(numbered.interval_end) as range_end,
-    sum(numbered.events)::bigint as events,
-    count(*) as units,
-from numbered
-inner join organizations using (organization_id)
-group by numbered.organization_id, organizations.organization_name, numbered.range_number
-order by organization_name, organization_id, range_start
+    organization_id,
+    range_start,
+    range_end,
+from ranges
+where units > 0

@@ -1,14 +1,15 @@
 -- grain:  one row per organization
--- inputs: organizations, users, applications, sync_log
--- why:    how each organization stands, what it holds, and which runs say so
+-- inputs: ranges (coverage.sql), organizations, users, applications, sync_log
+-- why:    how each organization stands, what it holds, and which runs say so; and what all of them hold together
 
 with
 
 people as (
     select
         organization_id,
-        count_if(status <> 'deleted') as accounts,
+        count(*) as accounts,
     from users
+    where lifecycle = 'current'
     group by organization_id
 ),
 
@@ -16,42 +17,84 @@ listed as (
     select
         organization_id,
         count(*) as applications,
-        sum(users_with_access)::bigint as accesses,
         sum(users_never_used)::bigint as never_used,
+        -- Of what is unknown nobody can say how much of it is used.
+        sum(users_with_access) filter (where users_never_used is not null)::bigint as known_accesses,
+        sum(users_with_access) filter (where users_never_used is null)::bigint as unknown_accesses,
     from applications
     where is_listed
     group by organization_id
 ),
 
--- A connection that fails as a whole fails the organizations that it synced last.
-attempts as (
-    select organization_id, dag_id, run_id, outcome, reason, recorded_at
-    from sync_log
-    where organization_id is not null
-    union all
-    select organizations.organization_id, runs.dag_id, runs.run_id, runs.outcome, runs.reason, runs.recorded_at
-    from sync_log as runs
-    inner join organizations using (connection_id)
-    where runs.organization_id is null
-),
-
-ended as (
+followed as (
     select
         organization_id,
+        range_end as gap_start,
+        lead(range_start) over (partition by organization_id order by range_start) as gap_end,
+    from ranges
+),
+
+gaps as (
+    select
+        organization_id,
+        count(*) as gaps,
+        min(gap_start) as gap_start,
+        min(gap_end) as gap_end,
+    from followed
+    where gap_end is not null
+    group by organization_id
+),
+
+-- A connection that fails as a whole fails the organizations that it synced last. Runs that act sync users, too.
+attempts as not materialized (
+    select
+        organization_id,
+        if(dag_id = 'jumpcloud_usage', 'usage', 'directory') as kind,
         dag_id,
         run_id,
+        outcome,
+        reason,
+        recorded_at,
+    from sync_log
+    where
+        organization_id is not null and dag_id in ('jumpcloud_directory', 'jumpcloud_user_action', 'jumpcloud_usage')
+    union all
+    select
+        organizations.organization_id,
+        if(runs.dag_id = 'jumpcloud_usage', 'usage', 'directory') as kind,
+        runs.dag_id,
+        runs.run_id,
+        runs.outcome,
+        runs.reason,
+        runs.recorded_at,
+    from sync_log as runs
+    inner join organizations using (connection_id)
+    where runs.organization_id is null and runs.dag_id in ('jumpcloud_directory', 'jumpcloud_usage')
+),
+
+last_attempts as (
+    select
+        organization_id,
+        kind,
         max(recorded_at) as recorded_at,
+    from attempts
+    group by organization_id, kind
+),
+
+-- Of a run that was run again, the last time counts.
+latest as (
+    select
+        organization_id,
+        kind,
+        run_id,
+        any_value(dag_id) as dag_id,
+        recorded_at,
         count_if(outcome = 'failed') > 0 as has_failed,
         min(reason) filter (where outcome = 'failed') as failure,
     from attempts
-    where dag_id in ('jumpcloud_directory', 'jumpcloud_usage')
-    group by organization_id, dag_id, run_id
-),
-
-latest as (
-    select *
-    from ended
-    qualify row_number() over (partition by organization_id, dag_id order by recorded_at desc, run_id desc) = 1
+    inner join last_attempts using (organization_id, kind, recorded_at)
+    group by organization_id, kind, run_id, recorded_at
+    qualify row_number() over (partition by organization_id, kind order by run_id desc) = 1
 )
 
 select
@@ -67,18 +110,23 @@ select
     organizations.usage_until,
     coalesce(people.accounts, 0) as accounts,
     coalesce(listed.applications, 0) as applications,
-    coalesce(listed.accesses, 0) as accesses,
     listed.never_used,
+    sum(listed.never_used) over ()::bigint as never_used_in_all,
+    sum(listed.known_accesses) over ()::bigint as known_accesses_in_all,
+    coalesce(sum(listed.unknown_accesses) over (), 0)::bigint as unknown_accesses_in_all,
+    coalesce(gaps.gaps, 0) as gaps,
+    gaps.gap_start,
+    gaps.gap_end,
+    directory.dag_id as directory_dag_id,
     directory.run_id as directory_run_id,
-    directory.recorded_at as directory_ran_at,
     usage.run_id as usage_run_id,
-    usage.recorded_at as usage_ran_at,
     coalesce(usage.has_failed, false) as has_usage_failed,
     usage.failure as usage_failure,
 from organizations
 left join people using (organization_id)
 left join listed using (organization_id)
+left join gaps using (organization_id)
 left join latest as directory
-    on organizations.organization_id = directory.organization_id and directory.dag_id = 'jumpcloud_directory'
+    on organizations.organization_id = directory.organization_id and directory.kind = 'directory'
 left join latest as usage
-    on organizations.organization_id = usage.organization_id and usage.dag_id = 'jumpcloud_usage'
+    on organizations.organization_id = usage.organization_id and usage.kind = 'usage'

@@ -12,6 +12,7 @@ select
     -- A version that begins where another ends is another path, no new access.
     coalesce(lag(history.valid_to) over versions = history.valid_from, false) as is_change,
     coalesce(lead(history.valid_from) over versions = history.valid_to, false) as is_changed,
+    count(*) over () as versions,
 from access_history as history
 left join applications using (organization_id, application_id)
 where history.organization_id = $organization_id and history.user_id = $user_id

@@ -16,6 +16,7 @@ select
     groups,
     valid_from,
     valid_to,
+    count(*) over () as versions,
 from user_history
 where organization_id = $organization_id and user_id = $user_id
 order by valid_from desc

@@ -37,6 +37,7 @@ inner join organizations using (organization_id)
 where
     ($organization_id::varchar is null or users.organization_id = $organization_id::varchar)
     and ($status::varchar is null or users.status = $status::varchar)
+    and ($lifecycle::varchar is null or users.lifecycle = $lifecycle::varchar)
     and ($role::varchar is null or list_contains(users.roles, $role::varchar))
     and ($usage_state::varchar is null or users.usage_state = $usage_state::varchar)
     and ($last_used_before::timestamp is null or users.last_used_at < $last_used_before::timestamp)

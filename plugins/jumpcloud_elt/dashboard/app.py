@@ -5,10 +5,12 @@ Serves GET and HEAD only. Every route is one of the routers' below, or a static 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
@@ -22,6 +24,8 @@ from jumpcloud_elt.dashboard import (
 from jumpcloud_elt.dashboard.rendering import HERE, render
 from jumpcloud_elt.dashboard.security import require_reader
 from jumpcloud_elt.errors import JumpCloudError
+
+log = logging.getLogger(__name__)
 
 # Nothing from elsewhere, no script or style but the package's own files, shown in no frame but Airflow's.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -50,6 +54,7 @@ def create_app() -> FastAPI:
     app.add_api_route("/static/{name}", _static, methods=["GET", "HEAD"])
     app.middleware("http")(_add_headers)
     app.add_exception_handler(StarletteHTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _incomplete)
     app.add_exception_handler(JumpCloudError, _unreadable)
     return app
 
@@ -62,7 +67,12 @@ def _static(name: str) -> FileResponse:
 
 
 async def _add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    response = await call_next(request)
+    try:
+        response = await call_next(request)
+    except Exception:
+        # Answered here: what answers outside of this would leave the headers out.
+        log.exception("%s cannot be answered", request.url.path)
+        response = _plain(request, 500, "Something went wrong; the log of Airflow's API server says what.")
     response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
@@ -73,12 +83,20 @@ async def _add_headers(request: Request, call_next: Callable[[Request], Awaitabl
 async def _refused(request: Request, error: Exception) -> Response:
     """401, 403, 404 and the like as a page. It needs no file of this package: those are for readers, too."""
     assert isinstance(error, StarletteHTTPException)
-    here = str(request.url.path) + (f"?{request.url.query}" if request.url.query else "")
-    response = render(
-        request, "refused.html", status_code=error.status_code, status=error.status_code, detail=error.detail, here=here
-    )
+    response = _plain(request, error.status_code, error.detail)
     response.headers.update(error.headers or {})
     return response
+
+
+async def _incomplete(request: Request, error: Exception) -> Response:
+    """An address that lacks what its page is about."""
+    assert isinstance(error, RequestValidationError)
+    return _plain(request, 400, "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()))
+
+
+def _plain(request: Request, status: int, detail: str) -> Response:
+    here = str(request.url.path) + (f"?{request.url.query}" if request.url.query else "")
+    return render(request, "refused.html", status_code=status, status=status, detail=detail, here=here)
 
 
 async def _unreadable(request: Request, error: Exception) -> Response:

@@ -31,13 +31,12 @@ USAGE = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a list; `order` is the SQL that sorts by it, `then` by what next; empty: it cannot be sorted."""
+    """A column of a list; `order` is the SQL that sorts by it; empty: it cannot be sorted."""
 
     key: str
     label: str
     order: str = ""
     is_number: bool = False
-    then: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,7 @@ class Listing:
     def order(self) -> str:
         """The SQL to sort by, the same for rows that are equal in the column."""
         (column,) = (one for one in self.columns if one.key == self.sort)
-        then = f"{column.then}, " if column.then else ""
-        return f"{column.order} {'desc' if self.is_descending else 'asc'} nulls last, {then}{self.tie_break}"
+        return f"{column.order} {'desc' if self.is_descending else 'asc'} nulls last, {self.tie_break}"
 
     def get(self, name: str) -> str | None:
         """A filter's value, None where it was not given."""
@@ -65,7 +63,8 @@ class Listing:
 
     def address(self, *, path: str | None = None, **changes: str | int) -> str:
         """This list's address, relative to the dashboard, with some of it changed; an empty value drops it."""
-        own = {**self.filters, "sort": f"{'-' if self.is_descending else ''}{self.sort}", "page": str(self.page)}
+        sort = f"{'-' if self.is_descending else ''}{self.sort}"
+        own = {**self.filters, "sort": sort, "page": str(self.page)}
         given = {name: str(value) for name, value in {**own, **changes}.items() if value != ""}
         if given.get("page") == "1":
             del given["page"]
@@ -92,18 +91,24 @@ class Page:
     rows: list[Row]
     total: int
     number: int
+    size: int = PAGE_SIZE
 
     @property
     def first(self) -> int:
-        return (self.number - 1) * PAGE_SIZE + 1 if self.total else 0
+        return (self.number - 1) * self.size + 1 if self.total else 0
 
     @property
     def last(self) -> int:
-        return min(self.number * PAGE_SIZE, self.total)
+        return min(self.number * self.size, self.total)
 
     @property
     def pages(self) -> int:
-        return max(1, -(-self.total // PAGE_SIZE))
+        return max(1, -(-self.total // self.size))
+
+
+def clamp(page: int, total: int, size: int = PAGE_SIZE) -> int:
+    """The page asked for, the last one where there are not as many."""
+    return min(page, max(1, -(-total // size)))
 
 
 def read_listing(
@@ -111,12 +116,15 @@ def read_listing(
 ) -> Listing:
     """What the address asks for. Raises HTTPException 400 that names every parameter it cannot be asked for by."""
     problems = []
-    given = {name: value.strip()[:LONGEST_VALUE] for name, value in request.query_params.items() if value.strip()}
+    given = {name: value[:LONGEST_VALUE] for name, value in request.query_params.items() if value.strip()}
+    if "search" in given:
+        # What people type; everything else is chosen, and means what it says.
+        given["search"] = given["search"].strip()
     if unknown := sorted(given.keys() - {*filters, "sort", "page"}):
         problems.append(f"{', '.join(unknown)}: no such filter; allowed: {', '.join(sorted(filters))}, sort, page")
     wanted = given.get("sort", sort)
     sortable = [column.key for column in columns if column.order]
-    if wanted.removeprefix("-") not in sortable:
+    if (sortable or wanted) and wanted.removeprefix("-") not in sortable:
         problems.append(f"sort: {wanted!r} given; allowed: {', '.join(sortable)}, each also with - before it")
     page = given.get("page", "1")
     if not (page.isascii() and page.isdigit() and 0 < len(page) < 8 and int(page) > 0):
@@ -144,7 +152,7 @@ def read_page(warehouse: Warehouse, query: str, listing: Listing, parameters: Pa
         if rows or listing.page == 1:
             return Page(listing, rows, total, listing.page)
     total = warehouse.count(query, parameters)
-    number = min(listing.page, max(1, -(-total // PAGE_SIZE)))
+    number = clamp(listing.page, total)
     offset = (number - 1) * PAGE_SIZE
     rows = warehouse.slice(query, parameters, listing.order, limit=PAGE_SIZE, offset=offset)
     return Page(listing, rows, total, number)

@@ -22,9 +22,9 @@ ALL = "all"
 # The key of the query `access`.
 ROW = "_row"
 COLUMNS = (
-    Column("application", "Application", "lower(application)", then="lower(display_name)"),
-    Column("name", "Name", "lower(display_name)"),
-    Column("organization", "Organization", "lower(organization_name)"),
+    Column("application", "Application", "_by_application"),
+    Column("name", "Name", "_by_name"),
+    Column("organization", "Organization", "_by_organization"),
     Column("status", "Status", "status"),
     Column("access", "Access", "access"),
     Column("uses", "Uses (90 d)", "uses_90d", is_number=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 from jumpcloud_elt.dashboard.downloads import download
 from jumpcloud_elt.dashboard.lists import Column, Listing, choice, read_listing, read_page, usage_parameters
 from jumpcloud_elt.dashboard.pages_access import ACCESS_CHOICES, ROW, access_parameters
-from jumpcloud_elt.dashboard.pages_usage import daily_series, known_days
+from jumpcloud_elt.dashboard.pages_usage import daily_series, known_days, last_day
 from jumpcloud_elt.dashboard.reading import Row, Warehouse, open_for_request
 from jumpcloud_elt.dashboard.rendering import render
 from jumpcloud_elt.export import no_filters
@@ -31,14 +31,15 @@ COLUMNS = (
 )
 PEOPLE_FILTERS = ("organization_id", "application_id", "search", "usage", "access")
 PEOPLE_COLUMNS = (
-    Column("name", "Name", "lower(display_name)"),
+    Column("name", "Name", "_by_name"),
     Column("status", "Status", "status"),
     Column("access", "Access", "access"),
     Column("uses", "Uses (30 d)", "uses_30d", is_number=True),
     Column("first_used", "First used", "first_used_at", is_number=True),
     Column("last_used", "Last used", "last_used_at", is_number=True),
 )
-WEEKS = 12
+# Twelve weeks.
+TREND_DAYS = 84
 CHART_DAYS = 365
 
 
@@ -58,7 +59,7 @@ def applications(request: Request) -> HTMLResponse:
             list=page,
             organizations=organizations,
             listed=LISTED,
-            trends=_trends(warehouse, page.rows, organizations),
+            trends=_trends(warehouse, page.rows),
         )
 
 
@@ -79,14 +80,7 @@ def applications_parquet(request: Request) -> StreamingResponse:
 @router.api_route("/application", methods=["GET", "HEAD"])
 def application(request: Request, organization_id: str, application_id: str) -> HTMLResponse:
     """One application: its people as a list of its own, and its use per day."""
-    listing = read_listing(
-        request,
-        "application",
-        PEOPLE_COLUMNS,
-        filters=PEOPLE_FILTERS,
-        sort="-last_used",
-        tie_break=ROW,
-    )
+    listing = _people_listing(request)
     key = {"organization_id": organization_id, "application_id": application_id}
     with open_for_request() as warehouse:
         warehouse.require("usage_by_day")
@@ -107,6 +101,35 @@ def application(request: Request, organization_id: str, application_id: str) -> 
         )
 
 
+@router.api_route("/application.csv", methods=["GET", "HEAD"])
+def application_csv(request: Request, organization_id: str, application_id: str) -> StreamingResponse:
+    """The people of one application for a spreadsheet."""
+    return _people_file(request, "csv", organization_id, application_id)
+
+
+@router.api_route("/application.parquet", methods=["GET", "HEAD"])
+def application_parquet(request: Request, organization_id: str, application_id: str) -> StreamingResponse:
+    """The people of one application with their types."""
+    return _people_file(request, "parquet", organization_id, application_id)
+
+
+def _people_file(request: Request, form: str, organization_id: str, application_id: str) -> StreamingResponse:
+    listing = _people_listing(request)
+    key = {"organization_id": organization_id, "application_id": application_id}
+    return download("access", form, listing, access_parameters(listing) | key)
+
+
+def _people_listing(request: Request) -> Listing:
+    return read_listing(
+        request,
+        "application",
+        PEOPLE_COLUMNS,
+        filters=PEOPLE_FILTERS,
+        sort="-last_used",
+        tie_break=ROW,
+    )
+
+
 def _listing(request: Request) -> Listing:
     return read_listing(
         request, "applications", COLUMNS, filters=FILTERS, sort="-never", tie_break="organization_id, application_id"
@@ -123,42 +146,32 @@ def _parameters(listing: Listing) -> dict[str, Any]:
     }
 
 
-def _trends(warehouse: Warehouse, rows: list[Row], organizations: list[Row]) -> dict[tuple[str, str], list[int | None]]:
+def _trends(warehouse: Warehouse, rows: list[Row]) -> dict[tuple[str, str], list[int | None]]:
     """Successes of the last twelve weeks, the oldest first, of each application on the page whose use is known.
 
     A week that has not been read as a whole is None.
     """
-    until = {row["organization_id"]: row["usage_until"] for row in organizations}
-    coverage = warehouse.rows("coverage", {"organization_id": None})
-    weeks_of: dict[str, list[int | None]] = {}
-    for organization_id in {row["organization_id"] for row in rows if until[row["organization_id"]] is not None}:
-        last: date = (until[organization_id] - timedelta(microseconds=1)).date()
-        own = [row for row in coverage if row["organization_id"] == organization_id]
-        states = [*known_days(own, last - timedelta(days=7 * WEEKS - 1), last).values()]
-        weeks = [states[7 * week : 7 * week + 7] for week in range(WEEKS)]
-        weeks_of[organization_id] = [0 if {*week} == {"known"} else None for week in weeks]
-    found = {
-        (row["organization_id"], row["application_id"]): list(weeks_of[row["organization_id"]])
-        for row in rows
-        if row["usage_state"] != "unknown" and row["organization_id"] in weeks_of
+    warehouse.find_ranges(days=TREND_DAYS)
+    asked = {
+        "organization_ids": list({row["organization_id"] for row in rows}),
+        "application_ids": [row["application_id"] for row in rows],
     }
-    ids = [application_id for _, application_id in found]
-    for row in warehouse.rows("application_trends", {"application_ids": ids}):
-        trend = found.get((row["organization_id"], row["application_id"]))
-        week = WEEKS - 1 - row["weeks_ago"]
-        if trend is not None and 0 <= week < WEEKS and trend[week] is not None:
-            trend[week] = row["successes"]
-    return found
+    trends: dict[tuple[str, str], list[int | None]] = {}
+    for row in warehouse.rows("application_trends", asked):
+        trends.setdefault((row["organization_id"], row["application_id"]), []).append(row["successes"])
+    return trends
 
 
 def _chart(warehouse: Warehouse, found: Row, key: dict[str, str]) -> dict[str, Any] | None:
     """Use per day of the last year that is known; days that are not known are gaps. None where nothing is known."""
     if found["usage_from"] is None or found["usage_until"] is None:
         return None
-    last: date = (found["usage_until"] - timedelta(microseconds=1)).date()
+    last = last_day(found["usage_until"])
     first = max(found["usage_from"].date(), last - timedelta(days=CHART_DAYS - 1))
-    states = known_days(warehouse.rows("coverage", {"organization_id": key["organization_id"]}), first, last)
-    rows = warehouse.rows("usage_days", {**key, "first_day": first, "last_day": last})
+    states = known_days(warehouse, key["organization_id"], first, last)
+    found_days = warehouse.rows("usage_days", {**key, "first_day": first, "last_day": last})
+    # An application is used through SSO and nothing else.
+    rows = [row for row in found_days if row["date"] is not None and row["source"] is not None]
     return daily_series(
         first,
         last,

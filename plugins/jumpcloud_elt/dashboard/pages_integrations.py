@@ -8,10 +8,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from jumpcloud_elt.dashboard.lists import Page, clamp, read_listing
 from jumpcloud_elt.dashboard.reading import Row, open_for_request
 from jumpcloud_elt.dashboard.rendering import render
 from jumpcloud_elt.dashboard.verdicts import Verdict, judge
-from jumpcloud_elt.errors import WarehouseError
+from jumpcloud_elt.errors import NotPublishedError
 from jumpcloud_elt.intervals import read_cron
 from jumpcloud_elt.landing import utc_now
 from jumpcloud_elt.settings import read_settings
@@ -21,24 +22,47 @@ router = APIRouter()
 # What needs somebody comes first.
 ORDER = {"red": 0, "amber": 1, "green": 2}
 TOP_APPLICATIONS = 5
+# On one page.
+CARDS = 24
 # Of more organizations than these the capabilities are folded up.
 SHOWN_IN_FULL = 6
+# A gap that is older cannot be mended: JumpCloud keeps events for 90 days at most.
+GAP_DAYS = 90
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
 def integrations(request: Request) -> HTMLResponse:
     """Cards, capabilities, and the applications that most people have and never used."""
     settings = read_settings()
+    listing = read_listing(request, "./", (), filters=("search",), sort="", tie_break="")
     crons = (
         read_cron(settings.directory_schedule, "directory_schedule"),
         read_cron(settings.usage_schedule, "usage_schedule"),
     )
     try:
         with open_for_request() as warehouse:
+            warehouse.find_ranges(days=GAP_DAYS)
             organizations = warehouse.rows("integrations")
             failed = {row["connection_id"]: row for row in warehouse.rows("connections")}
             has_capabilities = "capabilities" in warehouse.tables
-            capabilities = warehouse.rows("capabilities") if has_capabilities else []
+            acting = (
+                {row["connection_id"] for row in warehouse.rows("acting_connections")} if has_capabilities else set()
+            )
+            now = utc_now()
+            cards = sorted(
+                ((row, judge(row, now, *crons)) for row in organizations),
+                key=lambda card: (
+                    ORDER[card[1].colour],
+                    card[0]["organization_name"].lower(),
+                    card[0]["organization_id"],
+                ),
+            )
+            search = (listing.get("search") or "").lower()
+            found = [card for card in cards if search in card[0]["organization_name"].lower()]
+            number = clamp(listing.page, len(found), CARDS)
+            shown = found[(number - 1) * CARDS : number * CARDS]
+            asked = {"organization_ids": [row["organization_id"] for row, _ in shown]}
+            capabilities = warehouse.rows("capabilities", asked) if has_capabilities else []
             no_filter = dict.fromkeys(("organization_id", "usage_state", "idle_days", "search"))
             idle = warehouse.slice(
                 "applications",
@@ -48,39 +72,41 @@ def integrations(request: Request) -> HTMLResponse:
                 offset=0,
             )
             built_at = warehouse.built_at
-    except WarehouseError as error:
+    except NotPublishedError as error:
         return render(
             request, "welcome.html", page="integrations", connections=settings.connections, message=str(error)
         )
-    now = utc_now()
-    cards = sorted(
-        ((row, judge(row, now, *crons)) for row in organizations),
-        key=lambda card: (ORDER[card[1].colour], card[0]["organization_name"].lower(), card[0]["organization_id"]),
-    )
+    unseen = _unseen(settings.connections, organizations, failed, acting)
     return render(
         request,
         "integrations.html",
         page="integrations",
         built_at=built_at,
-        cards=cards,
-        colours=Counter(verdict.colour for _, verdict in cards),
-        unseen=_unseen(settings.connections, organizations, failed),
+        list=Page(listing, [row for row, _ in shown], len(found), number, CARDS),
+        is_searchable=len(cards) > CARDS,
+        cards=shown,
+        colours=Counter([verdict.colour for _, verdict in cards] + [card["verdict"].colour for card in unseen]),
+        unseen=unseen if number == 1 and not search else [],
         capabilities=_by_organization(capabilities),
         has_capabilities=has_capabilities,
         is_unfolded=len(cards) <= SHOWN_IN_FULL,
         idle=[row for row in idle if row["users_never_used"]],
         is_usage_known=any(row["usage_state"] == "available" for row in organizations),
-        accesses=sum(row["accesses"] for row in organizations),
-        never_used=sum(row["never_used"] for row in organizations if row["never_used"] is not None),
+        sums=organizations[0] if organizations else None,
     )
 
 
-def _unseen(connections: tuple[str, ...], organizations: list[Row], failed: dict[str, Row]) -> list[dict[str, Any]]:
-    """The connections without an organization, which no card would show otherwise."""
+def _unseen(
+    connections: tuple[str, ...], organizations: list[Row], failed: dict[str, Row], acting: set[str]
+) -> list[dict[str, Any]]:
+    """The connections without an organization, which no card would show otherwise.
+
+    One of `acting` is well: it sees organizations that are synced with another.
+    """
     seen = {row["connection_id"] for row in organizations}
     cards: list[dict[str, Any]] = []
     for connection_id in connections:
-        if connection_id in seen:
+        if connection_id in seen or (connection_id in acting and connection_id not in failed):
             continue
         failure = failed.get(connection_id)
         if failure is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import itertools
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
-from jumpcloud_elt.dashboard.reading import Row, open_for_request
+from jumpcloud_elt.dashboard.reading import Row, Warehouse, open_for_request
 from jumpcloud_elt.dashboard.rendering import SOURCES, heat_map, render
 
 router = APIRouter()
@@ -18,7 +18,8 @@ router = APIRouter()
 DAY = timedelta(days=1)
 RANGES = {"30": "30 days", "90": "90 days", "365": "1 year", "all": "Everything"}
 DEFAULT_RANGE = "90"
-Covered = list[tuple[datetime, datetime]]
+# Of more organizations than these nobody looks at every gap at once; one is chosen for its own.
+MOST_STRIPS = 20
 States = dict[date, str]
 
 
@@ -35,61 +36,68 @@ def usage(request: Request, organization: str = "", range: str = DEFAULT_RANGE) 
             raise HTTPException(404, "There is no such organization in this warehouse.")
         shown = [row for row in organizations if chosen in (None, row["organization_id"])]
         known = [row for row in shown if row["usage_from"] is not None]
-        coverage = warehouse.rows("coverage", {"organization_id": chosen})
-        days: list[Row] = []
-        if known:
-            last = max((row["usage_until"] - timedelta(microseconds=1)).date() for row in known)
-            first = min(row["usage_from"].date() for row in known)
-            if range != "all":
-                first = max(first, last - (int(range) - 1) * DAY)
-            parameters = {"organization_id": chosen, "application_id": None, "first_day": first, "last_day": last}
-            days = warehouse.rows("usage_days", parameters)
-        built_at = warehouse.built_at
-    context: dict[str, Any] = {"chart": None}
-    if known:
-        context = _shown(days, coverage, known, first, last)
-    return render(
-        request,
-        "usage.html",
-        page="usage",
-        built_at=built_at,
-        organizations=organizations,
-        organization=organization,
-        range=range,
-        ranges=RANGES,
-        unknown=[row for row in shown if row["usage_state"] != "available"],
-        **context,
+        unknown = [row for row in shown if row["usage_state"] != "available"]
+        context = _shown(warehouse, chosen, known, range) if known else {"chart": None}
+        return render(
+            request,
+            "usage.html",
+            page="usage",
+            built_at=warehouse.built_at,
+            organizations=organizations,
+            organization=organization,
+            range=range,
+            ranges=RANGES,
+            unknown=unknown,
+            most_unknown=MOST_STRIPS,
+            **context,
+        )
+
+
+def _shown(warehouse: Warehouse, chosen: str | None, known: list[Row], range: str) -> dict[str, Any]:
+    until = max(row["usage_until"] for row in known)
+    last = last_day(until)
+    first = min(row["usage_from"].date() for row in known)
+    if range != "all":
+        first = max(first, last - (int(range) - 1) * DAY)
+    warehouse.find_ranges(organization_id=chosen, days=(last - first).days + 1)
+    states = warehouse.rows("known_days", {"organization_id": chosen, "first_day": first, "last_day": last})
+    rows = warehouse.rows(
+        "usage_days", {"organization_id": chosen, "application_id": None, "first_day": first, "last_day": last}
     )
-
-
-def _shown(days: list[Row], coverage: list[Row], known: list[Row], first: date, last: date) -> dict[str, Any]:
-    states = known_days(coverage, first, last, [row["organization_id"] for row in known])
-    successes, failures = _sums(days, "successes"), _sums(days, "failures")
+    days = {row["date"]: row for row in rows if row["date"] is not None and row["source"] is None}
+    sums = {row["source"]: row for row in rows if row["date"] is None}
     by_source = {
-        label: {row["date"]: row["successes"] for row in days if row["source"] == source}
+        label: {row["date"]: row["successes"] for row in rows if row["date"] is not None and row["source"] == source}
         for source, label in SOURCES.items()
     }
-    total, failed = sum(successes.values()), sum(failures.values())
+    failures = {one: row["failures"] for one, row in days.items()}
+    state_of = {row["date"]: row["state"] for row in states}
+    strips = warehouse.rows("strips", {"organization_id": chosen, "most": MOST_STRIPS})
     return {
         "first": first,
         "last": last,
-        "chart": daily_series(first, last, states, {**by_source, "Failures": failures}),
-        "sources": {label: sum(values.values()) for label, values in by_source.items()},
-        "successes": total,
-        "failures": failed,
-        "share_failed": failed / (total + failed) if total + failed else None,
-        "days": (last - first).days + 1,
-        "days_known": sum(state == "known" for state in states.values()),
-        "heat": heat_map(first, last, successes, states),
-        "strips": _strips(coverage, known, first, last),
+        "chart": daily_series(first, last, state_of, {**by_source, "Failures": failures}),
+        "sources": {label: sums[source]["successes"] if source in sums else 0 for source, label in SOURCES.items()},
+        "failures": sums[None]["failures"],
+        "share_failed": sums[None]["share_failed"],
+        "days": states[0]["days"],
+        "days_known": states[0]["days_known"],
+        "heat": heat_map(first, last, {one: row["successes"] for one, row in days.items()}, state_of),
+        "strips": _strips(strips, datetime.combine(first, time()), until),
+        "strips_left_out": strips[0]["organizations"] - MOST_STRIPS,
     }
 
 
-def _sums(days: list[Row], column: str) -> dict[date, int]:
-    sums: dict[date, int] = {}
-    for row in days:
-        sums[row["date"]] = sums.get(row["date"], 0) + row[column]
-    return sums
+def last_day(until: datetime) -> date:
+    """The last day of which something has been read."""
+    return (until - timedelta(microseconds=1)).date()
+
+
+def known_days(warehouse: Warehouse, organization_id: str, first: date, last: date) -> States:
+    """How far each day has been read of an organization: `known` where wholly, `partly`, or `unknown`."""
+    warehouse.find_ranges(organization_id=organization_id, days=(last - first).days + 1)
+    rows = warehouse.rows("known_days", {"organization_id": organization_id, "first_day": first, "last_day": last})
+    return {row["date"]: row["state"] for row in rows}
 
 
 def iter_days(first: date, last: date) -> Iterator[date]:
@@ -97,29 +105,6 @@ def iter_days(first: date, last: date) -> Iterator[date]:
     while first <= last:
         yield first
         first += DAY
-
-
-def known_days(coverage: list[Row], first: date, last: date, organization_ids: list[str] | None = None) -> States:
-    """How far each day has been read: `known` where wholly and for every organization, `partly`, or `unknown`."""
-    ranges: dict[str, Covered] = {one: [] for one in organization_ids or []}
-    for row in coverage:
-        ranges.setdefault(row["organization_id"], []).append((row["range_start"], row["range_end"]))
-    whole: Counter[date] = Counter()
-    touched: set[date] = set()
-    for own in ranges.values():
-        covered: dict[date, timedelta] = {}
-        for since, until in own:
-            start, end = max(since, datetime.combine(first, time())), min(until, datetime.combine(last, time()) + DAY)
-            while start < end:
-                midnight = datetime.combine(start.date(), time()) + DAY
-                covered[start.date()] = covered.get(start.date(), timedelta()) + min(end, midnight) - start
-                start = midnight
-        whole.update(one for one, length in covered.items() if length >= DAY)
-        touched.update(covered)
-    return {
-        one: "known" if ranges and whole[one] == len(ranges) else "partly" if one in touched else "unknown"
-        for one in iter_days(first, last)
-    }
 
 
 def daily_series(
@@ -149,30 +134,26 @@ def daily_series(
     }
 
 
-def _strips(coverage: list[Row], known: list[Row], first: date, last: date) -> list[dict[str, Any]]:
-    """What has been read of each organization, as shares of the range shown, and its gaps in words."""
-    start, end = datetime.combine(first, time()), datetime.combine(last, time()) + DAY
+def _strips(rows: list[Row], start: datetime, end: datetime) -> list[dict[str, Any]]:
+    """What has been read of each organization, as shares of the time shown, and its gaps in words."""
     strips = []
-    for organization in known:
-        own = [
-            (row["range_start"], row["range_end"])
-            for row in coverage
-            if row["organization_id"] == organization["organization_id"]
+    for _, group in itertools.groupby(rows, key=lambda row: row["organization_id"]):
+        own = list(group)
+        inside = [
+            (max(start, row["range_start"]), min(end, row["range_end"]))
+            for row in own
+            if row["range_start"] is not None and row["range_start"] < end and row["range_end"] > start
         ]
-        inside = [(max(start, since), min(end, until)) for since, until in own if since < end and until > start]
         edges = [start, *(edge for one in inside for edge in one), end]
-        gaps = [(since, until) for since, until in zip(edges[::2], edges[1::2], strict=True) if since < until]
         strips.append(
             {
-                "organization": organization,
+                "organization": own[0],
                 "parts": [
                     {"x": (since - start) / (end - start) * 1000, "width": (until - since) / (end - start) * 1000}
                     for since, until in inside
                 ],
-                "gaps": gaps,
-                "events": sum(
-                    row["events"] for row in coverage if row["organization_id"] == organization["organization_id"]
-                ),
+                "gaps": [(since, until) for since, until in zip(edges[::2], edges[1::2], strict=True) if since < until],
+                "events": own[0]["events"],
             }
         )
     return strips

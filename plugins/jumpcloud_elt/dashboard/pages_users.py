@@ -18,14 +18,15 @@ from jumpcloud_elt.dashboard.lists import (
     read_page,
     usage_parameters,
 )
-from jumpcloud_elt.dashboard.pages_usage import known_days
+from jumpcloud_elt.dashboard.pages_usage import known_days, last_day
 from jumpcloud_elt.dashboard.reading import Row, Warehouse, open_for_request
 from jumpcloud_elt.dashboard.rendering import STATUSES, heat_map, render, words
 from jumpcloud_elt.export import SAAS_IMPORT, no_filters
 
 router = APIRouter()
 
-FILTERS = ("search", "organization", "status", "role", "usage", "last_used_before")
+FILTERS = ("search", "organization", "status", "lifecycle", "role", "usage", "last_used_before")
+LIFECYCLES = {"current": "Current", "past": "Suspended or deleted"}
 COLUMNS = (
     Column("name", "Name", "lower(display_name)"),
     Column("organization", "Organization", "lower(organization_name)"),
@@ -36,6 +37,7 @@ COLUMNS = (
     Column("last_used", "Last used", "last_used_at", is_number=True),
 )
 DAYS_OF_ACTIVITY = 182
+MOST_ACCESSES = 1000
 TRACKED = {
     "status": "Status",
     "display_name": "Name",
@@ -64,6 +66,7 @@ def users(request: Request) -> HTMLResponse:
             built_at=warehouse.built_at,
             list=page,
             organizations=warehouse.rows("organizations"),
+            lifecycles=LIFECYCLES,
             roles=[row["role"] for row in warehouse.rows("roles")],
         )
 
@@ -98,9 +101,12 @@ def user(request: Request, organization_id: str, user_id: str) -> HTMLResponse:
             "access",
             no_filters("access") | key,
             "access = 'none', last_used_at desc nulls last, application, application_id",
-            limit=1000,
+            limit=MOST_ACCESSES,
             offset=0,
         )
+        accesses = len(access) if len(access) < MOST_ACCESSES else warehouse.count("access", no_filters("access") | key)
+        versions = warehouse.rows("user_history", key)
+        access_versions = warehouse.rows("user_access_history", key)
         return render(
             request,
             "user.html",
@@ -108,9 +114,11 @@ def user(request: Request, organization_id: str, user_id: str) -> HTMLResponse:
             built_at=warehouse.built_at,
             user=found,
             access=access,
+            accesses=accesses,
             group_names=warehouse.group_names(organization_id),
             activity=_activity(warehouse, found, key),
-            timeline=_timeline(warehouse.rows("user_history", key), warehouse.rows("user_access_history", key)),
+            timeline=_timeline(versions, access_versions),
+            left_out=sum(rows[0]["versions"] - len(rows) for rows in (versions, access_versions) if rows),
         )
 
 
@@ -122,6 +130,7 @@ def _parameters(listing: Listing) -> dict[str, Any]:
     return {
         "organization_id": listing.get("organization"),
         "status": choice(listing, "status", dict.fromkeys(STATUSES, "")),
+        "lifecycle": choice(listing, "lifecycle", LIFECYCLES),
         "role": listing.get("role"),
         "last_used_before": moment(listing, "last_used_before"),
         "search": listing.get("search"),
@@ -138,19 +147,21 @@ def _activity(warehouse: Warehouse, found: Row, key: dict[str, str]) -> dict[str
     """The days of the last half year that are known, as a heat map; None where nothing is known."""
     if found["usage_from"] is None or found["usage_until"] is None:
         return None
-    last = (found["usage_until"] - timedelta(microseconds=1)).date()
+    last = last_day(found["usage_until"])
     first = max(found["usage_from"].date(), last - timedelta(days=DAYS_OF_ACTIVITY - 1))
     days: dict[date, int] = {
         row["date"]: row["successes"] for row in warehouse.rows("user_days", {**key, "first_day": first})
     }
-    states = known_days(warehouse.rows("coverage", {"organization_id": key["organization_id"]}), first, last)
-    return heat_map(first, last, days, states)
+    return heat_map(first, last, days, known_days(warehouse, key["organization_id"], first, last))
 
 
 def _timeline(versions: list[Row], accesses: list[Row]) -> list[dict[str, Any]]:
     """What changed when, the newest first: each version against the one before it, access given and taken."""
     entries: list[dict[str, Any]] = []
     for newer, older in zip(versions, [*versions[1:], None], strict=True):
+        if older is None and newer["versions"] > len(versions):
+            # An older one is left out: what changed is not known here.
+            continue
         if older is None:
             entries.append({"at": newer["valid_from"], "title": "First seen", "changes": [], "kind": "first"})
             continue

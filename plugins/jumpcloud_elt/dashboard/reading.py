@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 
 from jumpcloud_elt.errors import WarehouseError
-from jumpcloud_elt.reading import open_warehouse
+from jumpcloud_elt.reading import open_warehouse, unreadable
 from jumpcloud_elt.sql_files import read_sql
 
 # Of all requests of this process together: DuckDB shares one instance among connections to one file.
@@ -64,22 +64,35 @@ class Warehouse:
     ) -> tuple[list[Row], int]:
         """Some of a query's rows, and how many it has: for a query of very many rows with a `key` that is a number.
 
-        Only the key is carried through counting and sorting; the rest is fetched of the few rows that are shown. Says
-        nothing of the number where `offset` is beyond the last row: no rows, and 0.
+        They are found once, for counting and for sorting, and nothing but the key and what `order` names is carried
+        through that; the rest is fetched of the few rows that are shown. Says nothing of the number where `offset` is
+        beyond the last row: no rows, and 0.
         """
         found = self._fetch(
-            f"select {key}, count(*) over () as total from ({query_text(name)}) "
+            f"with found as materialized (select * from ({query_text(name)})) "
+            f"select {key}, (select count(*) from found) as total from found "
             f"order by {order} limit {limit:d} offset {offset:d}",
             parameters,
         )
         keys = [row[key] for row in found]
         # The keys have passed the filters.
         rows = self._fetch(
-            f"select * from ({query_text(name)}) semi join (select unnest($keys::bigint[]) as {key}) using ({key})",
+            f"select columns('^[^_]'), {key} from ({query_text(name)}) "
+            f"semi join (select unnest($keys::bigint[]) as {key}) using ({key})",
             {**dict.fromkeys(parameters), "keys": keys},
         )
         by_key = {row[key]: row for row in rows}
         return [by_key[one] for one in keys], found[0]["total"] if found else 0
+
+    def find_ranges(self, *, organization_id: str | None = None, days: int | None = None) -> None:
+        """Let this request's queries read `ranges`: what has been read, of one organization or of each.
+
+        `days` is how far to look back from the end of each; None, everything. Found once: several figures need it.
+        """
+        self.connection.execute(
+            f"create or replace temporary table ranges as {query_text('coverage')}",
+            {"organization_id": organization_id, "days": days},
+        )
 
     def group_names(self, organization_id: str) -> dict[str, str]:
         """What an organization's groups are called, by id; a group without a name, or without a row, is its id."""
@@ -115,14 +128,21 @@ def open_for_request() -> Iterator[Warehouse]:
     Raises WarehouseError where there is none, or it cannot be read.
     """
     with open_warehouse() as connection:
-        connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
-        connection.execute(f"set threads = {THREADS}")
-        spill = _spill_folder().name
-        if connection.execute("select current_setting('temp_directory')").fetchone() != (spill,):
-            # Not again: requests beside each other share it, and one of them may have something in there.
-            connection.execute("set temp_directory = ?", [spill])
-        tables = connection.execute(
-            "select table_name from information_schema.tables where table_schema = 'main'"
-        ).fetchall()
-        ((built_at,),) = connection.execute("select built_at from warehouse_info").fetchall()
-        yield Warehouse(connection, built_at, frozenset(name for (name,) in tables))
+        try:
+            yield _prepare(connection)
+        except duckdb.Error as error:
+            raise WarehouseError(unreadable(error)) from error
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection) -> Warehouse:
+    connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
+    connection.execute(f"set threads = {THREADS}")
+    spill = _spill_folder().name
+    if connection.execute("select current_setting('temp_directory')").fetchone() != (spill,):
+        # Not again: requests beside each other share it, and one of them may have something in there.
+        connection.execute("set temp_directory = ?", [spill])
+    tables = connection.execute(
+        "select table_name from information_schema.tables where table_schema = 'main'"
+    ).fetchall()
+    ((built_at,),) = connection.execute("select built_at from warehouse_info").fetchall()
+    return Warehouse(connection, built_at, frozenset(name for (name,) in tables))

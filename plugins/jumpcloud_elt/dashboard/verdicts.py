@@ -6,6 +6,7 @@ was read is as young as the schedule promises.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -89,14 +90,27 @@ def judge(row: Row, now: datetime, directory_cron: str | None, usage_cron: str |
             f"{row['usage_until']:%Y-%m-%d %H:%M} UTC.",
             "See whether jumpcloud_usage is paused; a backfill reads the days that are missing.",
         )
+    if row["gaps"]:
+        more = f", and {row['gaps'] - 1} more" if row["gaps"] > 1 else ""
+        return Verdict(
+            "amber",
+            "Synced, but some usage was never read",
+            f"{row['gap_start']:%Y-%m-%d %H:%M} to {row['gap_end']:%Y-%m-%d %H:%M} UTC was not read{more}.",
+            "Clear the failed run of that time, or trigger jumpcloud_usage with start and end, while JumpCloud still "
+            "keeps it.",
+        )
     return Verdict("green", "Connected and synced")
 
 
 def is_overdue(last: datetime | None, cron: str | None, now: datetime) -> bool:
     """Whether two runs should have ended since `last`; never so without a schedule."""
-    if last is None or cron is None:
-        return False
-    ticks = croniter(cron, last)
-    ticks.get_next(datetime)
-    second: datetime = ticks.get_next(datetime)
-    return now > second + GRACE
+    return last is not None and cron is not None and last < _last_but_one(cron, now - GRACE)
+
+
+@functools.lru_cache(maxsize=2)
+def _last_but_one(cron: str, before: datetime) -> datetime:
+    """When the last run but one was due: the same for every organization of a page, and dear to find out."""
+    ticks = croniter(cron, before)
+    ticks.get_prev(datetime)
+    tick: datetime = ticks.get_prev(datetime)
+    return tick
