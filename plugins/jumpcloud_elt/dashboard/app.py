@@ -19,6 +19,7 @@ from jumpcloud_elt.dashboard import (
     pages_usage,
     pages_users,
 )
+from jumpcloud_elt.dashboard.refusal import refused
 from jumpcloud_elt.dashboard.rendering import HERE, render
 from jumpcloud_elt.dashboard.security import require_reader
 from jumpcloud_elt.errors import JumpCloudError
@@ -49,7 +50,7 @@ def create_app() -> FastAPI:
         app.include_router(pages.router)
     app.add_api_route("/static/{name}", _static, methods=["GET", "HEAD"])
     app.middleware("http")(_add_headers)
-    app.add_exception_handler(StarletteHTTPException, _refused)
+    app.add_exception_handler(StarletteHTTPException, refused)
     app.add_exception_handler(JumpCloudError, _unreadable)
     return app
 
@@ -63,21 +64,10 @@ def _static(name: str) -> FileResponse:
 
 async def _add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     response = await call_next(request)
-    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers.setdefault("Cache-Control", "no-store")
-    return response
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    """401, 403, 404 and the like as a page. It needs no file of this package: those are for readers, too."""
-    assert isinstance(error, StarletteHTTPException)
-    here = str(request.url.path) + (f"?{request.url.query}" if request.url.query else "")
-    response = render(
-        request, "refused.html", status_code=error.status_code, status=error.status_code, detail=error.detail, here=here
-    )
-    response.headers.update(error.headers or {})
     return response
 
 

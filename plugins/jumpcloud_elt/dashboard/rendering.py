@@ -51,6 +51,11 @@ def render(request: Request, template: str, *, status_code: int = 200, **context
     return HTMLResponse(text, status_code=status_code)
 
 
+def text_of(template: str) -> str:
+    """A template that needs no values, as a page includes it."""
+    return _environment().get_template(template).render()
+
+
 @functools.cache
 def _environment() -> Environment:
     environment = Environment(
