@@ -58,12 +58,16 @@ def decide(settings: Settings, organization_id: str, users: int, accepted_by: st
         if drop <= settings.drift_users or drop <= before * settings.drift_share:
             break
         reason = (
-            f"{users} users, down by {drop} ({drop / before:.0%}) from {before}. Allowed: "
-            f"{settings.drift_share:.0%}, or {settings.drift_users} users. The last accepted snapshot stays; to "
+            f"{_users(users)}, down by {drop} ({drop / before:.0%}) from {before}. Allowed: "
+            f"{settings.drift_share:.0%}, or {_users(settings.drift_users)}. The last accepted snapshot stays; to "
             f'accept this drop run jumpcloud_directory with {{"accept_drop": ["{organization_id}"]}}.'
         )
         return Decision(f"accepted by {accepted_by}") if accepted_by else Decision(HELD, reason)
     return Decision(ACCEPTED)
+
+
+def _users(number: int) -> str:
+    return "1 user" if number == 1 else f"{number} users"
 
 
 def write_stream(path: Place, table: pa.Table, metadata: dict[str, object], previous: Place | None) -> None:
