@@ -14,6 +14,7 @@ from jumpcloud_elt.dashboard.verdicts import Verdict, judge
 from jumpcloud_elt.errors import WarehouseError
 from jumpcloud_elt.intervals import read_cron
 from jumpcloud_elt.landing import utc_now
+from jumpcloud_elt.publishing import published_file
 from jumpcloud_elt.settings import read_settings
 
 router = APIRouter()
@@ -23,6 +24,9 @@ ORDER = {"red": 0, "amber": 1, "green": 2}
 TOP_APPLICATIONS = 5
 # Of more organizations than these the capabilities are folded up.
 SHOWN_IN_FULL = 6
+# The kinds of the mart `capabilities`.
+SYNC, ACTION = "sync", "action"
+EVERYTHING = {SYNC: "what_is_synced", ACTION: "what_may_be_done"}
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
@@ -48,10 +52,10 @@ def integrations(request: Request) -> HTMLResponse:
                 offset=0,
             )
             built_at = warehouse.built_at
-    except WarehouseError as error:
-        return render(
-            request, "welcome.html", page="integrations", connections=settings.connections, message=str(error)
-        )
+    except WarehouseError:
+        if published_file(settings) is not None:
+            raise
+        return render(request, "welcome.html", page="integrations", connections=settings.connections)
     now = utc_now()
     cards = sorted(
         ((row, judge(row, now, *crons)) for row in organizations),
@@ -65,13 +69,13 @@ def integrations(request: Request) -> HTMLResponse:
         cards=cards,
         colours=Counter(verdict.colour for _, verdict in cards),
         unseen=_unseen(settings.connections, organizations, failed),
-        capabilities=_by_organization(capabilities),
         has_capabilities=has_capabilities,
         is_unfolded=len(cards) <= SHOWN_IN_FULL,
         idle=[row for row in idle if row["users_never_used"]],
         is_usage_known=any(row["usage_state"] == "available" for row in organizations),
         accesses=sum(row["accesses"] for row in organizations),
         never_used=sum(row["never_used"] for row in organizations if row["never_used"] is not None),
+        **_capabilities(capabilities),
     )
 
 
@@ -101,23 +105,42 @@ def _unseen(connections: tuple[str, ...], organizations: list[Row], failed: dict
     return cards
 
 
-def _by_organization(rows: list[Row]) -> dict[str, list[dict[str, Any]]]:
-    """Capabilities by organization: one table per connection and kind, a reason that all rows share said once."""
-    found: dict[str, dict[tuple[str, str], list[Row]]] = {}
+def _capabilities(rows: list[Row]) -> dict[str, Any]:
+    """Capabilities as rows of a table: by organization, one per connection; a reason that several have is said once."""
+    found: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        key = (row["connection_id"], row["kind"])
-        found.setdefault(row["organization_id"], {}).setdefault(key, []).append(row)
-    return {
-        organization_id: [
+        found.setdefault((row["organization_id"], row["connection_id"]), []).append(row)
+    reasons = {key: _reasons(own) for key, own in found.items()}
+    times = Counter(reason for own in reasons.values() for reason in own)
+    shared = [reason for reason, number in times.items() if number > 1]
+    capabilities: dict[str, list[dict[str, Any]]] = {}
+    for (organization_id, connection_id), own in sorted(found.items()):
+        actions = [row for row in own if row["kind"] == ACTION]
+        capabilities.setdefault(organization_id, []).append(
             {
                 "connection_id": connection_id,
-                "kind": kind,
-                "rows": sorted(own, key=lambda row: str(row["capability"])),
-                "reason": own[0]["reason"] if len({(row["state"], row["reason"]) for row in own}) == 1 else None,
+                "sync": {row["capability"]: row["state"] for row in own if row["kind"] == SYNC},
+                "allowed": sorted(row["capability"] for row in actions if row["state"] == "yes"),
+                "is_read_only": {row["state"] for row in actions} == {"no"},
+                "reasons": [one for one in reasons[organization_id, connection_id] if one not in shared],
             }
-            for (connection_id, kind), own in sorted(
-                tables.items(), key=lambda item: (item[0][0], item[0][1] != "sync")
-            )
-        ]
-        for organization_id, tables in found.items()
-    }
+        )
+    names = sorted({row["capability"] for row in rows if row["kind"] == SYNC})
+    return {"capabilities": capabilities, "shared_reasons": shared, "sync_names": names}
+
+
+def _reasons(rows: list[Row]) -> list[tuple[tuple[str, ...], str]]:
+    """Each reason with what it is the reason for."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row["reason"] and row["state"] != "yes":
+            found.setdefault((row["kind"], row["reason"]), []).append(row)
+    return [
+        (
+            (EVERYTHING[kind],)
+            if len(own) == sum(row["kind"] == kind for row in rows)
+            else tuple(sorted(row["capability"] for row in own)),
+            reason,
+        )
+        for (kind, reason), own in sorted(found.items(), reverse=True)
+    ]
