@@ -26,7 +26,10 @@ class NotAllowedError(HTTPException):
 
 
 def require_reader(user: GetUserDep) -> None:
-    """Let somebody pass who may read all of these Dags; raises HTTPException for nobody, NotAllowedError for anybody else."""
+    """Let somebody pass who may read all of these Dags.
+
+    Raises HTTPException for nobody, NotAllowedError for anybody else.
+    """
     teams = DagModel.get_dag_id_to_team_name_mapping(list(DAG_IDS))
     requests: list[IsAuthorizedDagRequest] = [
         {"method": "GET", "details": DagDetails(id=dag_id, team_name=teams.get(dag_id))} for dag_id in DAG_IDS
