@@ -5,7 +5,6 @@
   const resolved = (name) => {
     // uPlot paints on a canvas, which knows no light-dark().
     const probe = document.createElement("span");
-    probe.className = "probe";
     probe.style.color = `var(${name})`;
     document.body.append(probe);
     const value = getComputedStyle(probe).color;
