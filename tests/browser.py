@@ -58,7 +58,7 @@ def sign_in(page: Page, user: str = "admin") -> None:
 
 
 def screenshot(page: Page, name: str, *, of: Locator | None = None) -> None:
-    """Take `docs/images/<name>.png`, of one element or the whole window, when pictures are asked for."""
+    """Take `docs/images/<name>.png`, of one element or what the window shows, when pictures are asked for."""
     if SCREENSHOTS:
         path = Path(SCREENSHOTS, f"{name}.png")
         # A spinner or a fade in the picture would be another picture each time.

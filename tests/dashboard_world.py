@@ -36,8 +36,9 @@ def publish_demo(data_root: Path, sandbox: Sandbox) -> Path:
         # Where pictures are taken there may be no font for anything else.
         if label := application.get("displayLabel"):
             application["displayLabel"] = label.encode("ascii", "ignore").decode().strip()
-    world["applications"][0]["displayLabel"] = SCRIPT
-    world["usergroups"][0]["name"] = SCRIPT
+    # Of those that people use, and not in every picture.
+    next(one for one in world["applications"] if one.get("displayLabel") == "Salesforce")["displayLabel"] = SCRIPT
+    next(one for one in world["usergroups"] if one["name"] == "Sales")["name"] = SCRIPT
     sandbox.set_organization(world)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT", str(data_root))

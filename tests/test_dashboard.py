@@ -5,7 +5,9 @@ Expectations are worked out in Python from whole marts; how the pages look is in
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import html
 import io
 import json
@@ -28,6 +30,7 @@ from dashboards import FILES, PAGES, visitor
 from jumpcloud_elt.dashboard import downloads, reading
 from jumpcloud_elt.dashboard.app import STATIC
 from jumpcloud_elt.dashboard.lists import PAGE_SIZE
+from jumpcloud_elt.dashboard.rendering import TREND_WIDTH, trend
 from jumpcloud_elt.errors import WarehouseError
 from jumpcloud_elt.export import main
 from jumpcloud_elt.reading import read_mart
@@ -114,7 +117,9 @@ def test_every_route_is_for_people_who_are_signed_in(viewer: TestClient, data: P
 
 def test_a_forged_or_expired_token_is_nobody(viewer: TestClient) -> None:
     viewer.cookies.set("_token", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiIsInJvbGUiOiJBRE1JTiJ9.")
-    assert viewer.get("users").status_code in (401, 403)
+    answer = viewer.get("users")
+    assert answer.status_code == 401
+    assert "Sign in</a>" in answer.text
 
 
 @pytest.mark.parametrize("dag_id", ["jumpcloud_directory", "jumpcloud_usage", "jumpcloud_warehouse"])
@@ -138,6 +143,20 @@ def test_signing_in_leads_back_to_the_page(data: Path) -> None:
     with visitor(is_signed_in=False, path="/below") as nobody:
         page = nobody.get("users?search=a").text
     assert 'href="/below/api/v2/auth/login?next=%2Fbelow%2Fjumpcloud%2Fusers%3Fsearch%3Da"' in page
+
+
+def test_who_is_refused_gets_a_page_that_may_run_what_stands_in_it_and_nothing_else(data: Path) -> None:
+    for visitors, status in ((visitor(is_signed_in=False), 401), (visitor(role=None), 403)):
+        with visitors as client:
+            answer = client.get("users")
+        assert answer.status_code == status
+        policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
+        for tag in ("style", "script"):
+            (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", answer.text, re.DOTALL)
+            digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+            assert policy[f"{tag}-src"] == f"'sha256-{digest}'"
+        assert policy["default-src"] == "'none'"
+        assert policy["frame-ancestors"] == "'self'"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
@@ -195,7 +214,7 @@ def test_what_came_from_jumpcloud_is_text(viewer: TestClient, data: Path) -> Non
 def test_names_are_whole_and_each_in_a_direction_of_its_own(viewer: TestClient) -> None:
     for name in (RIGHT_TO_LEFT, LONG):
         page = viewer.get("users", params={"search": name}).text
-        assert f"<bdi>{html.escape(name)}</bdi>" in page
+        assert re.search(rf"<bdi[^>]*>{re.escape(html.escape(name))}</bdi>", page)
 
 
 @pytest.mark.parametrize(
@@ -333,6 +352,23 @@ def test_what_a_list_cannot_be_asked_for_is_refused_by_name(viewer: TestClient, 
     answer = viewer.get(address)
     assert answer.status_code == 400
     assert complaint in html.unescape(answer.text)
+
+
+def test_clear_is_offered_where_there_is_something_to_clear(viewer: TestClient, data: Path) -> None:
+    application = one_of(data, "applications", f"organization_id = '{NORTHWIND}'")
+    key = f"organization_id={NORTHWIND}&application_id={application['application_id']}"
+    for address in ("users?sort=status", "access?usage=never&access=now", f"application?{key}"):
+        assert 'class="reset"' not in viewer.get(address).text, address
+    for address in ("users?status=active", "access", "access?usage=never", f"application?{key}&usage=never"):
+        assert 'class="reset"' in viewer.get(address).text, address
+
+
+@pytest.mark.parametrize("week", [0, 5, 11])
+def test_a_week_alone_is_seen_in_a_trend(week: int) -> None:
+    (line,) = trend([None] * week + [3] + [None] * (11 - week))
+    xs = [float(point.split(",")[0]) for point in line.split()]
+    assert 0 <= xs[0] < xs[1] <= TREND_WIDTH
+    assert xs[1] - xs[0] >= 4
 
 
 def test_words_of_an_address_are_values_and_never_sql(viewer: TestClient, data: Path) -> None:
@@ -598,13 +634,23 @@ def test_capabilities_stand_beside_each_organization(viewer: TestClient, data: P
                 "insert into capabilities values ('jumpcloud_default', $1, $2, $3, $4, $5)", [NORTHWIND, *row]
             )
     page = viewer.get("").text
-    card = next(one for one in page.split("<article")[1:] if "Northwind Traders" in one)
+    matrix = page[page.index('<table class="matrix">') :].split("<tbody>")[1:]
+    (row,) = [one for one in matrix if "Northwind Traders" in one]
     assert SCRIPT not in page
-    said = re.findall(r'<th scope="row">([\w ]+).*?</svg>(\w+)</td>', card, re.DOTALL)
-    assert said == [("Directory insights", "no"), ("Users", "yes"), ("Delete", "no"), ("Suspend", "no")]
-    assert card.count("Permission is read.") == 1, "a reason that all share is said once"
-    other = next(one for one in page.split("<article")[1:] if "Blue Yonder" in one)
+    said = re.findall(r'<td data-label="([\w ]+)">(?:<svg.*?</svg>)?<span[^>]*>([\w ]+)</span>', row, re.DOTALL)
+    assert said == [("Directory insights", "no"), ("Users", "yes"), ("What may be done", "Read only")]
+    assert row.count("Permission is read.") == 1, "a reason that all share is said once"
+    assert html.escape(SCRIPT) in row
+    (other,) = [one for one in matrix if "Blue Yonder" in one]
     assert "Not looked at yet" in other
+
+
+def test_a_reason_that_several_organizations_share_is_said_once(viewer: TestClient, data: Path) -> None:
+    page = viewer.get("").text
+    matrix = page[page.index('<table class="matrix">') :]
+    assert matrix.count("Read only") == 3
+    assert matrix.count("Permission of connection jumpcloud_default is read.") == 1
+    assert "icon-no" not in matrix.replace("Directory insights", "", 1).split("Blue Yonder")[0]
 
 
 def test_a_user_has_roles_groups_access_by_name_and_a_history(viewer: TestClient, data: Path) -> None:
@@ -700,6 +746,7 @@ def test_before_the_first_sync_the_pages_say_what_to_do(viewer: TestClient, data
     assert page.status_code == 200
     assert "Nothing has been synced yet" in page.text
     assert "jumpcloud_default" in page.text
+    assert str(data.parent) not in page.text, "where the server keeps what is nobody's business"
     for dag_id in ("jumpcloud_directory", "jumpcloud_usage", "jumpcloud_warehouse"):
         assert f'data-airflow href="/dags/{dag_id}"' in page.text
     for address in ("users", "applications", "access", "usage", *FILES):

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import duckdb
 import pytest
 
-from browser import BrowserAirflow, screenshot
-from dashboard_world import LONG, RIGHT_TO_LEFT, SCRIPT, publish_demo
+from browser import HEIGHT, WIDTH, BrowserAirflow, screenshot
+from dashboard_world import DAY, LONG, RIGHT_TO_LEFT, SCRIPT, TODAY, publish_demo
+from jumpcloud_elt.dashboard.rendering import SOURCES
 from pipeline import query
 from sandbox.client import Sandbox
 from sandbox.generate import BLUE_YONDER, NORTHWIND, UNNAMED
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import FrameLocator, Page
 
 PHONE = {"width": 390, "height": 844}
+WIDTHS = (320, 390, 768, 800, 1024, 1212, 1280)
 NAMES = {"": "integrations", "users": "users", "applications": "applications", "access": "access", "usage": "usage"}
 
 
@@ -52,9 +55,9 @@ def addresses(warehouse: Path) -> dict[str, str]:
         [NORTHWIND, SCRIPT],
     )[0]["application_id"]
     return {name: address for address, name in NAMES.items()} | {
-        "access": "access?usage=never&access=now",
+        "access": "access?usage=never&access=now&sort=-application",
         "user": f"user?organization_id={NORTHWIND}&user_id={user}",
-        "application": f"application?organization_id={NORTHWIND}&application_id={application}",
+        "application": f"application?organization_id={NORTHWIND}&application_id={application}&usage=never&access=now",
     }
 
 
@@ -102,12 +105,14 @@ def test_a_link_to_a_dag_run_leaves_the_frame(page: Page, warehouse: Path) -> No
     assert page.locator("iframe").count() == 0, "Airflow inside of Airflow"
 
 
-def test_filters_apply_themselves_and_sorting_and_paging_keep_them(page: Page, warehouse: Path) -> None:
+def test_filters_are_applied_together_and_sorting_and_paging_keep_them(page: Page, warehouse: Path) -> None:
     frame = inside(page, "users")
-    frame.get_by_label("Organization").select_option(label="Northwind Traders")
-    page.wait_for_url(f"**organization={NORTHWIND}**")
-    frame.get_by_label("Usage").select_option(label="Used")
-    page.wait_for_url("**usage=used**")
+    assert frame.get_by_role("link", name="Organization").count() == 1
+    frame.locator("select[name=organization]").select_option(label="Northwind Traders")
+    frame.locator("select[name=usage]").select_option(label="Used")
+    frame.get_by_role("button", name="Apply").click()
+    page.wait_for_url(f"**organization={NORTHWIND}&usage=used**")
+    assert frame.get_by_role("link", name="Organization").count() == 0, "it would say the same in every row"
     frame.get_by_role("link", name="Last used").click()
     page.wait_for_url("**sort=-last_used**")
     frame.locator('th[aria-sort="descending"]').wait_for()
@@ -120,7 +125,8 @@ def test_filters_apply_themselves_and_sorting_and_paging_keep_them(page: Page, w
         [NORTHWIND],
     )[0]["n"]
     assert len(times) == min(50, total)
-    frame.get_by_label("Usage").select_option(label="Any")
+    frame.locator("select[name=usage]").select_option(label="Any")
+    frame.get_by_role("button", name="Apply").click()
     frame.get_by_role("link", name="Next").click()
     frame.get_by_text("Page 2 of 2").wait_for()
     frame.get_by_label("Search").fill("no such person")
@@ -152,10 +158,50 @@ def test_a_hostile_name_is_only_a_name(page: Page, warehouse: Path, name: str) -
 def test_charts_are_drawn_and_heat_maps_tell_unknown_days(page: Page, warehouse: Path) -> None:
     frame = inside(page, f"usage?organization={NORTHWIND}&range=all")
     frame.locator(".chart canvas").wait_for()
+    assert frame.locator(".chart .u-legend").inner_text() == "".join([*SOURCES.values(), "Failures"])
     assert frame.locator(".heat rect.no-data").count() == 2
     assert "Not read:" in frame.locator(".strips").inner_text()
     frame.get_by_text("The same as a table").click()
     assert frame.locator(".as-table td", has_text="unknown").count() == 8
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_days_that_were_not_read_are_hatched_where_they_are(page: Page, warehouse: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 860})
+    for address in (f"usage?organization={NORTHWIND}&range=all", addresses(warehouse)["application"]):
+        page.goto(f"/jumpcloud/{address}")
+        gap = page.locator(".chart .unread").bounding_box()
+        drawn = page.locator(".chart .u-over").bounding_box()
+        assert gap
+        assert drawn
+        # Twenty days, of which the eleventh and the twelfth were never read.
+        assert (gap["x"] - drawn["x"]) / drawn["width"] == pytest.approx(10 / 20, abs=0.01)
+        assert gap["width"] / drawn["width"] == pytest.approx(2 / 20, abs=0.01)
+
+
+def test_a_chart_says_the_day_and_its_values_where_it_is_pointed_at(page: Page, warehouse: Path) -> None:
+    page.goto(f"/jumpcloud/usage?organization={NORTHWIND}&range=all")
+    legend = page.locator(".chart .u-legend")
+    drawn = page.locator(".chart .u-over").bounding_box()
+    assert drawn
+    page.mouse.move(drawn["x"] + drawn["width"] * 11 / 20 - 5, drawn["y"] + 20)
+    legend.get_by_text("not read").first.wait_for()
+    last = query(
+        warehouse,
+        "select sum(successes)::int as n from usage_by_day where organization_id = $1 and date = $2 and source = 'sso'",
+        [NORTHWIND, (TODAY - DAY).date()],
+    )[0]["n"]
+    page.mouse.move(drawn["x"] + drawn["width"] - 3, drawn["y"] + 20)
+    legend.get_by_text(f"{TODAY - DAY:%-d %b %Y}").wait_for()
+    assert legend.locator(".u-series", has_text="SSO").locator(".u-value").inner_text() == f"{last}"
+
+
+def test_a_held_card_says_once_what_happened_and_what_to_do(page: Page, warehouse: Path) -> None:
+    text = inside(page).locator(".card", has_text=UNNAMED).inner_text()
+    assert "Held: too many users were missing" in text
+    assert "1 user, down by 11 (92%) from 12." in text
+    assert text.count("accept_drop") == 1
+    assert "Next: Look into JumpCloud" in text
 
 
 def test_the_organization_without_directory_insights_says_unknown(page: Page, warehouse: Path) -> None:
@@ -202,19 +248,51 @@ def test_anonymous_people_see_nothing(page: Page, warehouse: Path) -> None:
     assert page.locator("tbody tr").count() == 50
 
 
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_a_session_that_ended_is_renewed_in_the_whole_window(page: Page, warehouse: Path, look: str) -> None:
+    page.evaluate("look => localStorage.setItem('theme', look)", look)
+    frame = inside(page, "users")
+    # Airflow around it would notice, too, and be gone first.
+    own_requests = re.compile(r"/(ui|api/v2)/(?!auth)")
+    page.route(own_requests, lambda route: route.abort())
+    page.context.clear_cookies()
+    frame.get_by_role("link", name="Applications", exact=True).first.click()
+    frame.get_by_role("heading", name="Sign in to Airflow").wait_for()
+    assert is_dark(frame) == (look == "dark")
+    page.unroute(own_requests)
+    frame.get_by_role("link", name="Sign in").click()
+    page.wait_for_url("**/auth/login**")
+    assert page.locator("iframe").count() == 0, "Airflow inside of Airflow"
+    page.locator("input[name=username]").fill("viewer")
+    page.locator("input[name=password]").fill("viewers-password")
+    page.locator("button[type=submit]").click()
+    page.wait_for_url("**/plugin/jumpcloud/**")
+    page.frame_locator("iframe").locator("main h1").wait_for()
+
+
+def test_what_cannot_be_shown_is_said_in_airflows_look(page: Page, warehouse: Path) -> None:
+    page.evaluate("localStorage.setItem('theme', 'dark')")
+    for address in ("users?sort=nothing", "application?organization_id=none&application_id=none"):
+        frame = inside(page, address)
+        assert frame.get_by_role("heading", level=1).inner_text() == "This cannot be shown"
+        assert is_dark(frame)
+        frame.get_by_role("link", name="To the first page").click()
+        frame.get_by_role("heading", name="Integrations", exact=True).wait_for()
+
+
+def is_dark(frame: FrameLocator) -> bool:
+    colour: str = frame.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
+    return sum(map(int, re.findall(r"\d+", colour)[:3])) < 150
+
+
 def test_the_pages_follow_airflows_look_while_they_are_open(page: Page, warehouse: Path) -> None:
     frame = inside(page)
     root = frame.locator(":root")
-
-    def lightness() -> int:
-        colour: str = frame.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
-        return sum(map(int, re.findall(r"\d+", colour)[:3]))
-
     assert root.get_attribute("data-theme") == "light"
-    assert lightness() > 600
+    assert not is_dark(frame)
     page.evaluate("document.documentElement.classList.replace('light', 'dark')")
     frame.locator(":root[data-theme=dark]").wait_for()
-    assert lightness() < 150
+    assert is_dark(frame)
     page.evaluate("localStorage.setItem('theme', 'dark')")
     page.reload()
     page.frame_locator("iframe").locator(":root[data-theme=dark]").wait_for()
@@ -236,22 +314,106 @@ def test_everything_can_be_reached_by_keyboard(page: Page, warehouse: Path) -> N
     page.wait_for_url("**sort=status**")
 
 
+def test_dates_and_choices_are_made_by_keyboard_and_lead_nowhere_before_they_are_applied(
+    page: Page, warehouse: Path
+) -> None:
+    page.goto("/jumpcloud/users")
+    page.locator("select[name=status]").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.get_by_label("Last used before").focus()
+    # Whichever of the two the browser wants first.
+    page.keyboard.type("11112026")
+    assert page.locator("select[name=status]").input_value() == "password_pending"
+    assert page.evaluate("document.activeElement.name") == "last_used_before"
+    assert page.url.endswith("/jumpcloud/users")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**status=password_pending&last_used_before=2026-11-11**")
+
+
+def test_lists_are_sorted_at_a_phones_width(page: Page, warehouse: Path) -> None:
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.goto("/jumpcloud/users?usage=used")
+    page.get_by_label("Sort by").select_option(label="Last used, descending")
+    page.get_by_role("button", name="Apply").click()
+    page.wait_for_url("**sort=-last_used**")
+    times = page.locator("tbody td[data-label='Last used'] time").all_inner_texts()
+    assert len(times) > 10
+    assert times == sorted(times, reverse=True)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_cut_off_at_any_width(page: Page, warehouse: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 860})
+    for name, address in addresses(warehouse).items():
+        page.goto(f"/jumpcloud/{address}")
+        page.locator("main h1").wait_for()
+        page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true; })")
+        assert _overflow(page) <= 0, f"{name} is wider than the window"
+        assert _cut_off(page) == [], name
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_names_of_300_characters_take_two_lines_and_all_of_them_where_they_are_looked_at(
+    page: Page, browser_airflow: BrowserAirflow, demo: Path, tmp_path: Path, width: int
+) -> None:
+    published = tmp_path / "warehouse" / "jumpcloud.duckdb"
+    published.parent.mkdir()
+    shutil.copyfile(demo, published)
+    pages = addresses(demo)
+    with duckdb.connect(str(published)) as connection:
+        connection.execute("update organizations set organization_name = $1", [LONG])
+        connection.execute("update applications set name = $1, catalog_name = $2", [LONG, LONG + "y"])
+        connection.execute("update groups set name = $1", [LONG])
+        connection.execute("update users set email = $1 || '@northwind.example', roles = [$1], groups = [$1]", [LONG])
+    browser_airflow.use_data_root(tmp_path)
+    page.set_viewport_size({"width": width, "height": 860})
+    for name, address in pages.items():
+        page.goto(f"/jumpcloud/{address}")
+        page.locator("main h1").wait_for()
+        assert _overflow(page) <= 0, name
+        assert _cut_off(page) == [], name
+        lines = page.locator("main .long").evaluate_all(
+            "all => all.filter(one => one.checkVisibility() && !one.closest('dd')).map("
+            "one => one.getBoundingClientRect().height / parseFloat(getComputedStyle(one).lineHeight))"
+        )
+        assert lines or name == "users", name
+        assert all(one < 2.1 for one in lines), (name, lines)
+    page.goto(f"/jumpcloud/{pages['application']}")
+    heading = page.locator("h1 .long")
+    before = heading.bounding_box()
+    heading.focus()
+    after = heading.bounding_box()
+    assert before
+    assert after
+    assert after["height"] > before["height"]
+
+
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])
-def test_every_page_in_every_look(page: Page, warehouse: Path, look: str) -> None:
+def test_every_page_in_every_look(
+    page: Page, warehouse: Path, browser_airflow: BrowserAirflow, tmp_path: Path, look: str
+) -> None:
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.emulate_media(color_scheme="dark" if look == "dark" else "light")
     if look == "dark":
         page.evaluate("localStorage.setItem('theme', 'dark')")
-    if look == "phone":
-        page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    window = PHONE if look == "phone" else {"width": WIDTH, "height": HEIGHT}
+    page.set_viewport_size(window)  # type: ignore[arg-type]
     for name, address in addresses(warehouse).items():
         page.goto(f"/jumpcloud/{address}")
         page.locator("main h1").wait_for()
         assert _overflow(page) <= 0, f"{name} is wider than the window"
+        if name == "usage":
+            # To its end: what has been read stands there.
+            page.set_viewport_size({"width": page.evaluate("innerWidth"), "height": _height(page)})
         screenshot(page, f"dashboard-{name}-{look}")
-    inside(page).locator(".card").first.wait_for()
+        page.set_viewport_size(window)  # type: ignore[arg-type]
+    browser_airflow.use_data_root(publish_without_gap(warehouse, tmp_path))
+    inside(page).locator(".card.green", has_text="Northwind Traders").wait_for()
+    if look != "phone":
+        page.set_viewport_size({"width": WIDTH, "height": _height(page)})
     screenshot(page, f"dashboard-airflow-{look}")
     # A frame's console is the page's: nothing was refused by the policy, nothing was thrown, nothing was missing.
     assert [text for text in problems if "sandbox attribute" not in text] == []
@@ -265,6 +427,37 @@ def test_no_address_outside_is_asked(page: Page, warehouse: Path, browser_airflo
         page.locator("main h1").wait_for()
     assert asked
     assert [url for url in asked if not url.startswith(browser_airflow.server.url)] == []
+
+
+def publish_without_gap(warehouse: Path, data_root: Path) -> Path:
+    """Publish that warehouse as if all days of Northwind had been read; returns the data root."""
+    published = data_root / "warehouse" / "jumpcloud.duckdb"
+    published.parent.mkdir()
+    shutil.copyfile(warehouse, published)
+    with duckdb.connect(str(published)) as connection:
+        connection.execute(
+            "insert into usage_coverage by name select * replace "
+            "($1 as interval_start, $2 as interval_end, 0 as events) "
+            "from usage_coverage where organization_id = $3 limit 1",
+            [TODAY - 10 * DAY, TODAY - 8 * DAY, NORTHWIND],
+        )
+    return data_root
+
+
+def _cut_off(page: Page) -> list[str]:
+    """The tables that are wider than their frame and cannot be scrolled, by keyboard too."""
+    found: list[str] = page.locator(".table-frame").evaluate_all(
+        "all => all.filter(one => one.scrollWidth > one.clientWidth"
+        " && !(getComputedStyle(one).overflowX === 'auto' && one.tabIndex === 0)).map(one => one.ariaLabel)"
+    )
+    return found
+
+
+def _height(page: Page) -> int:
+    """How high the pages' document is, in whichever frame it lies."""
+    (frame,) = [frame for frame in page.frames if "/jumpcloud/" in frame.url and "/plugin/" not in frame.url]
+    height: int = frame.evaluate("document.documentElement.scrollHeight")
+    return height
 
 
 def _overflow(page: Page) -> int:

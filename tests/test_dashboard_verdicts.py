@@ -37,7 +37,7 @@ GOOD: dict[str, Any] = {
             "reading its usage failed",
             "clear the failed task",
         ),
-        ({"sync_status": "held", "sync_message": "down by 9"}, "amber", "Held", "accept_drop"),
+        ({"sync_status": "held", "sync_message": "down by 9"}, "amber", "Held", "Look into JumpCloud"),
         ({"sync_status": "stale", "sync_message": "unseen"}, "amber", "Stale", "exclude"),
         ({"usage_state": "unavailable", "usage_state_reason": "402"}, "amber", "without usage", "Directory Insights"),
         ({"usage_state": "unknown", "usage_state_reason": "unread"}, "amber", "not known yet", "jumpcloud_usage"),

@@ -59,14 +59,13 @@ def test_the_plugin_is_registered_once(tmp_path: Path, way: str) -> None:
     assert found["before"] == [], "tasks and schedulers would import the pages, too"
 
 
-def test_the_view_is_below_airflows_own_path_and_its_icons_are_there() -> None:
+def test_the_view_is_below_airflows_own_path_and_its_icon_is_there() -> None:
     (view,) = JumpCloudPlugin.external_views
     (app,) = JumpCloudPlugin().fastapi_apps
     assert not view["href"].startswith("/")
     assert "/" + view["href"] == app["url_prefix"] + "/"
-    for icon in ("icon", "icon_dark_mode"):
-        name = view[icon].removeprefix(f"{view['href']}static/")
-        assert (ROOT / "plugins" / "jumpcloud_elt" / "dashboard" / "static" / name).is_file()
+    name = view["icon"].removeprefix(f"{view['href']}static/")
+    assert (ROOT / "plugins" / "jumpcloud_elt" / "dashboard" / "static" / name).is_file()
 
 
 def test_the_package_declares_its_plugin() -> None:

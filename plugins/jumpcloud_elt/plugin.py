@@ -36,6 +36,5 @@ class JumpCloudPlugin(AirflowPlugin):
             "destination": "nav",
             "url_route": "jumpcloud",
             "icon": f"{URL_PREFIX.removeprefix('/')}/static/icon.svg",
-            "icon_dark_mode": f"{URL_PREFIX.removeprefix('/')}/static/icon-dark.svg",
         }
     ]

@@ -65,8 +65,8 @@ def decide(settings: Settings, organization_id: str, users: int, accepted: Accep
         if accepted and (accepted.users is None or _is_allowed(settings, drop - accepted.users, before)):
             return Decision(f"accepted by {accepted.run_id}")
         reason = (
-            f"{users} users, down by {drop} ({drop / before:.0%}) from {before}. Allowed: "
-            f"{settings.drift_share:.0%}, or {settings.drift_users} users. The last accepted snapshot stays; to "
+            f"{_users(users)}, down by {drop} ({drop / before:.0%}) from {before}. Allowed: "
+            f"{settings.drift_share:.0%}, or {_users(settings.drift_users)}. The last accepted snapshot stays; to "
             f'accept this drop run jumpcloud_directory with {{"accept_drop": ["{organization_id}"]}}.'
         )
         return Decision(HELD, reason)
@@ -75,6 +75,10 @@ def decide(settings: Settings, organization_id: str, users: int, accepted: Accep
 
 def _is_allowed(settings: Settings, drop: int, before: int) -> bool:
     return drop <= settings.drift_users or drop <= before * settings.drift_share
+
+
+def _users(number: int) -> str:
+    return "1 user" if number == 1 else f"{number} users"
 
 
 def write_stream(path: Place, table: pa.Table, metadata: dict[str, object], previous: Place | None) -> None:

@@ -2,6 +2,7 @@
 
     app         the FastAPI app: its headers, its errors, its static files
     security    who may look
+    refusal     what people see who may not, and for what is not there
     reading     one read-only connection per request, and the queries under `include/sql/dashboard`
     lists       filters, sorting and paging of a list, as its address says
     rendering   templates, and how values are said

@@ -21,6 +21,7 @@ from jumpcloud_elt.dashboard import (
     pages_usage,
     pages_users,
 )
+from jumpcloud_elt.dashboard.refusal import refused
 from jumpcloud_elt.dashboard.rendering import HERE, render
 from jumpcloud_elt.dashboard.security import require_reader
 from jumpcloud_elt.errors import JumpCloudError
@@ -53,7 +54,7 @@ def create_app() -> FastAPI:
         app.include_router(pages.router)
     app.add_api_route("/static/{name}", _static, methods=["GET", "HEAD"])
     app.middleware("http")(_add_headers)
-    app.add_exception_handler(StarletteHTTPException, _refused)
+    app.add_exception_handler(StarletteHTTPException, refused)
     app.add_exception_handler(RequestValidationError, _incomplete)
     app.add_exception_handler(JumpCloudError, _unreadable)
     return app
@@ -72,31 +73,20 @@ async def _add_headers(request: Request, call_next: Callable[[Request], Awaitabl
     except Exception:
         # Answered here: what answers outside of this would leave the headers out.
         log.exception("%s cannot be answered", request.url.path)
-        response = _plain(request, 500, "Something went wrong; the log of Airflow's API server says what.")
-    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+        detail = "Something went wrong; the log of Airflow's API server says what."
+        response = render(request, "missing.html", status_code=500, detail=detail)
+    response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers.setdefault("Cache-Control", "no-store")
     return response
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    """401, 403, 404 and the like as a page. It needs no file of this package: those are for readers, too."""
-    assert isinstance(error, StarletteHTTPException)
-    response = _plain(request, error.status_code, error.detail)
-    response.headers.update(error.headers or {})
-    return response
-
-
 async def _incomplete(request: Request, error: Exception) -> Response:
     """An address that lacks what its page is about."""
     assert isinstance(error, RequestValidationError)
-    return _plain(request, 400, "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()))
-
-
-def _plain(request: Request, status: int, detail: str) -> Response:
-    here = str(request.url.path) + (f"?{request.url.query}" if request.url.query else "")
-    return render(request, "refused.html", status_code=status, status=status, detail=detail, here=here)
+    detail = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+    return render(request, "missing.html", status_code=400, detail=detail)
 
 
 async def _unreadable(request: Request, error: Exception) -> Response:

@@ -28,6 +28,9 @@ CARDS = 24
 SHOWN_IN_FULL = 6
 # A gap that is older cannot be mended: JumpCloud keeps events for 90 days at most.
 GAP_DAYS = 90
+# The kinds of the mart `capabilities`.
+SYNC, ACTION = "sync", "action"
+EVERYTHING = {SYNC: "what_is_synced", ACTION: "what_may_be_done"}
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
@@ -72,10 +75,8 @@ def integrations(request: Request) -> HTMLResponse:
                 offset=0,
             )
             built_at = warehouse.built_at
-    except NotPublishedError as error:
-        return render(
-            request, "welcome.html", page="integrations", connections=settings.connections, message=str(error)
-        )
+    except NotPublishedError:
+        return render(request, "welcome.html", page="integrations", connections=settings.connections)
     unseen = _unseen(settings.connections, organizations, failed, acting)
     return render(
         request,
@@ -87,12 +88,12 @@ def integrations(request: Request) -> HTMLResponse:
         cards=shown,
         colours=Counter([verdict.colour for _, verdict in cards] + [card["verdict"].colour for card in unseen]),
         unseen=unseen if number == 1 and not search else [],
-        capabilities=_by_organization(capabilities),
         has_capabilities=has_capabilities,
         is_unfolded=len(cards) <= SHOWN_IN_FULL,
         idle=[row for row in idle if row["users_never_used"]],
         is_usage_known=any(row["usage_state"] == "available" for row in organizations),
         sums=organizations[0] if organizations else None,
+        **_capabilities(capabilities),
     )
 
 
@@ -127,23 +128,42 @@ def _unseen(
     return cards
 
 
-def _by_organization(rows: list[Row]) -> dict[str, list[dict[str, Any]]]:
-    """Capabilities by organization: one table per connection and kind, a reason that all rows share said once."""
-    found: dict[str, dict[tuple[str, str], list[Row]]] = {}
+def _capabilities(rows: list[Row]) -> dict[str, Any]:
+    """Capabilities as rows of a table: by organization, one per connection; a reason that several have is said once."""
+    found: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        key = (row["connection_id"], row["kind"])
-        found.setdefault(row["organization_id"], {}).setdefault(key, []).append(row)
-    return {
-        organization_id: [
+        found.setdefault((row["organization_id"], row["connection_id"]), []).append(row)
+    reasons = {key: _reasons(own) for key, own in found.items()}
+    times = Counter(reason for own in reasons.values() for reason in own)
+    shared = [reason for reason, number in times.items() if number > 1]
+    capabilities: dict[str, list[dict[str, Any]]] = {}
+    for (organization_id, connection_id), own in sorted(found.items()):
+        actions = [row for row in own if row["kind"] == ACTION]
+        capabilities.setdefault(organization_id, []).append(
             {
                 "connection_id": connection_id,
-                "kind": kind,
-                "rows": sorted(own, key=lambda row: str(row["capability"])),
-                "reason": own[0]["reason"] if len({(row["state"], row["reason"]) for row in own}) == 1 else None,
+                "sync": {row["capability"]: row["state"] for row in own if row["kind"] == SYNC},
+                "allowed": sorted(row["capability"] for row in actions if row["state"] == "yes"),
+                "is_read_only": {row["state"] for row in actions} == {"no"},
+                "reasons": [one for one in reasons[organization_id, connection_id] if one not in shared],
             }
-            for (connection_id, kind), own in sorted(
-                tables.items(), key=lambda item: (item[0][0], item[0][1] != "sync")
-            )
-        ]
-        for organization_id, tables in found.items()
-    }
+        )
+    names = sorted({row["capability"] for row in rows if row["kind"] == SYNC})
+    return {"capabilities": capabilities, "shared_reasons": shared, "sync_names": names}
+
+
+def _reasons(rows: list[Row]) -> list[tuple[tuple[str, ...], str]]:
+    """Each reason with what it is the reason for."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row["reason"] and row["state"] != "yes":
+            found.setdefault((row["kind"], row["reason"]), []).append(row)
+    return [
+        (
+            (EVERYTHING[kind],)
+            if len(own) == sum(row["kind"] == kind for row in rows)
+            else tuple(sorted(row["capability"] for row in own)),
+            reason,
+        )
+        for (kind, reason), own in sorted(found.items(), reverse=True)
+    ]

@@ -32,6 +32,7 @@ USAGE_LABELS = {
     "unknown": "Unknown",
 }
 TREND_WIDTH, TREND_HEIGHT = 84, 20
+TREND_DASH = 5
 HEAT_LEVELS = 4
 
 
@@ -49,6 +50,11 @@ def render(request: Request, template: str, *, status_code: int = 200, **context
         )
     )
     return HTMLResponse(text, status_code=status_code)
+
+
+def text_of(template: str) -> str:
+    """A template that needs no values, as a page includes it."""
+    return _environment().get_template(template).render()
 
 
 @functools.cache
@@ -108,17 +114,19 @@ def trend(values: Sequence[int | None]) -> list[str]:
     """The points of a line over the weeks, as SVG wants them; a line ends where a week is not known."""
     top = max((value for value in values if value is not None), default=0) or 1
     step = TREND_WIDTH / max(1, len(values) - 1)
-    lines: list[list[str]] = [[]]
+    lines: list[list[tuple[float, float]]] = [[]]
     for index, value in enumerate(values):
         if value is None:
             lines.append([])
         else:
-            height = f"{TREND_HEIGHT - 1 - value / top * (TREND_HEIGHT - 2):.1f}"
-            lines[-1].append(f"{index * step:.1f},{height}")
-            if index + 1 == len(values) or values[index + 1] is None:
-                # A week alone is a dash, and not nothing.
-                lines[-1].append(f"{index * step + 1:.1f},{height}")
-    return [" ".join(points) for points in lines if points]
+            lines[-1].append((index * step, TREND_HEIGHT - 1 - value / top * (TREND_HEIGHT - 2)))
+    for line in lines:
+        if len(line) == 1:
+            # A week alone is a dash, and not nothing; within the picture, for the newest stands at its end.
+            ((x, y),) = line
+            start = min(max(x - TREND_DASH / 2, 0), TREND_WIDTH - TREND_DASH)
+            line[:] = [(start, y), (start + TREND_DASH, y)]
+    return [" ".join(f"{x:.1f},{y:.1f}" for x, y in line) for line in lines if line]
 
 
 def heat_map(first: date, last: date, values: Mapping[date, int], states: Mapping[date, str]) -> dict[str, Any]:

@@ -21,11 +21,18 @@ if TYPE_CHECKING:
 DAG_IDS = ("jumpcloud_directory", "jumpcloud_usage", "jumpcloud_warehouse")
 
 
+class NotAllowedError(HTTPException):
+    """Somebody is signed in, and may not look."""
+
+
 def require_reader(user: GetUserDep) -> None:
-    """Let somebody pass who may read all of these Dags; raises HTTPException 401 for nobody, 403 for anybody else."""
+    """Let somebody pass who may read all of these Dags.
+
+    Raises HTTPException for nobody, NotAllowedError for anybody else.
+    """
     teams = DagModel.get_dag_id_to_team_name_mapping(list(DAG_IDS))
     requests: list[IsAuthorizedDagRequest] = [
         {"method": "GET", "details": DagDetails(id=dag_id, team_name=teams.get(dag_id))} for dag_id in DAG_IDS
     ]
     if not get_auth_manager().batch_is_authorized_dag(requests, user=user):
-        raise HTTPException(403, "Your Airflow user may not read the JumpCloud Dags.")
+        raise NotAllowedError(403, "Your Airflow user may not read the JumpCloud Dags.")

@@ -49,8 +49,7 @@ def judge(row: Row, now: datetime, directory_cron: str | None, usage_cron: str |
             "amber",
             "Held: too many users were missing",
             row["sync_message"],
-            "Look into JumpCloud. If they are gone on purpose, trigger jumpcloud_directory with this organization's id "
-            "in accept_drop.",
+            "Look into JumpCloud for what became of them.",
         )
     if row["sync_status"] == "stale":
         return Verdict(

@@ -1,46 +1,82 @@
-// Draws the lines of [data-chart] with uPlot: days on the x axis, a gap where a day has not been read.
+// Draws [data-chart] with uPlot: days on the x axis; a day that has not been read is hatched, and never a 0.
 "use strict";
 (() => {
-  const HEIGHT = 260;
-  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  // uPlot paints on a canvas, which knows no light-dark().
+  const HALF_A_DAY = 43200;
   const resolved = (name) => {
+    // uPlot paints on a canvas, which knows no light-dark().
     const probe = document.createElement("span");
-    probe.className = "probe";
-    probe.style.color = color(name);
+    probe.style.color = `var(${name})`;
     document.body.append(probe);
     const value = getComputedStyle(probe).color;
     probe.remove();
     return value;
   };
-  const NAMES = { Failures: "--series-failures", "Admin portal": "--series-3", "User portal": "--series-2", People: "--series-2" };
-  const day = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 10);
+  const COLOURS = { Failures: "--series-failures", "Admin portal": "--series-3", "User portal": "--series-2", People: "--series-3" };
+  const said = (seconds, parts) => new Date(seconds * 1000).toLocaleDateString("en-GB", { timeZone: "UTC", ...parts });
+  const day = (seconds) => said(seconds, { day: "numeric", month: "short" });
+  const month = (seconds) => said(seconds, { month: "short", year: "numeric" });
   const drawn = new Map();
+
+  // For each run of days of which nothing is known.
+  const hatch = (chart) => {
+    for (const gap of chart.over.querySelectorAll(".unread")) gap.remove();
+    const [days, ...series] = chart.data;
+    const isRead = (index) => series.some((values) => values[index] != null);
+    for (let first = 0; first < days.length; first++) {
+      if (isRead(first)) continue;
+      let last = first;
+      while (last + 1 < days.length && !isRead(last + 1)) last++;
+      const left = chart.valToPos(days[first] - HALF_A_DAY, "x");
+      const width = chart.valToPos(days[last] + HALF_A_DAY, "x") - left;
+      const gap = document.createElement("div");
+      gap.className = "unread";
+      gap.style.left = `${left}px`;
+      gap.style.width = `${width}px`;
+      if (width > 70) gap.textContent = "not read";
+      chart.over.prepend(gap);
+      first = last;
+    }
+  };
 
   const draw = (frame) => {
     drawn.get(frame)?.destroy();
-    const { days, series } = JSON.parse(frame.dataset.chart);
+    const { days, series, bars, height } = JSON.parse(frame.dataset.chart);
     const grid = { stroke: resolved("--line"), width: 1 };
     const axis = { stroke: resolved("--muted"), grid, ticks: grid, font: "12px system-ui, sans-serif" };
     const lines = series.map(({ label }) => {
-      const stroke = resolved(NAMES[label] ?? "--series-1");
+      const isBar = label === bars;
+      const stroke = resolved(isBar ? "--level-2" : (COLOURS[label] ?? "--series-1"));
       return {
         label,
         stroke,
-        width: 1.75,
+        fill: isBar ? stroke : undefined,
+        paths: isBar ? uPlot.paths.bars({ size: [0.7, 36] }) : undefined,
+        width: isBar ? 0 : 1.75,
         dash: label === "Failures" ? [5, 4] : undefined,
-        points: { show: days.length < 40, size: 5, fill: stroke },
-        value: (_, value, __, index) => (index == null ? "" : value == null ? "unknown" : value.toLocaleString("en")),
+        points: { show: !isBar && days.length < 40, size: 5, fill: stroke },
+        value: (_, value, __, index) => (index == null ? "" : value == null ? "not read" : value.toLocaleString("en")),
       };
     });
     const options = {
       width: frame.clientWidth,
-      height: HEIGHT,
+      height,
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       cursor: { y: false, drag: { x: true, y: false } },
-      scales: { y: { range: (_, low, high) => [0, Math.max(1, high ?? 1) * 1.05] } },
-      axes: [{ ...axis, space: 90, values: (_, seconds) => seconds.map(day) }, { ...axis, size: 56 }],
-      series: [{ label: "Day", value: (_, seconds) => (seconds == null ? "" : day(seconds)) }, ...lines],
+      scales: {
+        x: { range: (_, low, high) => [low - HALF_A_DAY, high + HALF_A_DAY] },
+        y: { range: (_, low, high) => [0, Math.max(1, high ?? 1) * 1.05] },
+      },
+      axes: [
+        { ...axis, size: 34, space: 70, incrs: [1, 2, 7, 14, 30, 91, 182, 365].map((one) => one * 86400),
+          values: (_, ticks, __, ___, step) => ticks.map(step < 28 * 86400 ? day : month) },
+        { ...axis, size: 50, space: 28, incrs: [1, 2, 5, 10, 20, 50].flatMap((one) => [one, one * 1e2, one * 1e4, one * 1e6]).sort((a, b) => a - b) },
+      ],
+      hooks: {
+        draw: [hatch],
+        // Without a day pointed at the legend has names only.
+        setCursor: [(chart) => frame.classList.toggle("pointed", chart.cursor.idx != null && chart.cursor.left >= 0)],
+      },
+      series: [{ label: "Day", value: (_, seconds) => (seconds == null ? "" : `${day(seconds)} ${said(seconds, { year: "numeric" })}`) }, ...lines],
     };
     drawn.set(frame, new uPlot(options, [days, ...series.map(({ values }) => values)], frame));
   };
@@ -51,6 +87,6 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => frames.forEach(draw));
   for (const frame of frames) new ResizeObserver(() => {
     const chart = drawn.get(frame);
-    if (chart && chart.width !== frame.clientWidth) chart.setSize({ width: frame.clientWidth, height: HEIGHT });
+    if (chart && chart.width !== frame.clientWidth) chart.setSize({ width: frame.clientWidth, height: chart.height });
   }).observe(frame);
 })();

@@ -1,4 +1,4 @@
-// Links to Airflow, and filters that apply themselves. Everything works without this file, but for links out of a frame.
+// Links to Airflow, and addresses without empty filters. Everything works without this file, but for links out of a frame.
 "use strict";
 (() => {
   // In Airflow the pages lie in a sandboxed frame: a link in it would show Airflow inside of Airflow, and the frame may not
@@ -16,9 +16,6 @@
   });
 
   for (const form of document.querySelectorAll("form.filters")) {
-    form.addEventListener("change", (event) => {
-      if (event.target.matches("select, input[type=date]")) form.requestSubmit();
-    });
     // An address without what was left empty can be read, and kept.
     form.addEventListener("submit", () => {
       for (const field of form.elements) if (field.name && !field.value) field.disabled = true;
