@@ -415,6 +415,9 @@ def test_every_page_in_every_look(
     if look != "phone":
         page.set_viewport_size({"width": WIDTH, "height": _height(page)})
     screenshot(page, f"dashboard-airflow-{look}")
+    page.goto("/jumpcloud/")
+    page.locator(".card.green", has_text="Northwind Traders").wait_for()
+    screenshot(page, f"dashboard-integrations-{look}")
     # A frame's console is the page's: nothing was refused by the policy, nothing was thrown, nothing was missing.
     assert [text for text in problems if "sandbox attribute" not in text] == []
 
