@@ -76,9 +76,11 @@ class Acting:
         """What the run asks, once it waits for the answer."""
         path = f"dags/{DAG}/dagRuns/{quote(run_id)}/taskInstances/approve"
         self.wait_for(lambda: self.server.get(path)["state"] == "awaiting_input", f"{run_id}: a question")
-        # Nobody answers before the process that asked has ended; Airflow fails a task that is resumed before that.
-        process = Path(f"/proc/{self.server.get(path)['pid']}")
-        self.wait_for(lambda: not process.exists(), f"{run_id}: the end of the process that asked")
+        # No person answers before the scheduler has heard that the process that asked has ended. Where it hears that
+        # of a task that is queued again, it fails it.
+        heard = f"TaskInstance Finished: dag_id={DAG}, task_id=approve, run_id={run_id},"
+        log = self.home / "scheduler.log"
+        self.wait_for(lambda: heard in log.read_text(errors="replace"), f"{run_id}: the end of the process that asked")
         return self.server.get(f"{path}/-1/hitlDetails")
 
     def answer(self, run_id: str, option: str) -> EndedRun:
