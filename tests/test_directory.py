@@ -143,6 +143,22 @@ def test_a_drop_in_users_is_held_until_a_run_accepts_it(sandbox: Sandbox, settin
     assert [row["decision"] for row in accepted] == ["accepted by third", "accepted"]
 
 
+def test_runs_that_begin_in_one_second_do_not_write_into_each_others_snapshots(
+    sandbox: Sandbox, settings: Settings, set_clock: Clock
+) -> None:
+    """The second is held, and the first stays what it was."""
+    set_clock(FIRST)
+    for run_id, count in (("first", 30), ("second", 1)):
+        serve(sandbox, organization(count))
+        assert run_directory(run_id) == []
+    partitions = settings.landing.glob("organizations/*/*")
+    assert sorted(one.name for one in partitions) == ["snapshot_at=20260301T060000Z", "snapshot_at=20260301T060001Z"]
+    warehouse = run_warehouse("build")
+    ((status,),) = [row.values() for row in query(warehouse, "select sync_status from organizations")]
+    assert status == "held"
+    assert len(query(warehouse, "select * from users where status <> 'deleted'")) == 30
+
+
 @pytest.mark.parametrize(
     ("before", "after", "outcome"),
     [

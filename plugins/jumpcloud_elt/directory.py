@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.landing import snapshot_path, utc_now, write_table
 from jumpcloud_elt.organizations import Organization
-from jumpcloud_elt.places import name_within
+from jumpcloud_elt.places import name_within, take_folder
 from jumpcloud_elt.providers import read_provider_administrators
 from jumpcloud_elt.redaction import encode_payload
 from jumpcloud_elt.runs import HELD, OK, Outcome
@@ -38,12 +38,12 @@ def land_directory(
 ) -> list[Outcome]:
     """Land one snapshot of `organization` and return one outcome per stream.
 
-    `snapshot_at` is the time at which reading began, in whole seconds. `accepted` is the drop in users that
+    `snapshot_at` is the time at which reading began, in whole seconds, and no other snapshot's. `accepted` is the drop in users that
     the run accepts. Raises the errors of the hook and of `read_listing`; what had been written by
     then belongs to no snapshot.
     """
     organization_id = str(organization["organization_id"])
-    snapshot_at = utc_now().replace(microsecond=0)
+    snapshot_at = _take_second(settings, organization_id)
     previous_at = next((at for at, _ in iter_snapshots(settings.landing, organization_id)), None)
     outcomes: list[Outcome] = []
     parents: dict[str, list[str]] = {}
@@ -83,6 +83,17 @@ def land_directory(
         outcome.outcome = HELD if decision.is_held else OK
         outcome.decision, outcome.reason = decision.decision, decision.reason
     return outcomes
+
+
+def _take_second(settings: Settings, organization_id: str) -> datetime:
+    """This second, or the next that no other run has taken: one that acted on users may sync while another does.
+
+    A store has no folders to take: there a run is seen once it has written something.
+    """
+    second = utc_now().replace(microsecond=0)
+    while not take_folder(snapshot_path(settings.landing, DIRECTORY_STREAMS[0].name, organization_id, second).parent):
+        second += timedelta(seconds=1)
+    return second
 
 
 def _commit(

@@ -301,6 +301,18 @@ def make_folder(folder: Place) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
+def take_folder(folder: Place) -> bool:
+    """Make a folder, and say whether nobody else had; of a store, whether nothing lies there yet."""
+    if not isinstance(folder, Path):
+        return not find_files(folder, "*")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
 def remove_folder(folder: Place) -> None:
     """Remove a folder with all that is in it, as far as it is there."""
     if isinstance(folder, Path):
