@@ -38,9 +38,9 @@ def land_directory(
 ) -> list[Outcome]:
     """Land one snapshot of `organization` and return one outcome per stream.
 
-    `snapshot_at` is the time at which reading began, in whole seconds, and no other snapshot's. `accepted` is the drop in users that
-    the run accepts. Raises the errors of the hook and of `read_listing`; what had been written by
-    then belongs to no snapshot.
+    `snapshot_at` is the time at which reading began, in whole seconds, and no other snapshot's. `accepted` is the drop
+    in users that the run accepts. Raises the errors of the hook and of `read_listing`; what had been written by then
+    belongs to no snapshot.
     """
     organization_id = str(organization["organization_id"])
     snapshot_at = _take_second(settings, organization_id)
