@@ -219,12 +219,12 @@ class AirflowServer:
         deletes what there is of the backfill, and the scheduler ends when that was running already. Hence the pause.
         """
         self.call("PATCH", f"dags/{dag_id}", {"is_paused": True})
-        for earlier in self.get("backfills", dag_id=dag_id)["backfills"]:
-            # Its runs have ended; the scheduler would see that within half a minute.
-            if earlier["completed_at"] is None:
-                self.call("PUT", f"backfills/{earlier['id']}/cancel")
         command = ("backfill", "create", "--dag-id", dag_id, "--from-date", start.isoformat())
         for attempt in range(BACKFILL_ATTEMPTS):
+            for earlier in self.get("backfills", dag_id=dag_id)["backfills"]:
+                # Its runs have ended, and the scheduler would see that within half a minute; or it was half made.
+                if earlier["completed_at"] is None:
+                    self.call("PUT", f"backfills/{earlier['id']}/cancel")
             try:
                 self.cli(*command, "--to-date", end.isoformat(), *options)
                 break
