@@ -169,9 +169,9 @@ def main() -> None:
 
 def _build_empty() -> Path:
     """A warehouse as the package builds it, of a small world."""
-    from connections import API_KEY, connection_json  # noqa: PLC0415
-    from pipeline import run_directory, run_usage, run_warehouse  # noqa: PLC0415
-    from sandbox.client import Sandbox  # noqa: PLC0415
+    from connections import API_KEY, connection_json
+    from pipeline import run_directory, run_usage, run_warehouse
+    from sandbox.client import Sandbox
 
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     with Sandbox.start("demo") as sandbox:
@@ -183,7 +183,7 @@ def _build_empty() -> Path:
 
 def _fill(built: Path, target: Path, users: int, applications: int, days: int) -> None:
     """Put the large organization in the place of the small ones."""
-    from jumpcloud_elt.sql_files import read_sql  # noqa: PLC0415
+    from jumpcloud_elt.warehouse.sql_files import read_sql
 
     built.chmod(0o644)
     with duckdb.connect(str(built)) as connection:
@@ -240,9 +240,9 @@ def _routes() -> Iterator[str]:
 
 
 def _measure(routes: Iterator[str]) -> Iterator[tuple[str, str, str, str, str]]:
-    from airflow.utils.db import initdb  # noqa: PLC0415
+    from airflow.utils.db import initdb
 
-    from dashboards import visitor  # noqa: PLC0415
+    from dashboards import visitor
 
     initdb()
     with visitor() as client:

@@ -62,11 +62,11 @@ def main() -> None:
         connection = {"conn_type": "jumpcloud", "host": sandbox.url, "password": "key"}
         os.environ["AIRFLOW_CONN_JUMPCLOUD_DEFAULT"] = json.dumps(connection)
         # Imported once Airflow has a home of its own.
-        from jumpcloud_elt.directory import land_directory  # noqa: PLC0415
-        from jumpcloud_elt.hook import JumpCloudHook  # noqa: PLC0415
-        from jumpcloud_elt.organizations import Organization  # noqa: PLC0415
-        from jumpcloud_elt.pagination import iter_v2_pages  # noqa: PLC0415
-        from jumpcloud_elt.settings import read_settings  # noqa: PLC0415
+        from jumpcloud_elt.api.pagination import iter_v2_pages
+        from jumpcloud_elt.core.organization import Organization
+        from jumpcloud_elt.core.settings import read_settings
+        from jumpcloud_elt.extract.directory import land_directory
+        from jumpcloud_elt.hook import JumpCloudHook
 
         settings = read_settings()
         organization = Organization(

@@ -53,7 +53,7 @@ def main() -> None:
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         }
         # Imported once Airflow has a home of its own.
-        from airflow_server import AIRFLOW, AirflowServer  # noqa: PLC0415
+        from airflow_server import AIRFLOW, AirflowServer
 
         database = home / "migrated.db"
         environment = os.environ | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}"}

@@ -60,8 +60,8 @@ def json_alone(pages: list[Path], folder: Path) -> None:
 
 def pandas_normalize(pages: list[Path], folder: Path) -> None:
     """What most scripts do: flatten with pandas, let it infer the schema, a file for each page."""
-    import pandas as pd  # noqa: PLC0415
-    import pyarrow.parquet  # noqa: F401, PLC0415 - what to_parquet imports
+    import pandas as pd
+    import pyarrow.parquet  # noqa: F401 - what to_parquet imports
 
     def work() -> tuple[int, int]:
         events = 0
@@ -76,9 +76,10 @@ def pandas_normalize(pages: list[Path], folder: Path) -> None:
 
 def package(pages: list[Path], folder: Path) -> None:
     """The package's own `decode_page` and writer: declared key columns, the payload as received, secrets cut."""
-    import pandas  # noqa: F401, PLC0415 - pyarrow imports it with its first array
+    import pandas  # noqa: F401 - pyarrow imports it with its first array
 
-    from jumpcloud_elt.events import decode_page, open_writer  # noqa: PLC0415
+    from jumpcloud_elt.extract.event_pages import decode_page
+    from jumpcloud_elt.landing.units import open_writer
 
     def work() -> tuple[int, int]:
         events = 0
@@ -118,7 +119,7 @@ def duckdb_payload(pages: list[Path], folder: Path) -> None:
 
 
 def _duckdb(query: str, pages: list[Path], folder: Path) -> None:
-    import duckdb  # noqa: PLC0415
+    import duckdb
 
     def work() -> tuple[int, int]:
         with duckdb.connect(config={"threads": 1}) as connection:
@@ -137,12 +138,12 @@ def land(url: str, folder: Path, *, on_one_core: bool = True) -> None:
         "AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT": str(folder),
         "AIRFLOW_CONN_JUMPCLOUD_DEFAULT": json.dumps({"conn_type": "jumpcloud", "host": url, "password": API_KEY}),
     }
-    import pandas  # noqa: F401, PLC0415 - pyarrow imports it with its first array
+    import pandas  # noqa: F401 - pyarrow imports it with its first array
 
-    from jumpcloud_elt.events import land_unit  # noqa: PLC0415
-    from jumpcloud_elt.hook import JumpCloudHook  # noqa: PLC0415
-    from jumpcloud_elt.organizations import Organization  # noqa: PLC0415
-    from jumpcloud_elt.settings import read_settings  # noqa: PLC0415
+    from jumpcloud_elt.core.organization import Organization
+    from jumpcloud_elt.core.settings import read_settings
+    from jumpcloud_elt.extract.events import land_unit
+    from jumpcloud_elt.hook import JumpCloudHook
 
     settings = read_settings()
     organization = Organization(
@@ -174,8 +175,8 @@ DECODERS: dict[str, Callable[[list[Path], Path], None]] = {
 
 def render(count: int, folder: Path) -> None:
     """The sandbox's synthetic events as page files; in a process of its own, to keep the parent small."""
-    from sandbox.synthetic import SyntheticEvents  # noqa: PLC0415
-    from sandbox.world import normalise  # noqa: PLC0415
+    from sandbox.synthetic import SyntheticEvents
+    from sandbox.world import normalise
 
     [organization] = normalise(world(count))["organizations"]
     selection = SyntheticEvents(organization).select(frozenset({"directory", "sso"}))

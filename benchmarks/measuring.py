@@ -126,7 +126,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def machine(*packages: str) -> str:
     """Cores, system, Python, and the versions of `packages`."""
-    from importlib.metadata import version  # noqa: PLC0415
+    from importlib.metadata import version
 
     versions = ", ".join(f"{package} {version(package)}" for package in packages)
     return (

@@ -19,10 +19,10 @@ from collections.abc import Callable
 
 import pandas  # noqa: F401 - DuckDB imports it to read a table by name; not anew in every build
 
-from jumpcloud_elt import tasks
-from jumpcloud_elt.organizations import Organization
-from jumpcloud_elt.runs import Run, failure
-from jumpcloud_elt.settings import read_settings
+from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.core.settings import read_settings
+from jumpcloud_elt.landing.manifests import Run, failure
+from jumpcloud_elt.tasks import warehouse as tasks_warehouse
 
 ORGANIZATION = Organization(
     connection_id="jumpcloud_default",
@@ -67,7 +67,9 @@ def _land(number: int) -> None:
 
 
 def _publish(number: int) -> None:
-    tasks.publish_warehouse(tasks.check_warehouse(tasks.build_warehouse(f"publish-{number}")))
+    tasks_warehouse.publish_warehouse(
+        tasks_warehouse.check_warehouse(tasks_warehouse.build_warehouse(f"publish-{number}"))
+    )
 
 
 def _fork(work: Callable[[], None]) -> int:

@@ -82,17 +82,18 @@ def main() -> None:
 
 def _land() -> None:
     # Imported once Airflow has a home of its own.
-    from jumpcloud_elt import tasks  # noqa: PLC0415
+    from jumpcloud_elt.tasks import common as tasks
+    from jumpcloud_elt.tasks import directory as tasks_directory
 
     run_of = {"dag_id": "jumpcloud_directory", "run_id": "directory"}
     listed = tasks.list_organizations([])
     for one in listed:
-        tasks.extract_directory(one, run_of)
+        tasks_directory.extract_directory(one, run_of)
     tasks.record_run(listed, run_of, tasks.DIRECTORY, is_restricted=False)
 
 
 def _measure(publishes: int, kills: int, users: int, warehouse: Path) -> None:
-    from jumpcloud_elt.reading import open_warehouse  # noqa: PLC0415
+    from jumpcloud_elt.reading import open_warehouse
 
     command = [sys.executable, "-m", "benchmarks.publisher", str(publishes), str(kills), "1"]
     began = time.monotonic()

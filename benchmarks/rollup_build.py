@@ -161,11 +161,15 @@ class Landing:
 
     def __init__(self, organization_ids: Sequence[str]) -> None:
         # Imported once Airflow has a home of its own.
-        from jumpcloud_elt import events, landing, organizations, runs, streams  # noqa: PLC0415
+        from jumpcloud_elt.core import organization as organizations_organization
+        from jumpcloud_elt.core import streams
+        from jumpcloud_elt.extract import events
+        from jumpcloud_elt.landing import files as landing
+        from jumpcloud_elt.landing import manifests as runs
 
         self.events, self.landing, self.runs, self.streams = events, landing, runs, streams
         self.organizations = [
-            organizations.Organization(
+            organizations_organization.Organization(
                 connection_id="bench", organization_id=one, organization_name=one, payload={}, error=None
             )
             for one in organization_ids
@@ -268,10 +272,12 @@ def build() -> tuple[str, str, str]:
 
 
 def _build() -> None:
-    from jumpcloud_elt import tasks  # noqa: PLC0415
+    from jumpcloud_elt.tasks import warehouse as tasks_warehouse
 
     began, cpu = time.monotonic(), time.process_time()
-    tasks.publish_warehouse(tasks.check_warehouse(tasks.build_warehouse(f"build-{began}")))
+    tasks_warehouse.publish_warehouse(
+        tasks_warehouse.check_warehouse(tasks_warehouse.build_warehouse(f"build-{began}"))
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KILOBYTES
     print(json.dumps([time.monotonic() - began, time.process_time() - cpu, peak]))
 

@@ -17,8 +17,8 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from jumpcloud_elt import tasks
-from jumpcloud_elt.settings import read_settings
+from jumpcloud_elt.core.settings import read_settings
+from jumpcloud_elt.tasks import check_connection as tasks_check_connection
 
 
 @dag(
@@ -47,7 +47,7 @@ def jumpcloud_check_connection() -> None:
     @task(show_return_value_in_logs=False)
     def check_connection() -> str:
         """Look into the connection and say what was found."""
-        return tasks.check_connection(get_current_context()["params"]["connection_id"].strip())
+        return tasks_check_connection.check_connection(get_current_context()["params"]["connection_id"].strip())
 
     check_connection()
 

@@ -16,10 +16,12 @@ from datetime import timedelta
 
 from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
 
-from jumpcloud_elt import tasks
-from jumpcloud_elt.intervals import timetable
-from jumpcloud_elt.organizations import Organization
-from jumpcloud_elt.settings import read_settings
+from jumpcloud_elt.core.intervals import timetable
+from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.core.settings import read_settings
+from jumpcloud_elt.tasks import alerts as tasks_alerts
+from jumpcloud_elt.tasks import common as tasks
+from jumpcloud_elt.tasks import directory as tasks_directory
 
 ORGANIZATION_NAME = "{{ task.op_kwargs['organization']['organization_name'] }}"
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
@@ -63,7 +65,7 @@ def jumpcloud_directory() -> None:
     def extract_directory(organization: Organization, run_of: dict[str, str]) -> int:
         """Land one snapshot of one organization, and what can be done with it."""
         accept_drop = get_current_context()["params"]["accept_drop"] or []
-        return tasks.extract_directory(organization, run_of, accept_drop)
+        return tasks_directory.extract_directory(organization, run_of, accept_drop)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_directory_landing")])
     def record_run(listed: list[Organization] | None, run_of: dict[str, str]) -> list[tasks.Failure]:
@@ -80,7 +82,7 @@ def jumpcloud_directory() -> None:
     def tell_people(listed: list[Organization] | None, run_of: dict[str, str]) -> None:
         """Tell those whom the configuration names what has gone wrong, once, and what is well again."""
         is_restricted = bool(get_current_context()["params"]["organization_ids"])
-        tasks.tell_of_directory(listed, run_of, is_restricted=is_restricted)
+        tasks_alerts.tell_of_directory(listed, run_of, is_restricted=is_restricted)
 
     listed = list_organizations()
     extracted = extract_directory.partial(run_of=RUN).expand(organization=listed)

@@ -19,10 +19,12 @@ from datetime import timedelta
 
 from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
 
-from jumpcloud_elt import tasks, usage_tasks
-from jumpcloud_elt.intervals import timetable
-from jumpcloud_elt.organizations import Organization
-from jumpcloud_elt.settings import read_settings
+from jumpcloud_elt.core.intervals import timetable
+from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.core.settings import read_settings
+from jumpcloud_elt.tasks import alerts as tasks_alerts
+from jumpcloud_elt.tasks import common as tasks
+from jumpcloud_elt.tasks import usage as usage_tasks
 
 ORGANIZATION_NAME = "{{ task.op_kwargs['organization']['organization_name'] }}"
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
@@ -95,7 +97,7 @@ def jumpcloud_usage() -> None:
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def tell_people(listed: list[Organization] | None, run_of: dict[str, str]) -> None:
         """Tell those whom the configuration names what has gone wrong, once, and what is well again."""
-        tasks.tell_of_usage(listed, run_of)
+        tasks_alerts.tell_of_usage(listed, run_of)
 
     units = plan_units()
     listed = list_organizations()

@@ -23,10 +23,10 @@ from typing import Any
 
 from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
 
-from jumpcloud_elt import action_tasks
-from jumpcloud_elt.action_names import ACTIONS
-from jumpcloud_elt.approval import ANSWER, AnsweredApproval
-from jumpcloud_elt.settings import read_settings
+from jumpcloud_elt.actions.operator import ANSWER, AnsweredApproval
+from jumpcloud_elt.core.action_names import ACTIONS
+from jumpcloud_elt.core.settings import read_settings
+from jumpcloud_elt.tasks import user_action as action_tasks
 
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
 SETTINGS = read_settings()

@@ -11,9 +11,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from connections import API_KEY, connection_json
-from jumpcloud_elt import action_tasks
-from jumpcloud_elt.action_log import read_run
-from jumpcloud_elt.settings import read_settings
+from jumpcloud_elt.core.settings import read_settings
+from jumpcloud_elt.landing.action_log import read_run
+from jumpcloud_elt.tasks import user_action as action_tasks
 from sandbox.client import Sandbox
 
 Json = dict[str, Any]

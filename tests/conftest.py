@@ -34,7 +34,7 @@ os.environ |= {
 
 from browser import browser_airflow, browser_process, page  # noqa: E402, F401 - fixtures, for every test module
 from connections import API_KEY, connection_json  # noqa: E402
-from jumpcloud_elt.settings import Settings, read_settings  # noqa: E402
+from jumpcloud_elt.core.settings import Settings, read_settings  # noqa: E402
 from sandbox.client import Sandbox  # noqa: E402
 
 # A busy machine is no failure, and a run that fails must fail again.

@@ -13,8 +13,8 @@ from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from jumpcloud_elt.core.urls import URL_PREFIX
 from jumpcloud_elt.dashboard.app import create_app
-from jumpcloud_elt.plugin import URL_PREFIX
 
 PAGES = ("", "users", "applications", "access", "usage")
 FILES = (

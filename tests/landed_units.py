@@ -18,10 +18,11 @@ import pyarrow as pa
 
 from evolving import TIMES, object_id
 from expectations import Unit, moment
-from jumpcloud_elt.events import SCHEMA
-from jumpcloud_elt.landing import EVENTS, unit_path, write_table
-from jumpcloud_elt.organizations import Organization
-from jumpcloud_elt.runs import KEPT, OK, Outcome, Run
+from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.landing.files import write_table
+from jumpcloud_elt.landing.layout import EVENTS, unit_path
+from jumpcloud_elt.landing.manifests import KEPT, OK, Outcome, Run
+from jumpcloud_elt.landing.units import SCHEMA
 
 Json = dict[str, Any]
 Bounds = tuple[str, datetime, datetime]

@@ -13,8 +13,11 @@ import duckdb
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from expectations import Insights, Snapshot, Unit, expected
-from jumpcloud_elt import tasks, usage_tasks
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.tasks import common as tasks
+from jumpcloud_elt.tasks import directory as tasks_directory
+from jumpcloud_elt.tasks import usage as usage_tasks
+from jumpcloud_elt.tasks import warehouse as tasks_warehouse
 from sandbox.client import Sandbox
 
 Row = dict[str, Any]
@@ -28,7 +31,7 @@ def run_directory(
     listed = tasks.list_organizations(only or [], with_credentials=True)
     for organization in listed:
         with contextlib.suppress(AirflowFailException):
-            tasks.extract_directory(organization, run_of, accept_drop or [])
+            tasks_directory.extract_directory(organization, run_of, accept_drop or [])
     return tasks.record_run(listed, run_of, tasks.DIRECTORY, is_restricted=bool(only))
 
 
@@ -50,8 +53,8 @@ def run_usage(run_id: str, start: datetime, end: datetime, run_type: str = "manu
 
 def run_warehouse(run_id: str, *, rebuild_runs: bool = False) -> Path:
     """One run of jumpcloud_warehouse; returns the published file."""
-    built = tasks.build_warehouse(run_id, rebuild_runs=rebuild_runs)
-    return Path(tasks.publish_warehouse(tasks.check_warehouse(built)))
+    built = tasks_warehouse.build_warehouse(run_id, rebuild_runs=rebuild_runs)
+    return Path(tasks_warehouse.publish_warehouse(tasks_warehouse.check_warehouse(built)))
 
 
 def query(warehouse: Path, sql: str, parameters: list[Any] | None = None) -> list[Row]:

@@ -27,10 +27,14 @@ from acting import (
     world,
     writes,
 )
-from jumpcloud_elt import action_tasks, filters
+from jumpcloud_elt.actions import filters
+from jumpcloud_elt.actions.filters import find_users
+from jumpcloud_elt.actions.models import Filters
+from jumpcloud_elt.core import times
+from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.errors import WarehouseError
-from jumpcloud_elt.filters import Filters, find_users
-from jumpcloud_elt.settings import Settings, read_settings
+from jumpcloud_elt.landing import action_log as action_tasks_action_log
+from jumpcloud_elt.tasks import user_action as action_tasks
 from pipeline import run_directory, run_usage, run_warehouse
 from sandbox.client import Sandbox
 
@@ -133,7 +137,7 @@ def test_users_of_other_organizations_administrators_and_those_who_are_gone_are_
     organization["administrators"].append({"_id": "9" * 24, "email": "pat@x.example", "roleName": "Manager"})
     sandbox.set_organization(organization)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jumpcloud_elt.directory.utc_now", lambda: datetime.now().replace(microsecond=0) + DAY)
+        patch.setattr("jumpcloud_elt.extract.directory.utc_now", lambda: datetime.now().replace(microsecond=0) + DAY)
         land(number=2, usage=None)
     assert found() == (BOB, CYD, DAN, EVE, FAY)
     assert found(role=("manager",)) == ()
@@ -220,8 +224,8 @@ def test_units_before_the_first_event_prove_nothing(sandbox: Sandbox) -> None:
 
 def test_old_users_find_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     land()
-    later = filters.utc_now() + filters.STALE_AFTER + timedelta(minutes=1)
-    monkeypatch.setattr(filters, "utc_now", lambda: later)
+    later = times.utc_now() + filters.STALE_AFTER + timedelta(minutes=1)
+    monkeypatch.setattr("jumpcloud_elt.actions.filters.utc_now", lambda: later)
     answer = find_users(ORGANIZATION, Filters(status=("active",)))
     assert answer.user_ids == () and "were last synced at" in (answer.reason or "")
     answer = find_users("d" * 24, Filters(status=("active",)))
@@ -255,7 +259,7 @@ def plan(**given: Any) -> Json:
 
 
 def outcomes() -> dict[str, tuple[str, str]]:
-    rows = action_tasks.read_run(read_settings().landing, ORGANIZATION, "run")
+    rows = action_tasks_action_log.read_run(read_settings().landing, ORGANIZATION, "run")
     return {row["target"]: (row["outcome"], row["message"]) for row in rows}
 
 

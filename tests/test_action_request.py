@@ -8,11 +8,11 @@ import pytest
 
 from acting import ORGANIZATION, OTHER, allow, params, world
 from connections import API_KEY, connection_json
-from jumpcloud_elt.action_names import ACTIONS
-from jumpcloud_elt.action_request import ActionRequest, read_request
+from jumpcloud_elt.actions.profile import read_profile
+from jumpcloud_elt.actions.request import ActionRequest, read_request
+from jumpcloud_elt.core.action_names import ACTIONS
+from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.errors import ConfigurationError
-from jumpcloud_elt.profile import read_profile
-from jumpcloud_elt.settings import Settings, read_settings
 from sandbox.client import Sandbox
 
 Json = dict[str, Any]

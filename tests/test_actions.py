@@ -45,9 +45,13 @@ from acting import (
     writes,
 )
 from connections import API_KEY, connection_json
-from jumpcloud_elt import action_run, action_tasks
-from jumpcloud_elt.action_names import ACTIONS
-from jumpcloud_elt.settings import Settings, read_settings
+from jumpcloud_elt.actions import execute as action_run
+from jumpcloud_elt.actions import operations as action_run_operations
+from jumpcloud_elt.core.action_names import ACTIONS
+from jumpcloud_elt.core.settings import Settings, read_settings
+from jumpcloud_elt.landing import action_log as action_run_action_log
+from jumpcloud_elt.landing import action_log as action_tasks_action_log
+from jumpcloud_elt.tasks import user_action as action_tasks
 from pipeline import query, run_directory, run_warehouse
 from sandbox.client import Sandbox
 
@@ -176,7 +180,7 @@ def test_a_retry_after_a_killed_try_looks_first(action: str, acted: bool, sandbo
     # Every answer is lost, until the worker is too.
     sandbox.set_faults({"match": match, "do": {"drop_connection": True, "acted": acted}})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jumpcloud_elt.hook.JumpCloudHook._retrying", _die)
+        patch.setattr("jumpcloud_elt.api.client.JumpCloudClient._retrying", _die)
         with pytest.raises(KeyboardInterrupt):
             action_tasks.act(planned, answer_to(planned), 1)
     sandbox.set_faults()
@@ -737,7 +741,7 @@ def test_a_killed_task_leaves_the_row_that_says_it_may_have_called(
         raise SystemExit
 
     # As by SIGKILL: nothing that comes after the call is run, not even what would be recorded then.
-    record = action_run.record
+    record = action_run_action_log.record
     recorded: list[Any] = []
 
     def only_before(settings: Settings, attempt: Any, entries: Any) -> None:
@@ -745,8 +749,8 @@ def test_a_killed_task_leaves_the_row_that_says_it_may_have_called(
         if len(recorded) == 1:
             record(settings, attempt, entries)
 
-    monkeypatch.setattr(action_run, "record", only_before)
-    monkeypatch.setattr("jumpcloud_elt.actions.Action.do", killed)
+    monkeypatch.setattr("jumpcloud_elt.actions.execute.record", only_before)
+    monkeypatch.setattr("jumpcloud_elt.actions.operations.Action.do", killed)
     with pytest.raises(SystemExit):
         action_tasks.act(planned, None, 1)
     rows = query(run_warehouse("warehouse"), "select target, outcome, message from user_actions order by target")
@@ -761,17 +765,17 @@ def test_a_task_that_is_interrupted_records_whom_it_was_at(
         params("suspend", "ada", "bob", "eve"), {"dag_id": DAG_ID, "run_id": "r"}, "Anna"
     )
     at = iter(("go on", "terminated"))
-    do = action_run.Action.do
+    do = action_run_operations.Action.do
 
     def interrupted(action: Any, user: Json) -> Any:
         if next(at) == "terminated":
             raise RuntimeError("terminated")
         return do(action, user)
 
-    monkeypatch.setattr("jumpcloud_elt.actions.Action.do", interrupted)
+    monkeypatch.setattr("jumpcloud_elt.actions.operations.Action.do", interrupted)
     with pytest.raises(RuntimeError):
         action_tasks.act(planned, None, 1)
-    rows = action_tasks.read_run(acting.landing, ORGANIZATION, "r")
+    rows = action_tasks_action_log.read_run(acting.landing, ORGANIZATION, "r")
     assert {row["target"]: row["outcome"] for row in rows} == {ADA: "done", BOB: "unknown", EVE: "not_done"}
 
 
@@ -836,7 +840,7 @@ def test_whom_a_killed_try_did_not_come_to_is_told_as_the_next_one_ended(
     run_directory("directory")
     monkeypatch.setattr(action_run, "CHUNK", 2)
     planned = action_tasks.plan_action(params("suspend", "ada", "bob", "eve", "fay"), RUN_OF, "Anna Admin")
-    record, recorded = action_run.record, []
+    record, recorded = action_run_action_log.record, []
 
     def killed_after_the_first(*arguments: Any) -> None:
         recorded.append(arguments)
@@ -846,7 +850,7 @@ def test_whom_a_killed_try_did_not_come_to_is_told_as_the_next_one_ended(
 
     # As by SIGKILL: the first two may have been called, of the others nothing is known.
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(action_run, "record", killed_after_the_first)
+        patch.setattr("jumpcloud_elt.actions.execute.record", killed_after_the_first)
         action_tasks.act(planned, None, 1)
     assert action_tasks.act(planned, None, 2) == {"already_so": 2, "done": 2}
     action_tasks.record_outcomes(planned, None, ORGANIZATION, "run")
@@ -883,7 +887,7 @@ def test_a_plan_that_fails_when_it_is_made_again_leaves_nobody_waiting(sandbox: 
     action_tasks.plan_action(params("suspend", "bob"), RUN_OF, "Anna Admin")
     with pytest.raises(AirflowSkipException):
         action_tasks.record_outcomes(None, None, ORGANIZATION, "run")
-    rows = action_tasks.read_run(read_settings().landing, ORGANIZATION, "run")
+    rows = action_tasks_action_log.read_run(read_settings().landing, ORGANIZATION, "run")
     assert [row["outcome"] for row in rows] == ["asked", "not_done"]
 
 
@@ -916,7 +920,7 @@ def test_a_large_deletion_is_synced_as_far_as_it_was_this_runs(
     # Snapshots are told apart by whole seconds.
     minutes = itertools.count()
     yesterday = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=1)
-    monkeypatch.setattr("jumpcloud_elt.directory.utc_now", lambda: yesterday + timedelta(minutes=next(minutes)))
+    monkeypatch.setattr("jumpcloud_elt.extract.directory.utc_now", lambda: yesterday + timedelta(minutes=next(minutes)))
     start = world()
     users = start["organizations"][0]["users"]
     users += [

@@ -11,10 +11,10 @@ import pytest
 import acting
 from acting import ORGANIZATION
 from connections import connection_json
-from jumpcloud_elt.action_names import ACTIONS
-from jumpcloud_elt.capabilities import capabilities_path
-from jumpcloud_elt.connection_check import SYNC_CAPABILITIES
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.connections.report import SYNC_CAPABILITIES
+from jumpcloud_elt.core.action_names import ACTIONS
+from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.landing.capabilities import capabilities_path
 from pipeline import query, run_directory, run_warehouse
 from sandbox.client import Sandbox
 

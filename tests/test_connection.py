@@ -14,11 +14,11 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.connection import Connection
 from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
-from jumpcloud_elt.connection import Account, read_account
+from jumpcloud_elt.core.account import Account, read_account
+from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.errors import ConfigurationError
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.provider_info import CONFIG, CONNECTION_TYPE, get_provider_info
-from jumpcloud_elt.settings import Settings, read_settings
 
 KEY = "jca_0123456789"
 ONE, TWO = "5f0a1c2e9d3b4a0011223301", "5f0a1c2e9d3b4a0011223302"

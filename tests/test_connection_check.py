@@ -14,16 +14,11 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from connections import connection_json
-from jumpcloud_elt import tasks
-from jumpcloud_elt.connection_check import (
-    SYNC_CAPABILITIES,
-    ConnectionReport,
-    check_connection,
-    render,
-    summarise,
-)
+from jumpcloud_elt.connections.check import check_connection
+from jumpcloud_elt.connections.report import SYNC_CAPABILITIES, ConnectionReport, render, summarise
+from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.hook import JumpCloudHook
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.tasks import check_connection as tasks_check_connection
 from sandbox.client import Sandbox
 
 ONE, TWO = "5f0a1c2e9d3b4a0011225501", "5f0a1c2e9d3b4a0011225502"
@@ -478,14 +473,14 @@ def test_the_dag_returns_the_report_and_fails_with_it_where_the_connection_does_
     check: Check, settings: Settings
 ) -> None:
     check(key(), organizations=(organization(ONE, "One", insights="not_enabled"),))
-    text = tasks.check_connection("jumpcloud_default")
+    text = tasks_check_connection.check_connection("jumpcloud_default")
     assert text.startswith("Connection 'jumpcloud_default' works.\n")
     assert "  directory_insights no" in text and "  users              yes\n" in text
     check(key(), faults=(refuse("/api/systemusers", 403, "Forbidden"),))
     with pytest.raises(AirflowFailException, match=r"Connection 'jumpcloud_default' does not work.\n"):
-        tasks.check_connection("jumpcloud_default")
+        tasks_check_connection.check_connection("jumpcloud_default")
     with pytest.raises(AirflowFailException, match="There is no connection 'nobody'"):
-        tasks.check_connection("nobody")
+        tasks_check_connection.check_connection("nobody")
 
 
 def test_no_secret_is_in_what_is_shown(check: Check) -> None:

@@ -26,8 +26,9 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from connections import API_KEY
-from jumpcloud_elt import usage_tasks
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.core import settings as usage_tasks_settings
+from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.tasks import usage as usage_tasks
 from pipeline import query, run_directory
 from sandbox.client import Sandbox
 from sandbox.generate import BLUE_YONDER, NORTHWIND, UNNAMED
@@ -248,13 +249,13 @@ def test_a_run_whose_events_may_still_arrive_is_put_off_until_then_and_holds_no_
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     # The interval ends with yesterday; the lag, two seconds from when the task is tried first.
     began: list[datetime] = []
-    read_settings = usage_tasks.read_settings
+    read_settings = usage_tasks_settings.read_settings
 
     def with_lag() -> Settings:
         began.append(datetime.now(UTC))
         return replace(read_settings(), usage_arrival_lag_minutes=(began[0] - today).total_seconds() / 60 + 2 / 60)
 
-    monkeypatch.setattr(usage_tasks, "read_settings", with_lag)
+    monkeypatch.setattr("jumpcloud_elt.tasks.usage.read_settings", with_lag)
     run = dags["jumpcloud_usage"].test(logical_date=today)
     assert run.state == "success"
     with create_session() as session:

@@ -27,14 +27,15 @@ from starlette.testclient import TestClient
 
 from dashboard_world import DAY, FORMULA, LONG, RIGHT_TO_LEFT, SCRIPT, TODAY, publish_demo
 from dashboards import FILES, PAGES, visitor
-from jumpcloud_elt.dashboard import downloads, reading
+from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.dashboard import downloads
+from jumpcloud_elt.dashboard import queries as reading
 from jumpcloud_elt.dashboard.app import STATIC
+from jumpcloud_elt.dashboard.charts import TREND_WIDTH, trend
 from jumpcloud_elt.dashboard.lists import PAGE_SIZE
-from jumpcloud_elt.dashboard.rendering import TREND_WIDTH, trend
 from jumpcloud_elt.errors import WarehouseError
 from jumpcloud_elt.export import main
 from jumpcloud_elt.reading import read_mart
-from jumpcloud_elt.settings import Settings
 from pipeline import query
 from sandbox.client import Sandbox
 from sandbox.generate import BLUE_YONDER, NORTHWIND, UNNAMED
@@ -716,7 +717,7 @@ def test_a_download_takes_a_turn_and_gives_it_back(viewer: TestClient, monkeypat
         free.append(turns.acquire(blocking=False))
         raise WarehouseError("the disk is full")
 
-    monkeypatch.setattr(downloads, "write_csv", fail)
+    monkeypatch.setattr("jumpcloud_elt.dashboard.downloads.write_csv", fail)
     assert [viewer.get("users.csv").status_code for _ in range(2)] == [503, 503]
     assert free == [False, False]
     assert turns.acquire(blocking=False)
@@ -788,7 +789,7 @@ def test_what_goes_wrong_unforeseen_is_a_page_with_the_headers_of_all_others(
     def fail() -> None:
         raise RuntimeError("nobody thought of this")
 
-    monkeypatch.setattr("jumpcloud_elt.dashboard.pages_users.open_for_request", fail)
+    monkeypatch.setattr("jumpcloud_elt.dashboard.pages.users.open_for_request", fail)
     answer = viewer.get("users")
     assert answer.status_code == 500
     assert answer.headers["Content-Security-Policy"]

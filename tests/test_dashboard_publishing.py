@@ -17,8 +17,8 @@ import pytest
 
 from dashboard_world import publish_demo
 from dashboards import visitor
-from jumpcloud_elt import publishing
-from jumpcloud_elt.settings import read_settings
+from jumpcloud_elt.core.settings import read_settings
+from jumpcloud_elt.warehouse import publish as publishing
 from sandbox.client import Sandbox
 
 PUBLISHES = int(os.environ.get("PUBLISHES", "25"))

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from jumpcloud_elt import action_log, events, runs
+from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.core.streams import DIRECTORY_STREAMS
+from jumpcloud_elt.landing import action_log
+from jumpcloud_elt.landing import manifests as runs
+from jumpcloud_elt.landing import units as events_units
 from jumpcloud_elt.reading import MARTS, read_mart
-from jumpcloud_elt.settings import Settings
-from jumpcloud_elt.streams import DIRECTORY_STREAMS
 from pipeline import query, run_directory, run_usage, run_warehouse
 from test_definitions import DAY, TODAY
 
@@ -67,7 +69,7 @@ def test_every_documented_table_can_be_read_as_a_frame(settings: Settings) -> No
 
 def test_the_columns_of_landed_events_and_manifests_are_those_of_their_schemas() -> None:
     for title, schema in (
-        ("Events", events.SCHEMA),
+        ("Events", events_units.SCHEMA),
         ("Manifests", runs.SCHEMA),
         ("User actions", action_log.SCHEMA),
     ):

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from expectations import Insights, Unit
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.core.settings import Settings
 from pipeline import assert_warehouse_is, query, run_directory, run_usage, run_warehouse, snapshots_of
 from sandbox.client import Sandbox
 from sandbox.generate import NORTHWIND

@@ -14,9 +14,9 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from evolving import EvolvingWorld
 from expectations import Snapshot
-from jumpcloud_elt import checkpoints, directory
-from jumpcloud_elt.landing import read_metadata
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.landing.files import read_metadata
+from jumpcloud_elt.warehouse import checkpoints
 from pipeline import assert_warehouse_is, query, run_directory, run_warehouse, snapshots_of
 from sandbox.client import Sandbox
 
@@ -29,7 +29,7 @@ Clock = Callable[[datetime], None]
 
 @pytest.fixture
 def set_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return lambda moment: monkeypatch.setattr(directory, "utc_now", lambda: moment)
+    return lambda moment: monkeypatch.setattr("jumpcloud_elt.extract.directory.utc_now", lambda: moment)
 
 
 def users(count: int, first: int = 0) -> list[dict[str, Any]]:
@@ -218,12 +218,12 @@ def test_pruning_old_snapshots_changes_no_history_even_when_everything_is_built_
 
     for number in range(4):
         step(number)
-    monkeypatch.setattr(checkpoints, "utc_now", lambda: FIRST + 4 * DAY)
+    monkeypatch.setattr("jumpcloud_elt.warehouse.checkpoints.utc_now", lambda: FIRST + 4 * DAY)
     assert prune() == 2 * 2
     assert len(list(settings.landing.glob("systemusers/*/*/*.parquet"))) == 2 * 2
     assert prune() == 0
     assert_warehouse_is(step(4), snapshots, [], [], tables)
-    monkeypatch.setattr(checkpoints, "utc_now", lambda: FIRST + 40 * DAY)
+    monkeypatch.setattr("jumpcloud_elt.warehouse.checkpoints.utc_now", lambda: FIRST + 40 * DAY)
     assert prune() == 2 * 2
     warehouse = settings.warehouse
     warehouse.unlink()
@@ -244,7 +244,7 @@ def test_a_pruning_that_is_killed_before_its_checkpoint_is_whole_removes_nothing
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoints, "publish", killed)
+    monkeypatch.setattr("jumpcloud_elt.warehouse.checkpoints.publish", killed)
     with pytest.raises(KeyboardInterrupt):
         checkpoints.prune_snapshots(dataclasses.replace(settings, snapshot_retention_days=1))
     assert sorted(settings.landing.rglob("*.parquet")) == before

@@ -16,7 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connections import connection_json
-from jumpcloud_elt import events
+from jumpcloud_elt.core.intervals import Interval
+from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.core.storage import held_temporary_for
 from jumpcloud_elt.errors import (
     IncompleteListingError,
     LandingError,
@@ -26,14 +29,13 @@ from jumpcloud_elt.errors import (
     RepeatedCursorError,
     TransientError,
 )
-from jumpcloud_elt.events import decode_page, land_unit, parse_timestamps
+from jumpcloud_elt.extract.event_pages import decode_page, parse_timestamps
+from jumpcloud_elt.extract.events import land_unit
 from jumpcloud_elt.hook import JumpCloudHook
-from jumpcloud_elt.intervals import Interval
-from jumpcloud_elt.landing import read_metadata, temporary_beside, unit_path
-from jumpcloud_elt.organizations import Organization
-from jumpcloud_elt.places import held_temporary_for
-from jumpcloud_elt.runs import Outcome
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.landing import units as events_units
+from jumpcloud_elt.landing.files import read_metadata, temporary_beside
+from jumpcloud_elt.landing.layout import unit_path
+from jumpcloud_elt.landing.manifests import Outcome
 from sandbox.client import Sandbox
 
 Json = dict[str, Any]
@@ -69,7 +71,7 @@ def test_an_event_becomes_its_key_columns_and_the_very_text_received() -> None:
     )
     batch = decode_page(f"[ {text} ]".encode(), LINEAGE)
     batch.validate(full=True)
-    assert batch.schema == events.SCHEMA
+    assert batch.schema == events_units.SCHEMA
     assert batch.to_pylist() == [
         {
             "event_id": "e1",
@@ -99,7 +101,7 @@ def test_an_event_becomes_its_key_columns_and_the_very_text_received() -> None:
     ]
 
 
-KEY_COLUMNS = [name for name in events.SCHEMA.names if name not in ("event_id", "payload") and name[0] != "_"]
+KEY_COLUMNS = [name for name in events_units.SCHEMA.names if name not in ("event_id", "payload") and name[0] != "_"]
 
 
 @pytest.mark.parametrize("nothing", [{}, None])
@@ -149,7 +151,7 @@ def test_null_rows_are_left_out(body: bytes) -> None:
 @pytest.mark.parametrize("body", [b"[]", b"[null]", b" [ null, null ] "])
 def test_a_page_without_events_is_an_empty_batch(body: bytes) -> None:
     batch = decode_page(body, LINEAGE)
-    assert (batch.num_rows, batch.schema) == (0, events.SCHEMA)
+    assert (batch.num_rows, batch.schema) == (0, events_units.SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -305,7 +307,7 @@ def test_a_unit_is_one_file_that_says_what_it_holds(sandbox: Sandbox, settings: 
     path /= "20260301T000000Z_20260302T000000Z.parquet"
     assert files(settings) == [path]
     assert ids(landed(settings)) == ["e2", "e1"]
-    assert pq.read_schema(path).remove_metadata() == events.SCHEMA
+    assert pq.read_schema(path).remove_metadata() == events_units.SCHEMA
     counts = {"received": 2, "inside": 2, "strays": 0, "rows": 2, "api_total": 2}
     [row] = [row for row in landed(settings) if row["event_id"] == "e1"]
     assert read_metadata(path) == counts | {
@@ -564,7 +566,7 @@ def test_a_unit_becomes_visible_only_when_it_is_whole(
         seen.append([one.name for one in files(settings)])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(events, "publish", killed)
+    monkeypatch.setattr("jumpcloud_elt.extract.events.publish", killed)
     with pytest.raises(KeyboardInterrupt):
         land(settings)
     [[name]] = seen

@@ -10,7 +10,7 @@ from airflow.sdk import DAG
 
 from acting import ORGANIZATION, STAFF, allow, members_of, user_id, user_of, world
 from connections import API_KEY, connection_json
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.core.settings import Settings
 from sandbox.client import Sandbox
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "docs" / "example_dag.py"

@@ -45,12 +45,16 @@ from forgetting import (
     traces_in_landing,
     traces_in_warehouse,
 )
-from jumpcloud_elt import action_log, checkpoints, directory, erasure, tasks
-from jumpcloud_elt.landing import read_metadata
-from jumpcloud_elt.people import Person
-from jumpcloud_elt.pseudonyms import Forgetting, Pseudonyms
-from jumpcloud_elt.settings import Settings, read_settings
-from jumpcloud_elt.snapshots import fingerprint_of
+from jumpcloud_elt.core.settings import Settings, read_settings
+from jumpcloud_elt.landing import action_log
+from jumpcloud_elt.landing import files as erasure_files
+from jumpcloud_elt.landing.files import read_metadata
+from jumpcloud_elt.landing.snapshots import fingerprint_of
+from jumpcloud_elt.privacy.people import Person
+from jumpcloud_elt.privacy.pseudonyms import Forgetting, Pseudonyms
+from jumpcloud_elt.tasks import forget as tasks_forget
+from jumpcloud_elt.tasks import warehouse as tasks_warehouse
+from jumpcloud_elt.warehouse import checkpoints
 from pipeline import query, run_directory, run_usage, run_warehouse
 from sandbox.client import Sandbox
 
@@ -73,7 +77,7 @@ def land(sandbox: Sandbox, seed: int) -> None:
             now = START + step * DAY
             world.advance(now)
             sandbox.set_world(world.world())
-            patch.setattr(directory, "utc_now", lambda now=now: now)
+            patch.setattr("jumpcloud_elt.extract.directory.utc_now", lambda now=now: now)
             assert run_directory(f"directory-{step}") == []
     assert run_usage("usage", START, TODAY) == []
     run_warehouse("before")
@@ -113,10 +117,10 @@ def params(target: str, organization_id: str = ORGANIZATION, *, dry_run: bool = 
 def run_forget(run_id: str, target: str, organization_id: str = ORGANIZATION) -> Json:
     """One run of jumpcloud_forget; returns what was rewritten."""
     given = params(target, organization_id)
-    tasks.find_person(given)
-    found = tasks.forget_person(given, {"dag_id": "jumpcloud_forget", "run_id": run_id}, "Olga Operator")
+    tasks_forget.find_person(given)
+    found = tasks_forget.forget_person(given, {"dag_id": "jumpcloud_forget", "run_id": run_id}, "Olga Operator")
     run_warehouse(f"{run_id}-warehouse")
-    tasks.finish_forgetting(given)
+    tasks_forget.finish_forgetting(given)
     return dict(found)
 
 
@@ -239,9 +243,9 @@ def test_what_stays_of_the_persons_own_rows_is_no_more_than_marts_need(copy: Set
 def test_a_dry_run_changes_no_byte_and_tells_no_name(copy: Settings, caplog: pytest.LogCaptureFixture) -> None:
     before = contents(copy.data_root)
     with caplog.at_level(logging.DEBUG):
-        found = tasks.find_person(params(EMAILS[0], dry_run=True))
+        found = tasks_forget.find_person(params(EMAILS[0], dry_run=True))
         with pytest.raises(AirflowSkipException, match="dry_run is true"):
-            tasks.forget_person(params(EMAILS[0], dry_run=True), {"dag_id": "f", "run_id": "r"}, "Olga")
+            tasks_forget.forget_person(params(EMAILS[0], dry_run=True), {"dag_id": "f", "run_id": "r"}, "Olga")
     assert contents(copy.data_root) == before
     assert found["files"] > 10 and found["rows"] > found["files"]
     assert not [one for one in IDENTIFIERS if one.lower() in caplog.text.lower()]
@@ -249,7 +253,7 @@ def test_a_dry_run_changes_no_byte_and_tells_no_name(copy: Settings, caplog: pyt
 
 
 def test_a_dry_run_counts_what_is_then_rewritten(copy: Settings) -> None:
-    found = tasks.find_person(params(USER, dry_run=True))
+    found = tasks_forget.find_person(params(USER, dry_run=True))
     assert run_forget("forget", USER) == found
 
 
@@ -270,9 +274,9 @@ def test_a_target_that_cannot_be_forgotten_is_refused(
     before = contents(copy.data_root)
     for dry_run in (True, False):
         with pytest.raises(AirflowFailException, match=message):
-            tasks.find_person(params(target, organization_id, dry_run=dry_run))
+            tasks_forget.find_person(params(target, organization_id, dry_run=dry_run))
     with pytest.raises(AirflowFailException, match=message):
-        tasks.forget_person(params(target, organization_id), {"dag_id": "f", "run_id": "r"}, "Olga")
+        tasks_forget.forget_person(params(target, organization_id), {"dag_id": "f", "run_id": "r"}, "Olga")
     assert contents(copy.data_root) == before
 
 
@@ -285,7 +289,7 @@ def test_a_run_that_was_killed_is_finished_by_running_it_again(
     files: int, landed: Settings, copy: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = iter(range(files))
-    publish = erasure.publish
+    publish = erasure_files.publish
 
     def publish_until_killed(temporary: Path, path: Path) -> None:
         if next(left, None) is None:
@@ -293,7 +297,7 @@ def test_a_run_that_was_killed_is_finished_by_running_it_again(
         publish(temporary, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(erasure, "publish", publish_until_killed)
+        patch.setattr("jumpcloud_elt.privacy.erasure.publish", publish_until_killed)
         with pytest.raises(Killed):
             run_forget("killed", EMAILS[0])
     assert len(list((copy.landing / "_forgetting").iterdir())) == 1
@@ -305,7 +309,7 @@ def test_a_run_that_was_killed_is_finished_by_running_it_again(
 def test_a_run_that_was_killed_before_the_warehouse_was_published_is_finished_too(
     landed: Settings, copy: Settings
 ) -> None:
-    tasks.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "killed"}, "Olga")
+    tasks_forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "killed"}, "Olga")
     assert traces_in_warehouse(copy.warehouse)
     assert run_forget("again", USER)["rows"] == 0
     assert_forgotten(copy, landed.warehouse)
@@ -315,11 +319,11 @@ def test_what_lands_meanwhile_fails_the_run_and_is_forgotten_by_the_next(landed:
     units = sorted((copy.landing / "directory_insights_events").rglob("*.parquet"))
     unit = next(path for path in units if f"organization_id={ORGANIZATION}" in str(path))
     landed_again = unit.read_bytes()
-    tasks.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "first"}, "Olga")
+    tasks_forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "first"}, "Olga")
     unit.unlink()
     unit.write_bytes(landed_again)
     with pytest.raises(AirflowFailException, match=r"\d+ rows in 1 files of the person have landed"):
-        tasks.finish_forgetting(params(USER))
+        tasks_forget.finish_forgetting(params(USER))
     run_forget("again", USER)
     assert_forgotten(copy, landed.warehouse)
 
@@ -331,28 +335,28 @@ def test_roll_ups_go_with_the_person_and_what_an_older_build_still_writes_is_nev
     assert traces_in_landing(landed.rollups)
     (older,) = copy.rollups.iterdir()
     aside = older.rename(copy.data_root / "aside")
-    tasks.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
+    tasks_forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
     assert list(copy.rollups.iterdir()) == []
     # As a build does that began before.
     aside.rename(older)
     assert traces_in_landing(copy.rollups)
-    built = tasks.check_warehouse(tasks.build_warehouse("build"))
+    built = tasks_warehouse.check_warehouse(tasks_warehouse.build_warehouse("build"))
     assert traces_in_landing(copy.rollups) == []
-    tasks.publish_warehouse(built)
+    tasks_warehouse.publish_warehouse(built)
     (newer,) = copy.rollups.iterdir()
     shutil.copytree(newer, older)
-    tasks.finish_forgetting(params(USER))
+    tasks_forget.finish_forgetting(params(USER))
     assert list(copy.rollups.iterdir()) == [newer]
     assert_forgotten(copy, landed.warehouse)
 
 
 def test_a_warehouse_that_was_being_built_meanwhile_is_not_published(copy: Settings) -> None:
-    built = tasks.build_warehouse("meanwhile")
+    built = tasks_warehouse.build_warehouse("meanwhile")
     aside = Path(built).rename(copy.data_root / "aside")
-    tasks.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
+    tasks_forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
     aside.rename(built)
     with pytest.raises(AirflowFailException, match="landed files were rewritten meanwhile"):
-        tasks.publish_warehouse(tasks.check_warehouse(built))
+        tasks_warehouse.publish_warehouse(tasks_warehouse.check_warehouse(built))
     assert not Path(built).exists()
     run_warehouse("next")
     assert traces_in_warehouse(copy.warehouse) == []
@@ -365,7 +369,7 @@ def test_another_organization_is_not_touched_whatever_it_shares(landed: Settings
         if path.relative_to(copy.landing).parts[1:2] == parts:
             assert path.samefile(landed.landing / path.relative_to(copy.landing))
     with pytest.raises(AirflowFailException, match="still in the snapshot"):
-        tasks.find_person(params(EMAILS[2], OTHER_ORGANIZATION))
+        tasks_forget.find_person(params(EMAILS[2], OTHER_ORGANIZATION))
 
 
 def test_files_keep_their_metadata_their_order_and_their_twins(landed: Settings, copy: Settings) -> None:
@@ -394,7 +398,7 @@ def test_files_that_are_one_stay_one(landed: Settings, copy: Settings) -> None:
     first, *_, last = sorted((copy.landing / folder).rglob("*.parquet"))
     last.unlink()
     os.link(first, last)
-    tasks.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
+    tasks_forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
     assert first.samefile(last)
     assert not first.samefile(landed.landing / first.relative_to(copy.landing))
 
@@ -510,14 +514,14 @@ def test_a_name_that_two_users_have_had_is_refused_with_their_ids(copy: Settings
     first, second = _share_names(copy)
     for target in ("shared", "shared@x.example", "SHARED@x.example"):
         with pytest.raises(AirflowFailException, match=f"2 users .* allowed: one of their ids: {first}, {second}$"):
-            tasks.find_person(params(target))
+            tasks_forget.find_person(params(target))
 
 
 def test_one_of_two_users_of_a_name_is_forgotten_by_id_and_the_other_keeps_it(copy: Settings) -> None:
     first, second = _share_names(copy)
     users = copy.landing / "systemusers"
     before = [row for _, row in landed_rows(users) if row["user_id"] == second]
-    tasks.forget_person(params(first), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
+    tasks_forget.forget_person(params(first), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
     after = [row for _, row in landed_rows(users)]
     assert [row for row in after if row["user_id"] == second] == before
     assert "Onlyfirst" not in repr(after) and first not in repr(after)
@@ -544,7 +548,7 @@ def test_an_administrator_who_is_still_there_is_refused(copy: Settings) -> None:
     last.unlink()
     os.link(first, last)
     with pytest.raises(AirflowFailException, match=r"who is still in the snapshot of .* \(administrators\)"):
-        tasks.find_person(params(USER))
+        tasks_forget.find_person(params(USER))
 
 
 def test_somebody_whom_only_events_name_is_forgotten_too(copy: Settings) -> None:
@@ -570,7 +574,7 @@ def test_identifiers_are_found_whatever_escapes_they_are_written_with(copy: Sett
     rows = [{**template, "event_id": str(number), "payload": text} for number, text in enumerate(payloads)]
     unit.unlink()
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), unit)
-    tasks.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
+    tasks_forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
     assert traces_in_landing(copy.landing) == []
     after = pq.ParquetFile(unit).read()["payload"].to_pylist()
     assert after[3] == payloads[3]

@@ -9,8 +9,7 @@ import pytest
 
 from evolving import EvolvingWorld
 from expectations import Snapshot
-from jumpcloud_elt import directory
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.core.settings import Settings
 from pipeline import assert_warehouse_is, query, run_directory, run_usage, run_warehouse, snapshots_of
 from sandbox.client import Sandbox
 from test_definitions import insights_of, units_of
@@ -36,7 +35,7 @@ Clock = Callable[[datetime], None]
 @pytest.fixture
 def set_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Sets the time at which the next snapshots begin."""
-    return lambda moment: monkeypatch.setattr(directory, "utc_now", lambda: moment)
+    return lambda moment: monkeypatch.setattr("jumpcloud_elt.extract.directory.utc_now", lambda: moment)
 
 
 @pytest.mark.parametrize("seed", range(4))

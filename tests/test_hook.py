@@ -24,7 +24,8 @@ from airflow.sdk.log import redact
 from requests.adapters import HTTPAdapter
 
 from connections import API_KEY, connection_json
-from jumpcloud_elt import hook as hook_module
+from jumpcloud_elt.api import client as hook_module
+from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.errors import (
     ConfigurationError,
     ConflictError,
@@ -40,7 +41,6 @@ from jumpcloud_elt.errors import (
     TransientError,
 )
 from jumpcloud_elt.hook import JumpCloudHook
-from jumpcloud_elt.settings import Settings, read_settings
 from sandbox.client import Sandbox
 
 ORGANIZATION = "5f0a1c2e9d3b4a0011223301"

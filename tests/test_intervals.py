@@ -11,15 +11,9 @@ from airflow.sdk import CronDataIntervalTimetable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jumpcloud_elt.core.intervals import last_complete_interval, read_cron, split_into_units, timetable, uncovered
+from jumpcloud_elt.core.times import parse_moment
 from jumpcloud_elt.errors import ConfigurationError
-from jumpcloud_elt.intervals import (
-    last_complete_interval,
-    parse_moment,
-    read_cron,
-    split_into_units,
-    timetable,
-    uncovered,
-)
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 DAILY, HOURLY, WEEKLY, MONTHLY = "0 0 * * *", "0 * * * *", "0 0 * * 0", "0 0 1 * *"

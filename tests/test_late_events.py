@@ -15,11 +15,14 @@ from airflow.timetables.base import DataInterval, TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from connections import connection_json
-from jumpcloud_elt import events, tasks, usage_tasks
+from jumpcloud_elt.core.intervals import read_cron
+from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.errors import LandingError
-from jumpcloud_elt.intervals import read_cron
-from jumpcloud_elt.landing import landed_units, read_metadata, unit_path
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.extract import event_reader as events_event_reader
+from jumpcloud_elt.landing.files import read_metadata
+from jumpcloud_elt.landing.layout import landed_units, unit_path
+from jumpcloud_elt.tasks import common as tasks
+from jumpcloud_elt.tasks import usage as usage_tasks
 from pipeline import query, run_usage, run_warehouse
 from sandbox.client import Sandbox
 
@@ -368,7 +371,7 @@ def test_a_gap_that_a_killed_task_has_filled_is_recorded(
             extract(*arguments)
         return 0
 
-    monkeypatch.setattr("jumpcloud_elt.late.find_differences", die)
+    monkeypatch.setattr("jumpcloud_elt.extract.late_events.find_differences", die)
     monkeypatch.setattr(usage_tasks, "extract_events", killed)
     assert len(scheduled(2)) == 1
     warehouse = run_warehouse("warehouse")
@@ -448,7 +451,7 @@ def test_a_unit_that_another_run_lands_meanwhile_with_more_services_stays(
     served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served.add_events(ORG, of_many_services())
-    read_complete_unit = events.read_complete_unit
+    read_complete_unit = events_event_reader.read_complete_unit
     begun: list[str] = []
 
     def while_another_lands(*arguments: Any, **options: Any) -> Any:
@@ -459,7 +462,7 @@ def test_a_unit_that_another_run_lands_meanwhile_with_more_services_stays(
             run_usage("another", *day(1))
         return counts
 
-    monkeypatch.setattr(events, "read_complete_unit", while_another_lands)
+    monkeypatch.setattr("jumpcloud_elt.extract.events.read_complete_unit", while_another_lands)
     scheduled(1)
     assert sorted(ids(settings, day(1))) == ["ldap", "noon 1"]
     [(_, outcome, received, reason)] = outcomes(settings, "scheduled 1")
@@ -574,7 +577,7 @@ def test_what_was_read_before_the_retention_passed_it_stays_whole(
 def at(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
     """Sets the clock; a quarter of an hour is waited for late events."""
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_ARRIVAL_LAG_MINUTES", "15")
-    return lambda now: monkeypatch.setattr(usage_tasks, "utc_now", lambda: now)
+    return lambda now: monkeypatch.setattr("jumpcloud_elt.tasks.usage.utc_now", lambda: now)
 
 
 def run_of(run_type: str | None, interval: tuple[datetime, datetime] | None) -> SimpleNamespace:

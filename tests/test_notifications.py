@@ -13,9 +13,12 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 import recording
 from connections import connection_json
-from jumpcloud_elt import notifications, problems, tasks
+from jumpcloud_elt.alerts import notify as notifications
+from jumpcloud_elt.alerts import problems
+from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.errors import ConfigurationError
-from jumpcloud_elt.settings import Settings, read_settings
+from jumpcloud_elt.tasks import alerts as tasks_alerts
+from jumpcloud_elt.tasks import common as tasks
 from pipeline import run_directory, run_usage
 from sandbox.client import Sandbox
 
@@ -68,13 +71,13 @@ def directory(name: str, **arguments: Any) -> None:
     run_of = {"dag_id": "jumpcloud_directory", "run_id": name}
     only = arguments.get("only") or []
     listed = tasks.list_organizations(only, with_credentials=True)
-    tasks.tell_of_directory(listed, run_of, is_restricted=bool(only))
+    tasks_alerts.tell_of_directory(listed, run_of, is_restricted=bool(only))
 
 
 def usage(name: str) -> None:
     """A usage run with its last task."""
     run_usage(name, TODAY - DAY, TODAY)
-    tasks.tell_of_usage(tasks.list_organizations([]), {"dag_id": "jumpcloud_usage", "run_id": name})
+    tasks_alerts.tell_of_usage(tasks.list_organizations([]), {"dag_id": "jumpcloud_usage", "run_id": name})
 
 
 def taken(told: Told) -> Told:
@@ -234,8 +237,8 @@ def test_a_run_that_can_list_nothing_is_told_with_the_reason(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox.url, ""))
     run_of = {"dag_id": "jumpcloud_directory", "run_id": "nothing"}
-    tasks.tell_of_directory(None, run_of, is_restricted=False)
-    tasks.tell_of_directory(None, run_of, is_restricted=False)
+    tasks_alerts.tell_of_directory(None, run_of, is_restricted=False)
+    tasks_alerts.tell_of_directory(None, run_of, is_restricted=False)
     [(_, message)] = taken(told)
     assert message.startswith("- JumpCloud could not be synced at all: No organization can be synced.")
     assert "API key: missing" in message

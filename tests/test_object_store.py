@@ -25,12 +25,23 @@ from forgetting import (
     WorldWithPerson,
     traces_in_landing,
 )
-from jumpcloud_elt import directory, publishing, tasks
+from jumpcloud_elt.core.settings import Settings, read_settings
+from jumpcloud_elt.core.storage import (
+    PutRefusedError,
+    find_files,
+    name_within,
+    open_data_root,
+    put_again,
+    remove_folder,
+)
 from jumpcloud_elt.errors import ConfigurationError, WarehouseError
-from jumpcloud_elt.landing import one_writer, publish, read_metadata, temporary_beside, unit_path, write_table
-from jumpcloud_elt.places import PutRefusedError, find_files, name_within, open_data_root, put_again, remove_folder
+from jumpcloud_elt.landing.files import one_writer, publish, read_metadata, temporary_beside, write_table
+from jumpcloud_elt.landing.layout import unit_path
 from jumpcloud_elt.reading import MARTS, open_warehouse, read_mart
-from jumpcloud_elt.settings import Settings, read_settings
+from jumpcloud_elt.tasks import common as tasks
+from jumpcloud_elt.tasks import forget as tasks_forget
+from jumpcloud_elt.tasks import warehouse as tasks_warehouse
+from jumpcloud_elt.warehouse import publish as publishing
 from object_store import CONNECTION_ID, connection_to, s3_server
 from pipeline import run_directory, run_usage
 from sandbox.client import Sandbox
@@ -76,11 +87,11 @@ def make_bucket(bucket: str) -> None:
 
 def run_warehouse(run_id: str, *, rebuild_runs: bool = False) -> str:
     """As three tasks on three hosts: nothing but what they return is handed on."""
-    built = tasks.build_warehouse(run_id, rebuild_runs=rebuild_runs)
+    built = tasks_warehouse.build_warehouse(run_id, rebuild_runs=rebuild_runs)
     move_to_another_host()
-    checked = tasks.check_warehouse(built)
+    checked = tasks_warehouse.check_warehouse(built)
     move_to_another_host()
-    return tasks.publish_warehouse(checked)
+    return tasks_warehouse.publish_warehouse(checked)
 
 
 def move_to_another_host() -> None:
@@ -112,7 +123,7 @@ def run_evolving(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> list[dict
     for step in range(2):
         evolving.add_events(START + step * DAY, days=1, per_day=30)
         sandbox.set_world(evolving.world())
-        monkeypatch.setattr(directory, "utc_now", lambda step=step: START + step * DAY)
+        monkeypatch.setattr("jumpcloud_elt.extract.directory.utc_now", lambda step=step: START + step * DAY)
         assert run_directory(f"directory-{step}") == []
         assert run_usage(f"usage-{step}", START + step * DAY, START + (step + 1) * DAY) == []
         run_warehouse(f"warehouse-{step}")
@@ -171,7 +182,7 @@ def test_snapshots_are_pruned_and_the_histories_come_out_of_the_checkpoint(
     run_evolving(sandbox, monkeypatch)
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__SNAPSHOT_RETENTION_DAYS", "1")
     before = marts()
-    assert tasks.prune_snapshots() == 2
+    assert tasks_warehouse.prune_snapshots() == 2
     assert len(find_files(store.landing, "organizations/*/*/*.parquet")) == 2
     store.warehouse.with_name("jumpcloud.json").unlink()
     with pytest.raises(WarehouseError, match="There is no warehouse at s3://"):
@@ -218,19 +229,19 @@ def test_a_person_is_forgotten_in_every_object_that_is_left(
     for step in range(2):
         world.advance(START + step * DAY)
         sandbox.set_world(world.world())
-        monkeypatch.setattr(directory, "utc_now", lambda step=step: START + step * DAY)
+        monkeypatch.setattr("jumpcloud_elt.extract.directory.utc_now", lambda step=step: START + step * DAY)
         assert run_directory(f"directory-{step}") == []
     assert run_usage("usage", START, START + 2 * DAY) == []
     run_warehouse("before")
-    tasks.build_warehouse("never published")
+    tasks_warehouse.build_warehouse("never published")
     before = read_mart("users").groupby(["organization_id", "status"]).size()
     files = {name.split("/")[0] for name, _ in traces_in_landing(downloaded(store, tmp_path / "before"))}
     assert files >= {"systemusers", "administrators", "usergroup_members", "directory_insights_events"}
     given = {"organization_id": ORGANIZATION, "target": USER, "dry_run": False}
-    assert tasks.find_person(given)["rows"] > 0
-    assert tasks.forget_person(given, {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")["rows"] > 0
+    assert tasks_forget.find_person(given)["rows"] > 0
+    assert tasks_forget.forget_person(given, {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")["rows"] > 0
     run_warehouse("forgotten")
-    tasks.finish_forgetting(given)
+    tasks_forget.finish_forgetting(given)
     left = downloaded(store, tmp_path / "after")
     assert traces_in_landing(left) == []
     warehouses = sorted((left.parent / "warehouse").glob("*.duckdb"))
@@ -328,12 +339,12 @@ def publish_number(store: Settings, number: int) -> None:
 def test_a_build_that_is_gone_or_that_never_was_is_told_from_a_published_one(store: Settings, sandbox: Sandbox) -> None:
     sandbox.set_world(EvolvingWorld(5).world())
     assert run_directory("directory") == []
-    built = tasks.build_warehouse("build")
+    built = tasks_warehouse.build_warehouse("build")
     with pytest.raises(WarehouseError, match="There is no warehouse at s3://"):
         read_mart("users")
     publishing.discard(store, built)
     with pytest.raises(AirflowFailException, match="is not there any more: build it again"):
-        tasks.check_warehouse(built)
+        tasks_warehouse.check_warehouse(built)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from connections import connection_json
+from jumpcloud_elt.connections.organizations import list_organizations
+from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.errors import ConfigurationError
-from jumpcloud_elt.organizations import Organization, list_organizations
-from jumpcloud_elt.settings import Settings
 from sandbox.client import Sandbox
 
 A, B, C = (f"5f0a1c2e9d3b4a00112233{letter * 2}" for letter in "abc")

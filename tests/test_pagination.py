@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from jumpcloud_elt import pagination
+from jumpcloud_elt.api import pagination
+from jumpcloud_elt.api.pagination import Page
+from jumpcloud_elt.api.responses import Answer
 from jumpcloud_elt.errors import IncompleteListingError, PageShapeError, RepeatedCursorError
-from jumpcloud_elt.pagination import Answer, Page
 
 STYLES = ["v1", "v2", "saas"]
 Walk = Callable[..., Iterator[Page]]

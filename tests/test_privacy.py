@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jumpcloud_elt.core.redaction import PERSONAL_EVENT_NAMES, PERSONAL_NAMES, remove_event_secrets
+from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.errors import ConfigurationError
-from jumpcloud_elt.landing import EVENTS
-from jumpcloud_elt.redaction import PERSONAL_EVENT_NAMES, PERSONAL_NAMES, remove_event_secrets
-from jumpcloud_elt.settings import Settings, read_settings
+from jumpcloud_elt.landing.layout import EVENTS
 from pipeline import query, run_directory, run_usage, run_warehouse
 from sandbox.client import Sandbox
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from jumpcloud_elt import checkpoints
+from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.errors import WarehouseError
 from jumpcloud_elt.reading import open_warehouse
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.warehouse import checkpoints
 from pipeline import query, run_directory, run_warehouse
 from sandbox.client import Sandbox
 from test_directory import organization, serve
@@ -270,7 +270,7 @@ def test_what_cannot_be_gone_on_with_is_built_from_landing_and_the_log_says_why(
             copyfile(source, target)
             os.utime(source, ns=(0, 0))
 
-        monkeypatch.setattr("jumpcloud_elt.warehouse.shutil.copyfile", copy_while_it_is_written_to)
+        monkeypatch.setattr("jumpcloud_elt.warehouse.build.shutil.copyfile", copy_while_it_is_written_to)
     run_warehouse("second")
     why = "written to while it was copied" if what == "is being written to" else "cannot be read"
     assert f"{warehouse} is not gone on with: it " in caplog.text and why in caplog.text

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumpcloud_elt.redaction import (
+from jumpcloud_elt.core.redaction import (
     APPLICATION_SECRET_NAMES,
     EVENT_SECRET_NAMES,
     SECRET_NAMES,

@@ -16,9 +16,13 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from connections import connection_json
-from jumpcloud_elt import events, tasks, usage_tasks
+from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.extract import events
 from jumpcloud_elt.reading import MARTS
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.tasks import common as tasks
+from jumpcloud_elt.tasks import directory as tasks_directory
+from jumpcloud_elt.tasks import usage as usage_tasks
+from jumpcloud_elt.tasks import warehouse as tasks_warehouse
 from pipeline import Row, query, run_directory, run_usage, run_warehouse
 from sandbox.client import Sandbox
 from test_definitions import DAY, TODAY
@@ -40,7 +44,8 @@ from datetime import datetime
 from multiprocessing import get_context
 from threading import Lock
 
-from jumpcloud_elt import events, runs, unit_reader
+from jumpcloud_elt.extract import event_reader, events
+from jumpcloud_elt.landing import manifests
 from pipeline import run_usage
 
 start, end = map(datetime.fromisoformat, sys.argv[1:])
@@ -60,12 +65,12 @@ def kill(module, name, nth, before=True):
     setattr(module, name, killed)
 
 MOMENTS = [
-    (unit_reader, "_write", 1, False),  # half a unit has been written
+    (event_reader, "_write", 1, False),  # half a unit has been written
     (events, "publish", 1),  # whole, and nobody can see it
     (events, "publish", 2, False),  # seen, and nobody knows of it
-    (runs.Run, "add", 2),  # all have landed, and it has not been said
-    (runs.Run, "write_manifest", 1),  # said, and not recorded
-    (runs, "remove_folder", 1),  # recorded
+    (manifests.Run, "add", 2),  # all have landed, and it has not been said
+    (manifests.Run, "write_manifest", 1),  # said, and not recorded
+    (manifests, "remove_folder", 1),  # recorded
 ]
 
 def run(run_id, moment, together):
@@ -227,11 +232,11 @@ def test_a_directory_run_that_is_run_again_and_killed_is_not_taken_for_a_good_on
     def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jumpcloud_elt.directory.read_listing", die)
+    monkeypatch.setattr("jumpcloud_elt.extract.directory.read_listing", die)
     listed = tasks.list_organizations([])
     run_of = {"dag_id": "jumpcloud_directory", "run_id": "directory"}
     with pytest.raises(KeyboardInterrupt):
-        tasks.extract_directory(listed[0], run_of)
+        tasks_directory.extract_directory(listed[0], run_of)
     (failure,) = tasks.record_run(listed, run_of, tasks.DIRECTORY, is_restricted=False)
     assert "it was killed" in failure["reason"]
     (row,) = query(run_warehouse("warehouse"), "select sync_status, directory_synced_at is not null as is_synced "
@@ -280,7 +285,7 @@ def with_decisions(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, (users, others) in enumerate(worlds):
         serve(sandbox, with_logins(5) | organization(users), with_logins(4, OTHER) | organization(others, OTHER))
         at = TODAY - (9 - number) * DAY
-        monkeypatch.setattr("jumpcloud_elt.directory.utc_now", lambda at=at: at)
+        monkeypatch.setattr("jumpcloud_elt.extract.directory.utc_now", lambda at=at: at)
         run_directory(f"directory {number}", accept_drop=[ORGANIZATION] if number == 2 else [])
     serve(sandbox, with_logins(5), with_logins(4, OTHER))
     assert run_usage("usage", TODAY - 3 * DAY, TODAY) == []
@@ -331,7 +336,7 @@ def test_what_no_run_has_recorded_is_found_once_and_says_nothing_of_later_ones(
 ) -> None:
     serve(sandbox, with_logins(5), with_logins(4, OTHER))
     for number in (3, 2, 1):
-        monkeypatch.setattr("jumpcloud_elt.directory.utc_now", lambda number=number: TODAY - number * DAY)
+        monkeypatch.setattr("jumpcloud_elt.extract.directory.utc_now", lambda number=number: TODAY - number * DAY)
         assert run_directory(f"directory {number}") == []
         assert run_usage(f"usage {number}", TODAY - number * DAY, TODAY - (number - 1) * DAY) == []
     serve(sandbox, with_logins(5) | {"insights": "not_enabled"}, with_logins(4, OTHER))
@@ -442,9 +447,9 @@ def test_a_build_that_fails_leaves_nothing_beside_the_published_file(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jumpcloud_elt.warehouse._describe", killed)
+    monkeypatch.setattr("jumpcloud_elt.warehouse.build._describe", killed)
     with pytest.raises(KeyboardInterrupt):
-        tasks.build_warehouse("killed")
+        tasks_warehouse.build_warehouse("killed")
     assert list(published.parent.iterdir()) == [published]
     assert published.read_bytes() == before
 
@@ -465,8 +470,8 @@ def test_what_an_abandoned_build_has_left_goes_after_a_day(sandbox: Sandbox, set
 def test_publishing_again_what_has_been_published_does_nothing(sandbox: Sandbox, settings: Settings) -> None:
     serve(sandbox, organization(5))
     run_directory("directory")
-    built = tasks.check_warehouse(tasks.build_warehouse("build"))
-    published = tasks.publish_warehouse(built)
+    built = tasks_warehouse.check_warehouse(tasks_warehouse.build_warehouse("build"))
+    published = tasks_warehouse.publish_warehouse(built)
     before = Path(published).stat()
-    assert tasks.publish_warehouse(built) == published
+    assert tasks_warehouse.publish_warehouse(built) == published
     assert Path(published).stat().st_mtime_ns == before.st_mtime_ns

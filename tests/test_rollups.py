@@ -21,12 +21,14 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from evolving import object_id
 from expectations import Insights, Unit
-from jumpcloud_elt import events_view, rollups, tasks
-from jumpcloud_elt.erasure import _files
-from jumpcloud_elt.events import SCHEMA
-from jumpcloud_elt.landing import unit_path
-from jumpcloud_elt.settings import Settings, read_settings
-from jumpcloud_elt.sql_files import read_sql
+from jumpcloud_elt.core.settings import Settings, read_settings
+from jumpcloud_elt.landing import files as rollups_files
+from jumpcloud_elt.landing.layout import unit_path
+from jumpcloud_elt.landing.units import SCHEMA
+from jumpcloud_elt.privacy.erasure import _files
+from jumpcloud_elt.tasks import warehouse as tasks_warehouse
+from jumpcloud_elt.warehouse import events_view, rollups
+from jumpcloud_elt.warehouse.sql_files import read_sql
 from landed_units import ORGANIZATIONS, ChangingUnits, extracted, land, login, record
 from pipeline import assert_warehouse_is, query, run_warehouse
 
@@ -111,7 +113,7 @@ def test_build_after_build_is_as_defined_whatever_happens_to_landing(
 def _build_killed(after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A build that is killed when it has written so many files of roll-ups; it may come to write no more."""
     left = iter(range(after))
-    publish = rollups.publish
+    publish = rollups_files.publish
 
     def publish_until_killed(temporary: Path, path: Path) -> None:
         if next(left, None) is None:
@@ -119,9 +121,9 @@ def _build_killed(after: int, monkeypatch: pytest.MonkeyPatch) -> None:
         publish(temporary, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(rollups, "publish", publish_until_killed)
+        patch.setattr("jumpcloud_elt.warehouse.rollups.publish", publish_until_killed)
         with contextlib.suppress(KeyboardInterrupt, AirflowFailException):
-            tasks.build_warehouse("killed")
+            tasks_warehouse.build_warehouse("killed")
 
 
 @pytest.mark.parametrize("files", range(6))
@@ -403,7 +405,7 @@ def test_the_view_of_events_is_not_made_again_and_shows_what_lands_later(
     def made(*_: object) -> None:
         raise AssertionError("landing is listed again")
 
-    monkeypatch.setattr(events_view, "make", made)
+    monkeypatch.setattr("jumpcloud_elt.warehouse.events_view.make", made)
     units.append(unit(2, "e2"))
     record(settings.landing, "second", [land(settings.landing, units[-1])])
     warehouse = run_warehouse("second")
@@ -522,7 +524,9 @@ def test_columns_that_are_others_are_another_file_and_what_was_landed_without_th
     record(settings.landing, "run", [land(settings.landing, one) for one in units])
     run_warehouse("first")
     (of_first,) = (settings.landing / events_view.COLUMNS).rglob("*.parquet")
-    monkeypatch.setattr(events_view, "SCHEMA", SCHEMA.append(pa.field("thought_of_later", pa.string())))
+    monkeypatch.setattr(
+        "jumpcloud_elt.warehouse.events_view.SCHEMA", SCHEMA.append(pa.field("thought_of_later", pa.string()))
+    )
     is_as_expected(run_warehouse("second"), units)
     # Whoever still has the first warehouse open goes on reading.
     assert of_first in (found := set((settings.landing / events_view.COLUMNS).rglob("*.parquet"))) and len(found) == 2

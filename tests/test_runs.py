@@ -12,21 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumpcloud_elt import landing as landing_module
+from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.core.times import format_time, parse_time
 from jumpcloud_elt.errors import LandingError
-from jumpcloud_elt.landing import (
-    format_time,
-    parse_time,
-    publish,
-    read_metadata,
-    run_file_name,
-    snapshot_path,
-    temporary_beside,
-    unit_path,
-    write_table,
-)
-from jumpcloud_elt.organizations import Organization
-from jumpcloud_elt.runs import SCHEMA, Outcome, Run, failure
+from jumpcloud_elt.landing import files as landing_module
+from jumpcloud_elt.landing.files import publish, read_metadata, temporary_beside, write_table
+from jumpcloud_elt.landing.layout import run_file_name, snapshot_path, unit_path
+from jumpcloud_elt.landing.manifests import SCHEMA, Outcome, Run, failure
 
 RUN_ID = "scheduled__2026-03-02T00:00:00+00:00"
 START, END = datetime(2026, 3, 1), datetime(2026, 3, 2)

@@ -15,7 +15,7 @@ import pytest
 
 from connections import connection_json
 from expectations import Insights, Unit
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.core.settings import Settings
 from pipeline import assert_warehouse_is, query, run_directory, run_usage, run_warehouse, snapshots_of
 from sandbox.client import Sandbox
 

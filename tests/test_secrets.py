@@ -20,7 +20,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 
 from connections import connection_json
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.core.settings import Settings
 from sandbox.client import Sandbox
 from sandbox.generate import NORTHWIND
 from sandbox.payloads import SECRET

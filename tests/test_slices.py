@@ -17,19 +17,23 @@ import pyarrow.parquet as pq
 import pytest
 
 from connections import connection_json
-from jumpcloud_elt import events, slices, unit_reader, walks
-from jumpcloud_elt.distinct import count_distinct, keys_of
+from jumpcloud_elt.api.buffers import Room
+from jumpcloud_elt.api.event_queries import interval_of
+from jumpcloud_elt.api.rate_limit import Pace
+from jumpcloud_elt.core.intervals import Interval
+from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.errors import IncompleteListingError, PageShapeError, TransientError
-from jumpcloud_elt.events import land_unit, land_units
+from jumpcloud_elt.extract import event_reader as unit_reader
+from jumpcloud_elt.extract import events, slices
+from jumpcloud_elt.extract import parallel as walks
+from jumpcloud_elt.extract import tally as unit_reader_tally
+from jumpcloud_elt.extract.events import land_unit, land_units
+from jumpcloud_elt.extract.slices import Slice, plan_slices, read_buckets
+from jumpcloud_elt.extract.tally import count_distinct, keys_of
 from jumpcloud_elt.hook import JumpCloudHook
-from jumpcloud_elt.intervals import Interval
-from jumpcloud_elt.landing import unit_path
-from jumpcloud_elt.organizations import Organization
-from jumpcloud_elt.pace import Pace
-from jumpcloud_elt.room import Room
-from jumpcloud_elt.runs import Outcome
-from jumpcloud_elt.settings import Settings
-from jumpcloud_elt.slices import Slice, interval_of, plan_slices, read_buckets
+from jumpcloud_elt.landing.layout import unit_path
+from jumpcloud_elt.landing.manifests import Outcome
 from sandbox.client import Sandbox
 
 Json = dict[str, Any]
@@ -65,7 +69,7 @@ def sandbox(running: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     running.reset()
     monkeypatch.setattr(slices, "ONE_WALK", 20)
     monkeypatch.setattr(slices, "SLICE_EVENTS", 10)
-    monkeypatch.setattr("jumpcloud_elt.pagination.INSIGHTS_PAGE_SIZE", 10)
+    monkeypatch.setattr("jumpcloud_elt.api.pagination.INSIGHTS_PAGE_SIZE", 10)
     return running
 
 
@@ -330,9 +334,9 @@ def test_a_server_that_takes_bounds_for_something_else_is_read_in_one_walk(
 ) -> None:
     """Bounds that are both exclusive: what lies on a cut comes in no slice."""
     sandbox.add_events(ORG, [event(f"e{n}", f"{(DAY + n * 10 * SECOND).isoformat()}Z") for n in range(1, 101)])
-    read = unit_reader._Aside.take_from
+    read = unit_reader_tally._Aside.take_from
     monkeypatch.setattr(
-        unit_reader._Aside,
+        unit_reader_tally._Aside,
         "take_from",
         lambda self, page, part: read(self, page.filter(pa.compute.not_equal(page["event_at"], part.start)), part),
     )
@@ -344,7 +348,7 @@ def test_a_server_that_takes_bounds_for_something_else_is_read_in_one_walk(
 def test_more_events_beside_their_slices_than_edges_can_hold_are_read_in_one_walk(
     sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unit_reader, "MOST_ASIDE", 4)
+    monkeypatch.setattr(unit_reader_tally, "MOST_ASIDE", 4)
     sandbox.add_events(ORG, [event(f"e{n}", f"{(DAY + n * 10 * SECOND).isoformat()}Z") for n in range(100)])
     assert land(settings).received == 100
     walked = [body for body in asked(sandbox)["events"] if body["start_time"] == "2026-03-01T00:00:00Z"]
@@ -450,7 +454,7 @@ def test_nobody_asks_while_the_server_wants_silence_nor_when_as_many_as_may_are_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("jumpcloud_elt.pace.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("jumpcloud_elt.api.rate_limit.time.monotonic", lambda: now[0])
     pace = Pace()
     with pace.turn() as began:
         pace.slow_down(began, 30)

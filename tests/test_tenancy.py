@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from connections import connection_json
-from jumpcloud_elt.settings import Settings
+from jumpcloud_elt.core.settings import Settings
 from pipeline import query, run_directory, run_usage, run_warehouse
 from sandbox.client import Sandbox
 from sandbox.generate import BLUE_YONDER, NORTHWIND, UNNAMED

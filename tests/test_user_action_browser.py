@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from browser import WIDTH, BrowserAirflow, screenshot
-from jumpcloud_elt.action_names import ACTIONS
+from jumpcloud_elt.core.action_names import ACTIONS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -10,9 +10,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from jumpcloud_elt import user_calls
-from jumpcloud_elt.profile import CREATE_FIELDS, UPDATE_FIELDS
-from jumpcloud_elt.user_calls import Call
+from jumpcloud_elt.actions.profile import CREATE_FIELDS, UPDATE_FIELDS
+from jumpcloud_elt.api import user_calls
+from jumpcloud_elt.api.user_calls import Call
 
 SPECIFICATIONS = Path(__file__).parents[1].parent / "shared" / "openapi"
 pytestmark = pytest.mark.skipif(

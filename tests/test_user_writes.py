@@ -11,7 +11,9 @@ import pytest
 
 from acting import ADA, BOB, CYD, DAN, EMPTY, EVE, FAY, ORGANIZATION, OTHER, STAFF, allow, members_of, user_of, world
 from acting import writes as all_writes
-from jumpcloud_elt import user_calls
+from jumpcloud_elt.api import user_calls
+from jumpcloud_elt.api.user_state import is_mfa_reset
+from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.errors import (
     ConfigurationError,
     ConflictError,
@@ -22,8 +24,6 @@ from jumpcloud_elt.errors import (
     TransientError,
 )
 from jumpcloud_elt.hook import JumpCloudHook
-from jumpcloud_elt.settings import Settings
-from jumpcloud_elt.user_state import is_mfa_reset
 from sandbox.client import Sandbox
 
 Json = dict[str, Any]

@@ -27,12 +27,15 @@ import pyarrow.parquet as pq
 
 from jumpcloud_elt.errors import JumpCloudError
 from jumpcloud_elt.reading import open_warehouse, unreadable
-from jumpcloud_elt.sql_files import read_sql
+from jumpcloud_elt.warehouse.sql_files import read_sql
 
 BATCH_ROWS = 10_000
+
+
 # Where a spreadsheet may see a cell begin: some part cells at semicolons, whatever the file says, and some take the
 # wide signs for the plain ones.
 FORMULA = re.compile(r"(^|[;,\t\r\n]\s*)([=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
+
 
 # A data set is a query under include/sql/dashboard: its filters, and the order of its rows.
 DATASETS: Mapping[str, tuple[Sequence[str], str]] = {
@@ -49,8 +52,14 @@ DATASETS: Mapping[str, tuple[Sequence[str], str]] = {
         "organization_id, application_id, user_id",
     ),
 }
+
+
 SAAS_IMPORT = "saas-import"
+
+
 FORMATS = {"csv": "csv", "parquet": "parquet", SAAS_IMPORT: "json"}
+
+
 # As the products that import them name them.
 SAAS_FIELDS = {
     "id": "id",

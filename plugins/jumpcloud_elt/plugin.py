@@ -10,8 +10,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-NAME = "JumpCloud"
-URL_PREFIX = "/jumpcloud"
+from jumpcloud_elt.core.urls import NAME, URL_PREFIX
 
 
 class _Apps:

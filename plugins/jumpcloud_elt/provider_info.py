@@ -137,6 +137,7 @@ CONFIG = {
     }
 }
 
+
 CONNECTION_TYPE = {
     "connection-type": "jumpcloud",
     "hook-class-name": "jumpcloud_elt.hook.JumpCloudHook",

@@ -15,10 +15,10 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from jumpcloud_elt.core.settings import read_settings
+from jumpcloud_elt.core.storage import Place, identity_of
 from jumpcloud_elt.errors import NotPublishedError, WarehouseError
-from jumpcloud_elt.places import Place, identity_of
-from jumpcloud_elt.publishing import CATALOG, open_file, published_file
-from jumpcloud_elt.settings import read_settings
+from jumpcloud_elt.warehouse.publish import CATALOG, open_file, published_file
 
 MARTS = (
     "organizations",
@@ -47,6 +47,8 @@ class _Opened:
 
 
 _opened: dict[tuple[object, ...], _Opened] = {}
+
+
 _opening = threading.Lock()
 
 

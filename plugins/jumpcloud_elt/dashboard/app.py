@@ -14,19 +14,18 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from jumpcloud_elt.dashboard import (
-    pages_access,
-    pages_applications,
-    pages_integrations,
-    pages_usage,
-    pages_users,
-)
+from jumpcloud_elt.dashboard.pages import access as pages_access
+from jumpcloud_elt.dashboard.pages import applications as pages_applications
+from jumpcloud_elt.dashboard.pages import integrations as pages_integrations
+from jumpcloud_elt.dashboard.pages import usage as pages_usage
+from jumpcloud_elt.dashboard.pages import users as pages_users
 from jumpcloud_elt.dashboard.refusal import refused
 from jumpcloud_elt.dashboard.rendering import HERE, render
 from jumpcloud_elt.dashboard.security import require_reader
 from jumpcloud_elt.errors import JumpCloudError
 
 log = logging.getLogger(__name__)
+
 
 # Nothing from elsewhere, no script or style but the package's own files, shown in no frame but Airflow's.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -41,7 +40,11 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "base-uri 'none'",
     )
 )
+
+
 STATIC = {path.name: path for path in (HERE / "static").iterdir() if path.is_file()}
+
+
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
 
 

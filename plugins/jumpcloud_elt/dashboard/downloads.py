@@ -13,13 +13,19 @@ from typing import IO, Any
 from fastapi.responses import StreamingResponse
 
 from jumpcloud_elt.dashboard.lists import Listing
-from jumpcloud_elt.dashboard.reading import Parameters, open_for_request
+from jumpcloud_elt.dashboard.queries import Parameters, open_for_request
 from jumpcloud_elt.export import FORMATS, SAAS_IMPORT, write_csv, write_parquet, write_saas_import
 
 # A list of millions takes a core for half a minute: who comes third waits, and the pages keep the other core.
 _turns = threading.BoundedSemaphore(2)
+
+
 IN_MEMORY_BYTES = 4_000_000
+
+
 CHUNK_BYTES = 262_144
+
+
 MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "parquet": "application/vnd.apache.parquet",

@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import HTTPException, Request
 
-from jumpcloud_elt.dashboard.reading import Parameters, Row, Warehouse
+from jumpcloud_elt.dashboard.queries import Parameters, Row, Warehouse
+from jumpcloud_elt.export import no_filters
 
 PAGE_SIZE = 50
+
+
 LONGEST_VALUE = 500
+
 
 # What a list can be filtered by in its use: the words of the address, as usage_state and days.
 USAGE = {
@@ -181,3 +186,25 @@ def moment(listing: Listing, name: str) -> datetime | None:
         return datetime.strptime(value, "%Y-%m-%d")
     except ValueError as error:
         raise HTTPException(400, f"{name}: {value!r} given; allowed: a day such as 2026-11-22") from error
+
+
+# In words of the address: whether there is access now.
+ACCESS_CHOICES = {"now": "Has access now", "ended": "Used it, no access now"}
+
+
+ALL = "all"
+
+
+# The key of the query `access`.
+ROW = "_row"
+
+
+def access_parameters(listing: Listing) -> dict[str, Any]:
+    """The parameters of the query `access`, as an address filters it."""
+    wanted = choice(listing, "access", ACCESS_CHOICES)
+    return no_filters("access") | {
+        "organization_id": listing.get("organization"),
+        "has_access": None if wanted is None else wanted == "now",
+        "search": listing.get("search"),
+        **usage_parameters(listing),
+    }

@@ -1,0 +1,108 @@
+"""What is said of a run of jumpcloud_user_action: who was refused, who was left, and how everybody ended.
+
+Words and rows only: records nothing, and raises nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from jumpcloud_elt.actions.approval import Answer, answered_by, is_rejected
+from jumpcloud_elt.actions.models import Plan
+from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.landing.action_log import (
+    ASKED,
+    DONE,
+    LEFT_OUT,
+    NOT_DONE,
+    REFUSED,
+    STARTED,
+    UNFINISHED,
+    Attempt,
+    Entry,
+    attempt_of,
+    latest,
+    tries_of,
+)
+
+Row = Mapping[str, Any]
+
+
+def refusals(params: Mapping[str, Any], message: str) -> list[Entry]:
+    """One row for each target as given, with what is wrong about it or about everything; one without any target."""
+    given = params.get("targets")
+    targets = [one for one in given if isinstance(one, str) and one.strip()] if isinstance(given, list) else []
+    fields = params.get("fields")
+    new = fields.get("username") if isinstance(fields, Mapping) else None
+    if not targets:
+        target = new if isinstance(new, str) and params.get("action") == "create" else None
+        return [Entry(target=target, outcome=REFUSED, message=message)]
+    names = {target: repr(target.strip()) for target in dict.fromkeys(targets)}
+    lines = message.splitlines()
+    return [
+        Entry(
+            target=target.strip(),
+            outcome=REFUSED,
+            # What is wrong with others is theirs.
+            message="\n".join(
+                line
+                for line in lines
+                if own in line or not any(other in line for other in names.values() if other != own)
+            ),
+        )
+        for target, own in names.items()
+    ]
+
+
+def left_open(
+    rows: Sequence[Row], plan: Plan | None, answer: Answer | None, organization_id: str, settings: Settings
+) -> list[tuple[Attempt, list[Entry]]]:
+    """An end for everything that was asked for and not begun, by attempt: also of a plan that was made again since."""
+    later = {row["target"] for number, row in tries_of(rows, plan.attempt.action_id) if number > 1} if plan else set()
+    ends: dict[str, tuple[Attempt, list[Entry]]] = {}
+    for row in latest(rows, of_each_attempt=True).values():
+        if row["outcome"] != ASKED:
+            continue
+        if plan is None:
+            why = "the run ended before; nothing was called"
+        elif row["action_id"] != plan.attempt.action_id:
+            why = "planned again since; nothing was called"
+        elif row["target"] in later:
+            why = "not tried: the task ended before, and was tried again"
+        else:
+            why = _why_not_begun(plan, answer, settings)
+        _, entries = ends.setdefault(row["action_id"], (attempt_of(row, organization_id), []))
+        entries.append(
+            Entry(target=row["target"], outcome=NOT_DONE, message=why, username=row["username"], email=row["email"])
+        )
+    return list(ends.values())
+
+
+def told(action: str, rows: Sequence[Row]) -> str:
+    """How many users ended how; everybody to whom it was not done by name, and whom it was done to."""
+    counts = Counter(str(row["outcome"]) for row in rows)
+    lines = [f"{action}: " + ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))]
+    order = {outcome: number for number, outcome in enumerate((*UNFINISHED, STARTED, ASKED, LEFT_OUT, DONE))}
+    for row in sorted(rows, key=lambda row: order.get(row["outcome"], len(order))):
+        who = f"{row['target']}" + (f" ({row['username']})" if row["username"] else "")
+        lines.append(f"- {row['outcome']}: {who}: {row['message']}")
+    if any(row["outcome"] in (*UNFINISHED, STARTED) for row in rows):
+        lines.append("Running it again with the same params does what is left, and nothing twice.")
+    return "\n".join(lines)
+
+
+def as_row(entry: Entry) -> dict[str, Any]:
+    row: dict[str, Any] = msgspec.structs.asdict(entry)
+    return row
+
+
+def _why_not_begun(plan: Plan, answer: Answer | None, settings: Settings) -> str:
+    if is_rejected(answer):
+        return f"rejected by {answered_by(answer)}"
+    if plan.needs_approval and not answer:
+        return f"nobody approved within {settings.actions_approval_timeout_hours:g} hours"
+    return "the run ended before; nothing was called"

@@ -1,0 +1,168 @@
+"""What a connection can and cannot do, found out by reading a little of everything: a report, capability by capability.
+
+The Test button, `airflow connections test` and jumpcloud_check_connection show it; the directory Dag uses it for an
+organization that failed. Lands nothing, changes nothing.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from jumpcloud_elt.api.client import JumpCloudClient
+from jumpcloud_elt.api.listings import iter_rows, row_id
+from jumpcloud_elt.connections.causes import explain
+from jumpcloud_elt.connections.credential import warn_of_end
+from jumpcloud_elt.connections.organizations import credential_of, list_of_connection
+from jumpcloud_elt.connections.report import (
+    ACCESS,
+    ADMINS,
+    APPS,
+    GROUPS,
+    INSIGHTS,
+    SYNC_CAPABILITIES,
+    USERS,
+    ConnectionReport,
+    Finding,
+    OrganizationReport,
+)
+from jumpcloud_elt.core.organization import NO, UNKNOWN, YES, Organization
+from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.core.streams import (
+    ADMINISTRATORS,
+    APPLICATION_ASSOCIATIONS,
+    APPLICATIONS,
+    SYSTEMUSERS,
+    USERGROUP_MEMBERS,
+    USERGROUPS,
+)
+from jumpcloud_elt.errors import (
+    ConfigurationError,
+    CredentialError,
+    JumpCloudError,
+    NotEnabledError,
+    PermissionDeniedError,
+    TransientError,
+)
+
+LISTINGS = {USERS: SYSTEMUSERS, ADMINS: ADMINISTRATORS, GROUPS: USERGROUPS, APPS: APPLICATIONS}
+
+
+PROBED_RANGE = timedelta(hours=1)
+
+
+# Somebody waits for the answer.
+PATIENCE = {"request_attempts": 2, "retry_wait_max_seconds": 5.0, "read_timeout_seconds": 20.0}
+
+
+THREADS = 8
+
+
+def patient_for_seconds(settings: Settings) -> Settings:
+    """`settings` for when somebody waits, or when it is known already that something does not answer."""
+    return replace(settings, **{name: min(getattr(settings, name), most) for name, most in PATIENCE.items()})
+
+
+def check_connection(hook: JumpCloudClient, now: datetime, *, at_most: int | None = None) -> ConnectionReport:
+    """Look into the connection of `hook`, and into its first `at_most` organizations. `now` is naive UTC.
+
+    Raises nothing of the package's own: what goes wrong is what the report is about.
+    """
+    connection_id = hook.jumpcloud_conn_id
+    try:
+        account = hook.account
+    except ConfigurationError as error:
+        return ConnectionReport(connection_id, str(error))
+    try:
+        listed = list_of_connection(hook)
+    except JumpCloudError as error:
+        return ConnectionReport(connection_id, str(explain(error, account, "organizations")), account)
+    if not listed:
+        return ConnectionReport(
+            connection_id,
+            "The key sees no organization. Its administrator has to belong to one; check Organization ids, and "
+            "[jumpcloud_elt] exclude.",
+            account,
+        )
+    chosen = listed if at_most is None else listed[:at_most]
+    with ThreadPoolExecutor(min(THREADS, len(chosen))) as pool:
+        organizations = tuple(pool.map(lambda one: _check_listed(hook, one, now), chosen))
+    credential = credential_of(hook, listed, now)
+    return ConnectionReport(
+        connection_id=connection_id,
+        failure=None,
+        account=account,
+        credential=credential,
+        organizations=organizations,
+        unchecked=tuple(one["organization_name"] for one in listed[len(chosen) :]),
+        warning=warn_of_end(credential, account.secret_name, now),
+    )
+
+
+def check_organization(hook: JumpCloudClient, organization_id: str, now: datetime) -> tuple[Finding, ...]:
+    """A finding for each of SYNC_CAPABILITIES; reads one page of each at most."""
+    found: dict[str, Finding] = {}
+    first: dict[str, str | None] = {}
+    for capability, stream in LISTINGS.items():
+        try:
+            row = next(iter_rows(hook, stream, organization_id), None)
+            first[capability] = row_id(row) if row else None
+            found[capability] = Finding(capability, YES)
+        except JumpCloudError as error:
+            reason = str(explain(error, hook.account, capability))
+            if capability == USERS and isinstance(error, CredentialError | TransientError):
+                # It would be the same for every other, and a wait each time.
+                return tuple(Finding(one, NO, reason) for one in SYNC_CAPABILITIES)
+            found[capability] = Finding(capability, NO, reason)
+    found[ACCESS] = _check_access(hook, organization_id, first)
+    found[INSIGHTS] = check_insights(hook, organization_id, now)
+    return tuple(found[capability] for capability in SYNC_CAPABILITIES)
+
+
+def check_insights(hook: JumpCloudClient, organization_id: str, now: datetime) -> Finding:
+    """Whether events can be read, of an organization whose users can.
+
+    An organization without Directory Insights may be answered with nothing: only an event says that there are any.
+    """
+    end = now.replace(microsecond=0, tzinfo=UTC)
+    days = hook.account.usage_retention_days
+    try:
+        for span in (PROBED_RANGE, timedelta(days=days)):
+            if hook.count_events(organization_id, hook.settings.usage_services, end - span, end):
+                return Finding(INSIGHTS, YES)
+    except (NotEnabledError, PermissionDeniedError) as error:
+        return Finding(INSIGHTS, NO, str(explain(error, hook.account, "Directory Insights")))
+    except JumpCloudError as error:
+        return Finding(INSIGHTS, UNKNOWN, str(explain(error, hook.account, "Directory Insights")))
+    return Finding(
+        INSIGHTS,
+        UNKNOWN,
+        f"Directory Insights answers, and holds no event of the last {days} days: nobody has logged in, or the plan "
+        "does not include it.",
+    )
+
+
+def _check_listed(hook: JumpCloudClient, organization: Organization, now: datetime) -> OrganizationReport:
+    organization_id = str(organization["organization_id"])
+    error = organization["error"]
+    findings = (
+        check_organization(hook, organization_id, now)
+        if error is None
+        else tuple(Finding(capability, NO, error) for capability in SYNC_CAPABILITIES)
+    )
+    return OrganizationReport(organization_id, organization["organization_name"], findings)
+
+
+def _check_access(hook: JumpCloudClient, organization_id: str, first: dict[str, str | None]) -> Finding:
+    """Who reaches what is read of each application and each group; of the first of each, here."""
+    edges = ((APPLICATION_ASSOCIATIONS, first.get(APPS)), (USERGROUP_MEMBERS, first.get(GROUPS)))
+    to_read = [(stream, parent) for stream, parent in edges if parent is not None]
+    try:
+        for stream, parent in to_read:
+            next(iter_rows(hook, stream, organization_id, parent), None)
+    except JumpCloudError as error:
+        return Finding(ACCESS, NO, str(explain(error, hook.account, "access")))
+    if to_read:
+        return Finding(ACCESS, YES)
+    return Finding(ACCESS, UNKNOWN, "There is neither an application nor a group whose access could be read.")

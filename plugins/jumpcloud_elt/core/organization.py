@@ -1,0 +1,43 @@
+"""Core: organization."""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+from jumpcloud_elt.core.streams import Row
+
+
+class Organization(TypedDict):
+    """One organization to sync, small enough for XCom.
+
+    `error` says why it cannot be synced, where that is known before anything is asked of it: an id that the
+    connection names and the key does not see, or (then without `organization_id`) a connection that fails.
+    `provider_id` is there where the key belongs to a provider of several organizations; `credential` is what is
+    known of the key. `also_seen_by`: further connections that reach it, and what is known of theirs; they do not
+    sync it.
+    """
+
+    connection_id: str
+    organization_id: str | None
+    organization_name: str
+    payload: Row
+    error: str | None
+    provider_id: NotRequired[str]
+    credential: NotRequired[Credential]
+    also_seen_by: NotRequired[dict[str, Credential]]
+
+
+YES, NO, UNKNOWN = "yes", "no", "unknown"
+
+
+class Credential(TypedDict):
+    """What is known of a key or secret, small enough for XCom.
+
+    `ends_at`: naive UTC, in ISO form; None where it has no end, or where JumpCloud does not say (`is_end_told`).
+    """
+
+    roles: list[str]
+    may_write: str
+    may_write_reason: str
+    ends_at: str | None
+    is_end_told: bool

@@ -1,0 +1,186 @@
+"""The `[jumpcloud_elt]` section of Airflow's configuration, as one frozen value.
+
+Defaults and descriptions of the options are declared once, in `provider_info`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from airflow.sdk.configuration import conf
+
+from jumpcloud_elt.core.account import ORGANIZATION_ID
+from jumpcloud_elt.core.storage import STORE_URL, Place, open_data_root
+from jumpcloud_elt.errors import ConfigurationError
+
+SECTION = "jumpcloud_elt"
+
+
+class NotifierSettings(msgspec.Struct, frozen=True, rename={"class_path": "class"}, forbid_unknown_fields=True):
+    """A notifier of Airflow's, by its class, and the keyword arguments that it is made with."""
+
+    class_path: Annotated[str, msgspec.Meta(pattern=r"^\w+(\.\w+)+$")]
+    kwargs: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the Dags and the package need to know beside the connections.
+
+    `data_root` is a folder, or the URL of an object store: nothing is asked of the store before it is used, for Airflow
+    reads the settings whenever it parses a Dag.
+    """
+
+    connections: tuple[str, ...]
+    exclude: tuple[str, ...]
+    pool: str
+    data_root: Path | str
+    snapshot_retention_days: int
+    directory_schedule: str
+    usage_schedule: str
+    usage_services: tuple[str, ...]
+    usage_slice_threads: int
+    usage_arrival_lag_minutes: float
+    usage_reconcile_days: int
+    land_personal_fields: bool
+    request_threads: int
+    drift_share: float
+    drift_users: int
+    actions_approval_batch_size: int
+    actions_approval_timeout_hours: float
+    actions_approvers: tuple[str, ...]
+    connect_timeout_seconds: float
+    read_timeout_seconds: float
+    request_attempts: int
+    retry_wait_seconds: float
+    retry_wait_max_seconds: float
+    duckdb_memory_limit: str
+    duckdb_threads: int
+    # Their arguments may hold what is nobody's business.
+    notifiers: tuple[NotifierSettings, ...] = field(repr=False)
+
+    @property
+    def landing(self) -> Place:
+        """The root of everything received. Raises as `open_data_root` does."""
+        return open_data_root(self.data_root) / "landing"
+
+    @property
+    def rollups(self) -> Place:
+        """Usage by day, computed from landing and kept from build to build. Raises likewise."""
+        return open_data_root(self.data_root) / "rollups"
+
+    @property
+    def warehouse(self) -> Place:
+        """The published DuckDB file; in an object store the name that `publishing` makes of it. Raises likewise."""
+        return open_data_root(self.data_root) / "warehouse" / "jumpcloud.duckdb"
+
+
+def read_settings() -> Settings:
+    """Read Airflow's configuration; raise one ConfigurationError that names every wrong option."""
+    problems: list[str] = []
+    settings = Settings(
+        connections=_names("connections", problems),
+        exclude=tuple(_plain_id(one) for one in _names("exclude", problems, may_be_empty=True)),
+        pool=_text("pool"),
+        data_root=_data_root(problems),
+        snapshot_retention_days=int(_number("snapshot_retention_days", problems, lowest=0, highest=36_500)),
+        directory_schedule=_text("directory_schedule"),
+        usage_schedule=_text("usage_schedule"),
+        usage_services=_names("usage_services", problems),
+        usage_slice_threads=int(_number("usage_slice_threads", problems, lowest=1, highest=64)),
+        usage_arrival_lag_minutes=_number("usage_arrival_lag_minutes", problems, lowest=0, highest=10_080),
+        usage_reconcile_days=int(_number("usage_reconcile_days", problems, lowest=0, highest=90)),
+        land_personal_fields=_flag("land_personal_fields", problems),
+        request_threads=int(_number("request_threads", problems, lowest=1, highest=64)),
+        drift_share=_number("drift_share", problems, lowest=0, highest=1),
+        drift_users=int(_number("drift_users", problems, lowest=0, highest=10**9)),
+        actions_approval_batch_size=int(_number("actions_approval_batch_size", problems, lowest=0, highest=10**6)),
+        actions_approval_timeout_hours=_number("actions_approval_timeout_hours", problems, lowest=0.001, highest=8760),
+        actions_approvers=_names("actions_approvers", problems, may_be_empty=True),
+        connect_timeout_seconds=_number("connect_timeout_seconds", problems, lowest=0.1, highest=600),
+        read_timeout_seconds=_number("read_timeout_seconds", problems, lowest=0.1, highest=3600),
+        request_attempts=int(_number("request_attempts", problems, lowest=1, highest=50)),
+        retry_wait_seconds=_number("retry_wait_seconds", problems, lowest=0, highest=600),
+        retry_wait_max_seconds=_number("retry_wait_max_seconds", problems, lowest=0, highest=3600),
+        duckdb_memory_limit=_text("duckdb_memory_limit"),
+        duckdb_threads=int(_number("duckdb_threads", problems, lowest=0, highest=1024)),
+        notifiers=_notifiers(problems),
+    )
+    if problems:
+        raise ConfigurationError(f"Section [{SECTION}] of the Airflow configuration:\n- " + "\n- ".join(problems))
+    return settings
+
+
+def _plain_id(name: str) -> str:
+    """Organization ids in the lower case in which JumpCloud gives them; connection ids as they are."""
+    return name.lower() if ORGANIZATION_ID.fullmatch(name) else name
+
+
+def _text(option: str) -> str:
+    return str(conf.get(SECTION, option)).strip()
+
+
+def _names(option: str, problems: list[str], *, may_be_empty: bool = False) -> tuple[str, ...]:
+    given = _text(option)
+    names = tuple(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
+    if not names and not may_be_empty:
+        problems.append(f"{option}: {given!r} given; allowed: at least one name, comma-separated")
+    return names
+
+
+def _flag(option: str, problems: list[str]) -> bool:
+    given = _text(option)
+    if given.lower() not in ("true", "false"):
+        problems.append(f"{option}: {given!r} given; allowed: true or false")
+    return given.lower() == "true"
+
+
+def _notifiers(problems: list[str]) -> tuple[NotifierSettings, ...]:
+    given = _text("notifiers")
+    if not given:
+        return ()
+    try:
+        return msgspec.json.decode(given, type=tuple[NotifierSettings, ...])
+    except msgspec.DecodeError as error:
+        # Not what was given: it may hold an address that is a secret.
+        problems.append(
+            f"notifiers: cannot be read ({error}); allowed: a JSON list of objects with class (the path of an Airflow "
+            'notifier) and kwargs, such as [{"class": "airflow.providers.smtp.notifications.smtp.SmtpNotifier", '
+            '"kwargs": {"to": "it@example.com"}}]'
+        )
+        return ()
+
+
+def _number(option: str, problems: list[str], *, lowest: float, highest: float) -> float:
+    given = _text(option)
+    allowed = f"a number from {lowest:g} to {highest:g}"
+    try:
+        number = float(given)
+    except ValueError:
+        problems.append(f"{option}: {given!r} given; allowed: {allowed}")
+        return lowest
+    if not lowest <= number <= highest:
+        problems.append(f"{option}: {given!r} given; allowed: {allowed}")
+    return number
+
+
+def _data_root(problems: list[str]) -> Path | str:
+    given = _text("data_root")
+    if STORE_URL.fullmatch(given):
+        return given
+    if "://" in given and not given.startswith("file://"):
+        problems.append(
+            f"data_root: {given!r} given; allowed: a path on a local disk, s3://bucket/prefix, "
+            "s3://connection-id@bucket/prefix"
+        )
+    path = Path(given.removeprefix("file://")).expanduser()
+    # A worker's working directory is anybody's guess, AIRFLOW_HOME is not.
+    return path if path.is_absolute() else (Path(_airflow_home()) / path).resolve()
+
+
+def _airflow_home() -> str:
+    return os.environ.get("AIRFLOW_HOME") or str(Path.home() / "airflow")

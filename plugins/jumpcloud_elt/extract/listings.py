@@ -1,0 +1,153 @@
+"""Extract: listings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from jumpcloud_elt.api.client import JumpCloudClient
+from jumpcloud_elt.api.listings import _Requests, read_until_whole, row_id
+from jumpcloud_elt.api.pagination import PAGE_STYLES
+from jumpcloud_elt.core.redaction import encode_payload
+from jumpcloud_elt.core.streams import TIMESTAMP, USERGROUP_MEMBERS, Row, Stream
+from jumpcloud_elt.errors import (
+    IncompleteListingError,
+    NotFoundError,
+    PageShapeError,
+    RequestError,
+    ResponseError,
+    TransientError,
+)
+
+log = logging.getLogger(__name__)
+
+Keys = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A whole stream: its rows as Arrow, one per key, the distinct rows received, the total the API stated."""
+
+    table: pa.Table
+    received: int
+    api_total: int | None
+
+
+def read_listing(
+    hook: JumpCloudClient,
+    stream: Stream,
+    organization_id: str,
+    extracted_at: datetime,
+    *,
+    parents: Sequence[str] = (),
+    threads: int = 1,
+) -> Listing:
+    """Read `stream` of one organization completely; of a stream with a parent, the lists of all `parents`.
+
+    The distinct rows of each list agree with the API's own total; a list that moved while it was read is read
+    again, up to LISTING_ATTEMPTS times, before IncompleteListingError is raised with the numbers. `threads` lists
+    are read at a time.
+    """
+    lists: list[tuple[str | None, Mapping[str, str | None]]] = [
+        (parent, variant) for parent in (parents if stream.parent else [None]) for variant in stream.variants
+    ]
+
+    def read(one: tuple[str | None, Mapping[str, str | None]]) -> tuple[dict[Keys, str], int, int | None]:
+        parent, variant = one
+        of = f" of {stream.parent} {parent}" if parent else ""
+        what = f"{stream.name}{of} of organization {organization_id}"
+        try:
+            return read_until_whole(lambda: _read_once(hook, stream, organization_id, parent, variant), what)
+        except NotFoundError:
+            if parent is None and not stream.is_optional:
+                raise
+            # Removed since its parent was listed: what is gone has no members and gives no access.
+            return {}, 0, 0
+        except (RequestError, ResponseError) as error:
+            # What may heal is no answer: taken for one, it would rewrite history and back.
+            if not stream.is_optional or isinstance(error, TransientError):
+                raise
+            log.warning("%s is left empty: %s", what, error)
+            return {}, 0, None
+
+    with ThreadPoolExecutor(max(1, min(threads, len(lists)))) as pool:
+        results = list(pool.map(read, lists))
+    rows = {key: payload for payloads, _, _ in results for key, payload in payloads.items()}
+    totals = [total for _, _, total in results]
+    return Listing(
+        table=_as_table(stream, rows, hook.jumpcloud_conn_id, extracted_at),
+        received=sum(received for _, received, _ in results),
+        api_total=None if None in totals else sum(total for total in totals if total is not None),
+    )
+
+
+def add_rows(
+    listing: Listing, stream: Stream, rows: Sequence[Row], hook: JumpCloudClient, extracted_at: datetime
+) -> Listing:
+    """`listing` with rows of another route, where it does not have them."""
+    keys = set(listing.table[stream.keys[0]].to_pylist())
+    names = stream.names_to_cut(hook.settings)
+    new: dict[Keys, str] = {(row_id(row),): encode_payload(row, names) for row in rows if row_id(row) not in keys}
+    table = pa.concat_tables([listing.table, _as_table(stream, new, hook.jumpcloud_conn_id, extracted_at)])
+    return Listing(table, listing.received, listing.api_total)
+
+
+def _as_table(stream: Stream, rows: Mapping[Keys, str], connection_id: str, extracted_at: datetime) -> pa.Table:
+    size = len(rows)
+    # Sorted by key, so that a listing that has not changed gives the same columns again.
+    keys = sorted(rows)
+    columns = [
+        *(pa.array([key[position] for key in keys], pa.string()) for position in range(len(stream.keys))),
+        pa.array([rows[key] for key in keys], pa.string()),
+        pa.repeat(pa.scalar(connection_id, pa.string()), size),
+        pa.repeat(pa.scalar(extracted_at, TIMESTAMP), size),
+        pa.nulls(size, TIMESTAMP),
+        pa.nulls(size, TIMESTAMP),
+    ]
+    return pa.table(columns, schema=stream.schema)
+
+
+def _read_once(
+    hook: JumpCloudClient,
+    stream: Stream,
+    organization_id: str,
+    parent: str | None,
+    variant: Mapping[str, str | None],
+) -> tuple[dict[Keys, str], int, int | None]:
+    """One list: payloads by key, distinct rows received, the API's total."""
+    received: set[Keys] = set()
+    payloads: dict[Keys, str] = {}
+    total: int | None = None
+    nulls = 0
+    names = stream.names_to_cut(hook.settings)
+    requests = _Requests(hook, stream, organization_id, parent)
+    for page in PAGE_STYLES[stream.page_style](requests, variant):
+        for row in page.rows:
+            key = _row_keys(row, stream, parent)
+            received.add(key)
+            # Asked without the organization, the route lists others' rows too; those name theirs.
+            if requests.is_scoped or row.get("organization") in (None, "", organization_id):
+                payloads[key] = encode_payload(row, names)
+        if page.total is not None and total is not None and page.total != total:
+            raise IncompleteListingError(f"the total changed from {total} to {page.total} while the list was read")
+        total = page.total
+        nulls += page.nulls
+    if total is not None and not total - nulls <= len(received) <= total:
+        raise IncompleteListingError(f"{len(received)} distinct ids received, {total} stated by the API")
+    return payloads, len(received), total
+
+
+def _row_keys(row: Row, stream: Stream, parent: str | None) -> Keys:
+    """What identifies a row: its id; of an edge, whence and whither it leads."""
+    if parent is None:
+        return (row_id(row),)
+    to = row.get("to")
+    target_id, target_type = (to.get("id"), to.get("type")) if isinstance(to, dict) else (None, None)
+    if not isinstance(target_id, str) or not target_id or not isinstance(target_type, str):
+        raise PageShapeError(f"expected every row to lead `to` an object, got one with {sorted(row)[:5]}")
+    return (parent, target_id) if stream is USERGROUP_MEMBERS else (parent, target_type, target_id)

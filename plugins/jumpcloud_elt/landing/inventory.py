@@ -1,0 +1,190 @@
+"""What lies in landing, as its own files tell it: for what no run has come to record.
+
+Lists, and reads what files say of themselves. Of lost manifests come back what landed, when, and the decisions that
+landed with it; not what failed or was skipped, nor how long anything took.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.core.storage import Place, find_files, name_within, open_parquet
+from jumpcloud_elt.core.times import format_time, parse_time
+from jumpcloud_elt.landing.files import read_metadata
+from jumpcloud_elt.landing.layout import EVENTS, RUNS, landed_units, unit_path
+from jumpcloud_elt.landing.manifests import HELD, OK, SCHEMA, Outcome, Run
+from jumpcloud_elt.landing.snapshots import COMMIT_STREAM
+
+log = logging.getLogger(__name__)
+
+
+FOUND = "found in landing, after the task was killed"
+
+
+FOUND_LATER = "found in landing; no run had recorded it"
+
+
+DIRECTORY_DAG, USAGE_DAG = "jumpcloud_directory", "jumpcloud_usage"
+
+
+READING_THREADS = 16
+
+
+class _Told(msgspec.Struct):
+    """What a landed file says of itself; older ones say less. The last three stand in the last file of a snapshot."""
+
+    rows: int | None = None
+    received: int | None = None
+    api_total: int | None = None
+    inside: int | None = None
+    strays: int | None = None
+    extracted_at: datetime | None = None
+    connection_id: str | None = None
+    decision: str | None = None
+    reason: str | None = None
+    streams: list[str] = []
+
+
+def find_units(landing: Place, organization: Organization, since: datetime, until: datetime) -> list[Outcome]:
+    """The units of one organization that have landed within [since, until), whichever run landed them."""
+    organization_id = organization["organization_id"]
+    if not organization_id:
+        return []
+    units = landed_units(landing, organization_id, since, until)
+    return [_unit(landing, organization, unit_path(landing, organization_id, *unit), FOUND) for unit in units]
+
+
+def record_unknown(landing: Place, run: Run) -> int:
+    """Record every unit and every whole snapshot that no manifest knows, as of when it landed; return how many.
+
+    What is landing meanwhile may be recorded twice, here and by its own run; it is one all the same.
+    """
+    known, organizations = _read_manifests(landing)
+    units = _files_by_organization(landing, EVENTS, "date=*/[!.]*.parquet", known)
+    snapshots = _files_by_organization(landing, COMMIT_STREAM, f"snapshot_at=*/{COMMIT_STREAM}.parquet", known)
+    tables = []
+    count = 0
+    with ThreadPoolExecutor(READING_THREADS) as threads:
+
+        def read(organization_id: str) -> Iterator[dict[str, Any]]:
+            committed = snapshots.get(organization_id, [])
+            organization = organizations.get(organization_id) or _organization(organization_id, committed)
+            for landed in threads.map(lambda path: _snapshot(landing, organization, path), committed):
+                yield from (_row(one, DIRECTORY_DAG, one.snapshot_at, one.snapshot_at) for one in landed)
+            for one in threads.map(
+                lambda path: _unit(landing, organization, path, FOUND_LATER), units.get(organization_id, [])
+            ):
+                yield _row(one, USAGE_DAG, one.interval_start, one.extracted_at or one.interval_end)
+
+        for organization_id in sorted({*units, *snapshots}):
+            tables.append(pa.Table.from_pylist(list(read(organization_id)), schema=SCHEMA))
+            count += len(units.get(organization_id, [])) + len(snapshots.get(organization_id, []))
+    if tables:
+        run.append(pa.concat_tables(tables))
+    log.info("%d units and snapshots that no run had recorded are recorded now", count)
+    return count
+
+
+def _read_manifests(landing: Place) -> tuple[set[str], dict[str, Organization]]:
+    """The paths that manifests know, and the organizations as the latest of them name them."""
+    known: set[str] = set()
+    latest: dict[str, tuple[datetime, Organization]] = {}
+    columns = ["path", "organization_id", "connection_id", "organization_name", "recorded_at"]
+    for manifest in find_files(landing / RUNS, "*/*.parquet"):
+        for row in open_parquet(manifest).read(columns).to_pylist():
+            known.add(row["path"])
+            organization_id, recorded_at = row["organization_id"], row["recorded_at"]
+            if organization_id and (organization_id not in latest or recorded_at > latest[organization_id][0]):
+                name = row["organization_name"]
+                latest[organization_id] = recorded_at, _named(organization_id, row["connection_id"], name)
+    return known, {organization_id: organization for organization_id, (_, organization) in latest.items()}
+
+
+def _files_by_organization(landing: Place, stream: str, pattern: str, known: Iterable[str]) -> dict[str, list[Place]]:
+    """The files of a stream that are not `known`, in order."""
+    found: dict[str, list[Place]] = {}
+    for path in find_files(landing / stream, f"organization_id=*/{pattern}"):
+        if name_within(path, landing) not in known:
+            found.setdefault(path.parent.parent.name.removeprefix("organization_id="), []).append(path)
+    return found
+
+
+def _organization(organization_id: str, committed: list[Place]) -> Organization:
+    """An organization as its latest snapshot names it; by its id where it has none."""
+    if not committed:
+        return _named(organization_id, "", organization_id)
+    [row] = open_parquet(committed[-1]).read().to_pylist()
+    payload = msgspec.json.decode(row["payload"], type=dict[str, Any])
+    return _named(organization_id, row["_connection_id"], payload.get("displayName") or organization_id)
+
+
+def _named(organization_id: str, connection_id: str, name: str) -> Organization:
+    return Organization(
+        connection_id=connection_id, organization_id=organization_id, organization_name=name, payload={}, error=None
+    )
+
+
+def _unit(landing: Place, organization: Organization, path: Place, reason: str) -> Outcome:
+    start, _, end = path.stem.partition("_")
+    outcome = _outcome(landing, organization, EVENTS, path, _tell(path))
+    outcome.reason = reason
+    outcome.interval_start, outcome.interval_end = parse_time(start), parse_time(end)
+    return outcome
+
+
+def _snapshot(landing: Place, organization: Organization, committed: Place) -> list[Outcome]:
+    """The streams of a whole snapshot, with the decision that has landed with it."""
+    decided = _tell(committed)
+    outcomes = []
+    for stream in (*decided.streams, COMMIT_STREAM):
+        partition = landing / stream / committed.parent.parent.name / committed.parent.name
+        path = partition / f"{stream}.parquet"
+        # The last file's own row is the organization.
+        told = _Told(rows=1, received=1) if stream == COMMIT_STREAM else _tell(path)
+        outcome = _outcome(landing, organization, stream, path, told)
+        outcome.snapshot_at = parse_time(committed.parent.name.removeprefix("snapshot_at="))
+        outcome.outcome = HELD if decided.decision == HELD else OK
+        outcome.decision, outcome.reason = decided.decision, decided.reason or FOUND_LATER
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _tell(path: Place) -> _Told:
+    return msgspec.convert(read_metadata(path), _Told)
+
+
+def _outcome(landing: Place, organization: Organization, stream: str, path: Place, told: _Told) -> Outcome:
+    return Outcome(
+        connection_id=told.connection_id or organization["connection_id"],
+        organization_id=organization["organization_id"],
+        organization_name=organization["organization_name"],
+        stream=stream,
+        outcome=OK,
+        path=name_within(path, landing),
+        rows=told.rows,
+        received=told.received,
+        api_total=told.api_total,
+        inside=told.inside,
+        strays=told.strays,
+        extracted_at=told.extracted_at,
+    )
+
+
+def _row(outcome: Outcome, dag_id: str, began: datetime | None, recorded_at: datetime | None) -> dict[str, Any]:
+    """A row of a manifest, as if the run that landed it had written it when it landed: later answers stay later."""
+    return {
+        **msgspec.structs.asdict(outcome),
+        "dag_id": dag_id,
+        "run_id": f"found__{format_time(began)}" if began else None,
+        # Which others its run tried is not known.
+        "is_restricted": True,
+        "recorded_at": recorded_at,
+    }

@@ -1,0 +1,223 @@
+"""What happened in a Dag run: one manifest per run, written last.
+
+A manifest is a Parquet file of `Outcome` rows: which unit or snapshot, how many rows, what the API counted, how it
+ended and why. Warehouse, `sync_log` and coverage stand on manifests. Tasks that run beside each other leave their
+outcomes as parts; the run's last task gathers them. Each leaves an empty part when it begins, so that one that is
+killed is told from one that was not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from jumpcloud_elt.core.intervals import Interval
+from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.core.storage import Place, find_versions, open_parquet, remove_folder
+from jumpcloud_elt.core.times import utc_now
+from jumpcloud_elt.landing.files import publish, temporary_beside, write_table
+from jumpcloud_elt.landing.layout import RUNS, run_file_name
+
+OK = "ok"
+
+
+KEPT = "kept"  # read again, came back with fewer events than have landed: the landed unit stays
+
+
+SKIPPED = "skipped"  # Directory Insights is not available
+
+
+NOT_ASKED = "not_asked"  # older than JumpCloud keeps events
+
+
+HELD = "held"  # landed, and left out of the marts by the drift guard
+
+
+FAILED = "failed"
+
+
+KILLED = "the task ended without an outcome: it was killed, or its worker was lost"
+
+
+_TIME = pa.timestamp("us")
+
+
+SCHEMA = pa.schema(
+    [
+        ("dag_id", pa.string()),
+        ("run_id", pa.string()),
+        ("is_restricted", pa.bool_()),
+        ("connection_id", pa.string()),
+        ("organization_id", pa.string()),
+        ("organization_name", pa.string()),
+        ("stream", pa.string()),
+        ("snapshot_at", _TIME),
+        ("interval_start", _TIME),
+        ("interval_end", _TIME),
+        ("path", pa.string()),
+        ("rows", pa.int64()),
+        ("received", pa.int64()),
+        ("api_total", pa.int64()),
+        ("inside", pa.int64()),
+        ("strays", pa.int64()),
+        ("requests", pa.int64()),
+        ("seconds", pa.float64()),
+        ("outcome", pa.string()),
+        ("decision", pa.string()),
+        ("reason", pa.string()),
+        ("recorded_at", _TIME),
+        ("extracted_at", _TIME),
+    ]
+)
+
+
+class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How one stream of one organization ended in one run.
+
+    `rows` landed; `received` distinct ids; `api_total` the API's own count for the same; `inside` events dated
+    in the interval; `strays` events dated outside of it; `path` relative to the landing folder; `decision` what
+    the drift guard said of a snapshot; `extracted_at` the extraction of the unit that landed. Of events that failed,
+    the interval is all that the run was to land: what of it has landed nobody says, so it is looked at.
+    """
+
+    connection_id: str
+    organization_id: str | None
+    organization_name: str
+    stream: str
+    outcome: str
+    decision: str | None = None
+    reason: str | None = None
+    snapshot_at: datetime | None = None
+    interval_start: datetime | None = None
+    interval_end: datetime | None = None
+    path: str | None = None
+    rows: int | None = None
+    received: int | None = None
+    api_total: int | None = None
+    inside: int | None = None
+    strays: int | None = None
+    requests: int | None = None
+    seconds: float | None = None
+    extracted_at: datetime | None = None
+
+
+def list_manifests(landing: Place) -> dict[str, str]:
+    """Every manifest, as its path below landing, and what tells one version of it from the next; opens none."""
+    return {f"{RUNS}/{name}": version for name, version in find_versions(landing / RUNS, "*/*.parquet").items()}
+
+
+class Run:
+    """One Dag run's place in landing."""
+
+    def __init__(self, landing: Place, dag_id: str, run_id: str) -> None:
+        self.dag_id = dag_id
+        self.run_id = run_id
+        folder = landing / RUNS / dag_id
+        self.manifest = folder / f"{run_file_name(run_id)}.parquet"
+        self._parts = folder / f".{run_file_name(run_id)}.parts"
+
+    def begin(self, organization: Organization) -> None:
+        """Leave word that one organization's task has begun; unless it adds its outcomes, it was killed."""
+        self.add(organization, [])
+
+    def add(self, organization: Organization, outcomes: Sequence[Outcome]) -> None:
+        """Leave one organization's outcomes for `write_manifest`, replacing those of an earlier try."""
+        part = self._part(organization)
+        with temporary_beside(part) as temporary:
+            temporary.write_bytes(msgspec.json.encode(outcomes))
+            publish(temporary, part)
+
+    def write_manifest(
+        self,
+        organizations: Iterable[Organization],
+        stream: str,
+        *,
+        is_restricted: bool,
+        interval: Interval | None = None,
+        find_landed: Callable[[Organization], list[Outcome]] = lambda _: [],
+    ) -> list[Outcome]:
+        """Gather the parts into the manifest and return its outcomes.
+
+        An organization whose task was killed failed, over the whole `interval` of a run of events; what
+        `find_landed` says that has landed of it all the same is recorded beside. When a run is run again, the
+        manifest keeps what it had of organizations that were not, and of everything landed that was not landed
+        anew: it is the only index of what has landed.
+        """
+        recorded_at = utc_now()
+        before = self._rows_of_manifest()
+        outcomes: list[Outcome] = []
+        earlier: list[dict[str, Any]] = []
+        for organization in organizations:
+            part = self._part(organization)
+            known = before.pop((organization["connection_id"], organization["organization_id"]), [])
+            new = msgspec.json.decode(part.read_bytes(), type=list[Outcome]) if part.exists() else []
+            if known and not part.exists():
+                latest = max(row["recorded_at"] for row in known)
+                new = [_as_outcome(row) for row in known if row["recorded_at"] == latest]
+                earlier += [row for row in known if row["recorded_at"] != latest]
+            else:
+                if not new:
+                    recorded_units = {(row["path"], row["extracted_at"]) for row in known if row["outcome"] == OK}
+                    found = find_landed(organization)
+                    new = [one for one in found if (one.path, one.extracted_at) not in recorded_units]
+                    new.append(failure(organization, stream, KILLED, interval))
+                landed = {outcome.path for outcome in new if outcome.outcome == OK}
+                earlier += [row for row in known if row["outcome"] == OK and row["path"] not in landed]
+            outcomes += new
+        earlier += [row for rows in before.values() for row in rows if row["outcome"] == OK]
+        recorded = {
+            "dag_id": self.dag_id,
+            "run_id": self.run_id,
+            "is_restricted": is_restricted,
+            "recorded_at": recorded_at,
+        }
+        rows = [{**msgspec.structs.asdict(outcome), **recorded} for outcome in outcomes]
+        write_table(self.manifest, pa.Table.from_pylist(earlier + rows, schema=SCHEMA))
+        remove_folder(self._parts)
+        return outcomes
+
+    def append(self, rows: pa.Table) -> None:
+        """Add rows of other runs to the manifest."""
+        before = [open_parquet(self.manifest).read()] if self.manifest.exists() else []
+        write_table(self.manifest, pa.concat_tables([*before, rows]))
+
+    def read_manifest(self) -> list[Outcome]:
+        """How this run ended, as it was last recorded; nothing where it was not."""
+        rows = [row for known in self._rows_of_manifest().values() for row in known]
+        latest = max((row["recorded_at"] for row in rows), default=None)
+        return [_as_outcome(row) for row in rows if row["recorded_at"] == latest]
+
+    def _part(self, organization: Organization) -> Place:
+        key = f"{organization['connection_id']}/{organization['organization_id']}"
+        return self._parts / f"{run_file_name(key)}.json"
+
+    def _rows_of_manifest(self) -> dict[tuple[str, str | None], list[dict[str, Any]]]:
+        """What the run has recorded before, by connection and organization."""
+        before: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
+        if self.manifest.exists():
+            for row in open_parquet(self.manifest).read().to_pylist():
+                before.setdefault((row["connection_id"], row["organization_id"]), []).append(row)
+        return before
+
+
+def _as_outcome(row: dict[str, Any]) -> Outcome:
+    return Outcome(**{name: row[name] for name in Outcome.__struct_fields__})
+
+
+def failure(organization: Organization, stream: str, reason: str, interval: Interval | None = None) -> Outcome:
+    """The outcome of an organization that failed before anything landed; of events, within which `interval`."""
+    start, end = interval or (None, None)
+    return Outcome(
+        connection_id=organization["connection_id"],
+        organization_id=organization["organization_id"],
+        organization_name=organization["organization_name"],
+        stream=stream,
+        outcome=FAILED,
+        reason=reason,
+        interval_start=start,
+        interval_end=end,
+    )

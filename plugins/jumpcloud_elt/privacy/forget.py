@@ -1,0 +1,158 @@
+"""Forgets one person of one organization: landing is rewritten, the warehouse built of it, the last link dropped.
+
+    1. find      who it is, and how much of them has landed; changes nothing
+    2. forget    every file that holds the person is rewritten; published warehouses count as outdated, roll-ups go
+    3. finish    after a new warehouse is published: nothing may be left; the pseudonyms' key is deleted
+
+A run that is killed is finished by running it again: what it needs lies in landing until step 3. Does not ask
+JumpCloud, and does not build the warehouse.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TypedDict
+
+import pyarrow.compute as pc
+
+from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.core.storage import Place, find_files, open_parquet, remove_empty_folder
+from jumpcloud_elt.core.times import utc_now
+from jumpcloud_elt.errors import LandingError
+from jumpcloud_elt.landing.files import require_rebuild
+from jumpcloud_elt.landing.layout import RUNS
+from jumpcloud_elt.landing.manifests import OK, Outcome, Run
+from jumpcloud_elt.privacy.erasure import Counts, erase
+from jumpcloud_elt.privacy.people import find_person, refuse_if_present
+from jumpcloud_elt.privacy.pseudonyms import Forgetting, Pseudonyms, unfinished
+from jumpcloud_elt.warehouse.publish import discard_unpublished, keep_only_published
+from jumpcloud_elt.warehouse.rollups import discard_all, discard_outdated
+
+log = logging.getLogger(__name__)
+
+
+STREAM = "forget"
+
+
+LEFTOVER_AGE = timedelta(days=1)
+
+
+class Found(TypedDict):
+    """How many accounts the person has had, and in how many files and rows they stand."""
+
+    users: int
+    administrators: int
+    files: int
+    rows: int
+
+
+def find(settings: Settings, organization_id: str, target: str) -> Found:
+    """What there is to forget of the person whom `target` (user id, user name or e-mail) names.
+
+    Raises ConfigurationError where nobody, several people, or somebody who is still there matches.
+    """
+    _, forgetting = _begun_or_new(settings.landing, organization_id, target)
+    return _found(forgetting, erase(settings.landing, Pseudonyms(forgetting), is_dry_run=True))
+
+
+def forget(settings: Settings, organization_id: str, target: str, run: Run, requested_by: str) -> Found:
+    """Rewrite what has landed of that person, and record who had it done and how much it was, not of whom.
+
+    Raises as `find` does, before anything is changed.
+    """
+    landing = settings.landing
+    begun, forgetting = _begun_or_new(landing, organization_id, target)
+    if begun is None:
+        forgetting.save(landing)
+    counts = erase(landing, Pseudonyms(forgetting), is_dry_run=False)
+    _remove_leftovers(settings)
+    # Only now: what is built of half-rewritten files is outdated too.
+    require_rebuild(landing)
+    # They name people as events do, and are computed again from what is left.
+    discard_all(settings)
+    log.info("%d rows in %d files have been rewritten", counts.rows, counts.files)
+    organization = _organization(landing, organization_id)
+    outcome = Outcome(
+        connection_id=organization["connection_id"],
+        organization_id=organization_id,
+        organization_name=organization["organization_name"],
+        stream=STREAM,
+        outcome=OK,
+        rows=counts.rows,
+        reason=f"{counts.rows} rows in {counts.files} files rewritten to forget one person, by {requested_by}",
+    )
+    run.add(organization, [outcome])
+    run.write_manifest([organization], STREAM, is_restricted=True)
+    return _found(forgetting, counts)
+
+
+def finish(settings: Settings, organization_id: str, target: str) -> None:
+    """Delete what was kept to be able to go on.
+
+    Raises LandingError where a task that ran meanwhile has landed something of the person again.
+    """
+    begun = unfinished(settings.landing, organization_id, target)
+    if begun is None:
+        return
+    # A build that began before landing was rewritten may have gone on since.
+    discard_outdated(settings)
+    path, forgetting = begun
+    keep_only_published(settings)
+    left = erase(settings.landing, Pseudonyms(forgetting), is_dry_run=True)
+    if left.rows:
+        raise LandingError(
+            f"{left.rows} rows in {left.files} files of the person have landed while landing was rewritten. Run "
+            "jumpcloud_forget again, while no other Dag of this package runs."
+        )
+    path.unlink()
+    remove_empty_folder(path.parent)
+
+
+def _begun_or_new(landing: Place, organization_id: str, target: str) -> tuple[Place | None, Forgetting]:
+    """What an earlier run has begun, and where it is written down; else something new."""
+    begun = unfinished(landing, organization_id, target)
+    if begun is None:
+        return None, Forgetting.of(find_person(landing, organization_id, target))
+    refuse_if_present(landing, begun[1].person, target)
+    return begun
+
+
+def _found(forgetting: Forgetting, counts: Counts) -> Found:
+    person = forgetting.person
+    return Found(
+        users=len(person.user_ids),
+        administrators=len(person.administrator_ids),
+        files=counts.files,
+        rows=counts.rows,
+    )
+
+
+def _organization(landing: Place, organization_id: str) -> Organization:
+    """The organization as the latest manifest names it: a record must not move it to another connection."""
+    latest = None
+    for path in find_files(landing / RUNS, "*/*.parquet"):
+        table = open_parquet(path).read(["organization_id", "connection_id", "organization_name", "recorded_at"])
+        for row in table.filter(pc.equal(table["organization_id"], organization_id)).to_pylist():
+            if latest is None or row["recorded_at"] > latest["recorded_at"]:
+                latest = row
+    return Organization(
+        connection_id=latest["connection_id"] if latest else "",
+        organization_id=organization_id,
+        organization_name=latest["organization_name"] if latest else organization_id,
+        payload={},
+        error=None,
+    )
+
+
+def _remove_leftovers(settings: Settings) -> None:
+    """Remove unfinished files of killed tasks: nobody reads them, and they may hold anybody.
+
+    What is being landed may be in use for a day; what is being built is outdated now, in use or not.
+    """
+    oldest = (utc_now() - LEFTOVER_AGE).timestamp()
+    for path in find_files(settings.landing, "**/.*.tmp"):
+        if path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
+    discard_unpublished(settings)

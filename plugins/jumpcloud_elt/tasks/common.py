@@ -1,0 +1,130 @@
+"""What the Dags' tasks do: call the package, leave an outcome in landing, speak Airflow's states.
+
+An error that the package raises on purpose has been retried as often as it deserves, so it fails the task at
+once; Airflow's own retries are for workers that are lost. Wiring is in `dags/`, work in the modules called here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypedDict, TypeVar
+
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from jumpcloud_elt.api.client import JumpCloudClient
+from jumpcloud_elt.connections import organizations
+from jumpcloud_elt.core.intervals import Interval
+from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.core.settings import Settings, read_settings
+from jumpcloud_elt.core.storage import open_data_root
+from jumpcloud_elt.errors import ConfigurationError, JumpCloudError
+from jumpcloud_elt.landing.manifests import FAILED, Outcome, Run, failure
+
+log = logging.getLogger(__name__)
+
+
+T = TypeVar("T")
+
+
+DIRECTORY = "directory"
+
+
+class Failure(TypedDict):
+    """An organization that failed in this run."""
+
+    organization_name: str
+    reason: str
+
+
+def list_organizations(only: Sequence[str], *, with_credentials: bool = False) -> list[Organization]:
+    """The organizations to sync in this run; raises AirflowFailException with what to do where there is none.
+
+    `with_credentials`: with what is known of each connection's key.
+    """
+    settings = read_settings()
+    asked_for = [one.lower() for one in only]
+
+    def list_them() -> list[Organization]:
+        # A store that cannot be used is told before JumpCloud is asked for anything.
+        open_data_root(settings.data_root)
+        return organizations.list_organizations(settings, asked_for, with_credentials=with_credentials)
+
+    return or_fail(list_them)
+
+
+def record_run(
+    listed: Iterable[Organization] | None,
+    run_of: dict[str, str],
+    stream: str,
+    *,
+    is_restricted: bool,
+    interval: Interval | None = None,
+    find_landed: Callable[[Organization], list[Outcome]] = lambda _: [],
+) -> list[Failure]:
+    """Write the run's manifest and return the organizations that failed.
+
+    `interval` is all that a run of events was to land, `find_landed` what has landed of an organization whose task
+    was killed.
+    """
+    if listed is None:
+        raise AirflowSkipException("Nothing was tried; there is nothing to record.")
+    run = run_in_landing(read_settings(), run_of)
+    outcomes = run.write_manifest(
+        listed, stream, is_restricted=is_restricted, interval=interval, find_landed=find_landed
+    )
+    return [
+        Failure(organization_name=outcome.organization_name, reason=outcome.reason or "")
+        for outcome in outcomes
+        if outcome.outcome == FAILED
+    ]
+
+
+def report_failures(failures: Sequence[Failure] | None) -> None:
+    """Fail, naming every organization that failed: everything else has landed by now."""
+    if failures is None:
+        raise AirflowFailException("Nothing was synced: see the tasks before this one.")
+    if failures:
+        told = "\n".join(f"- {one['organization_name']}: {one['reason']}" for one in failures)
+        raise AirflowFailException(f"{len(failures)} failed; all others have landed:\n{told}")
+
+
+def leaving_outcomes(
+    organization: Organization,
+    run_of: dict[str, str],
+    stream: str,
+    settings: Settings,
+    extract: Callable[[JumpCloudClient], list[Outcome]],
+    *,
+    so_far: Sequence[Outcome] = (),
+    interval: Interval | None = None,
+) -> list[Outcome]:
+    """Run `extract` with a hook and leave its outcomes, or those `so_far` and the failure, for the manifest."""
+    run = run_in_landing(settings, run_of)
+    run.begin(organization)
+    try:
+        if organization["error"] is not None:
+            raise ConfigurationError(organization["error"])
+        with JumpCloudClient(organization["connection_id"], settings) as hook:
+            outcomes = extract(hook)
+    except Exception as error:
+        told = str(error) or type(error).__name__
+        run.add(organization, [*so_far, failure(organization, stream, told, interval)])
+        if isinstance(error, JumpCloudError):
+            raise AirflowFailException(f"{organization['organization_name']}: {error}") from error
+        raise
+    run.add(organization, outcomes)
+    return outcomes
+
+
+def run_in_landing(settings: Settings, run_of: dict[str, str]) -> Run:
+    """The Dag run's place in landing."""
+    return Run(settings.landing, run_of["dag_id"], run_of["run_id"])
+
+
+def or_fail(call: Callable[[], T]) -> T:
+    """Call; what the package raises on purpose fails the task at once."""
+    try:
+        return call()
+    except JumpCloudError as error:
+        raise AirflowFailException(str(error)) from error

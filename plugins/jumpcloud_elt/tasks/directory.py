@@ -1,0 +1,40 @@
+"""Tasks: directory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jumpcloud_elt.api.client import JumpCloudClient
+from jumpcloud_elt.connections import capabilities
+from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.core.settings import read_settings
+from jumpcloud_elt.extract import directory
+from jumpcloud_elt.landing.manifests import Outcome
+from jumpcloud_elt.landing.snapshots import Accepted
+from jumpcloud_elt.tasks.common import DIRECTORY, leaving_outcomes
+
+
+def extract_directory(
+    organization: Organization, run_of: dict[str, str], accept_drop: Sequence[str] = (), *, deleted: int = 0
+) -> int:
+    """Land one snapshot of an organization, and what can be done with it; return the number of rows.
+
+    `accept_drop` names the organizations (by id) whose drop in users this run accepts; `deleted` is how many users
+    this run has deleted itself.
+    """
+    settings = read_settings()
+
+    def extract(hook: JumpCloudClient) -> list[Outcome]:
+        is_accepted = str(organization["organization_id"]) in [one.lower() for one in accept_drop]
+        accepted = Accepted(run_of["run_id"], None if is_accepted else deleted)
+        return directory.land_directory(hook, organization, settings, accepted)
+
+    is_synced = False
+    try:
+        outcomes = leaving_outcomes(organization, run_of, DIRECTORY, settings, extract)
+        is_synced = True
+    finally:
+        # One that was asked for and that nobody sees has no connection.
+        if organization["organization_id"] and organization["connection_id"]:
+            capabilities.land_capabilities(settings, organization, run_of["run_id"], is_synced=is_synced)
+    return sum(outcome.rows or 0 for outcome in outcomes)

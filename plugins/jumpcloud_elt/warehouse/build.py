@@ -1,0 +1,337 @@
+"""The warehouse: built aside by the SQL under `include/sql`, and checked.
+
+Runs SQL files in order; what the tables mean is in the files. A build that fails leaves the last good file where it
+is. Does not publish: `publishing` does.
+
+    1. what happened   state.runs, from the manifests that are new
+    2. directory       each snapshot not yet seen is folded into the state that the last build left
+    3. usage           the roll-ups of the days that have changed are made anew (`rollups`)
+    4. marts, checks
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import shutil
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+import jumpcloud_elt
+from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.core.storage import Place, find_files, identity_of, let_read, quote, url_of
+from jumpcloud_elt.core.streams import DIRECTORY_STREAMS, ORGANIZATIONS
+from jumpcloud_elt.core.times import utc_now
+from jumpcloud_elt.errors import CheckFailedError, WarehouseError
+from jumpcloud_elt.landing import action_log
+from jumpcloud_elt.landing import capabilities as capabilities_capabilities
+from jumpcloud_elt.landing.files import METADATA_KEY, rebuild_from
+from jumpcloud_elt.landing.layout import snapshot_path
+from jumpcloud_elt.landing.manifests import list_manifests
+from jumpcloud_elt.warehouse import events_view, rollups
+from jumpcloud_elt.warehouse.checkpoints import STATE_TABLES, latest_checkpoint
+from jumpcloud_elt.warehouse.publish import built_by, discard_abandoned, discard_file, open_file, published_file
+from jumpcloud_elt.warehouse.sql_files import make, read_sql, set_files
+
+log = logging.getLogger(__name__)
+
+
+SCHEMA_VERSION = 2
+
+
+# DuckDB 1.2 and later clients can open it; 2.0's default cannot be opened by any 1.x client.
+STORAGE_VERSION = "v1.2.0"
+
+
+SNAPSHOT_STREAMS = (ORGANIZATIONS.name, *(stream.name for stream in DIRECTORY_STREAMS))
+
+
+# What a build hands on beside what is folded.
+CARRIED = (*STATE_TABLES, "runs", "manifests", "views")
+
+
+STAGING_OF_A_ROUND = (
+    "stg_organizations",
+    "stg_users",
+    "stg_roles",
+    "stg_administrators",
+    "stg_applications",
+    "stg_groups",
+    "stg_group_members",
+    "stg_application_bindings",
+)
+
+
+# Each model gives the rows of this round's organizations anew; they replace those in the state.
+FOLDED = {
+    "int_administrators": "administrators",
+    "int_users": "users",
+    "int_applications": "applications",
+    "int_access": "access",
+    "int_groups": "groups",
+}
+
+
+INTERMEDIATE = (
+    "int_rolled_up_days",
+    "int_coverage",
+    "int_usage_state",
+    "int_directory_runs",
+    "int_usage_applications",
+    "int_usernames",
+    "int_emails",
+)
+
+
+# As long as usage itself: never written down between roll-ups and mart.
+READ_ONCE = ("int_usage_actors", "int_usage_daily")
+
+
+# But for usage_daily, which comes before them.
+MARTS = (
+    "organizations",
+    "capabilities",
+    "usage_by_day",
+    "application_users",
+    "applications",
+    "users",
+    "groups",
+    "usage_coverage",
+    "sync_log",
+    "user_actions",
+)
+
+
+VIEWS = ("user_history", "access_history")
+
+
+CHECKS = ("check_keys", "check_organizations", "check_secrets", "check_counts")
+
+
+def build(settings: Settings, target: Path, run_id: str) -> None:
+    """Build a warehouse from landing into the new file `target`.
+
+    Raises WarehouseError where nothing has landed yet, or a model cannot be computed.
+    """
+    manifests = list_manifests(settings.landing)
+    if not manifests:
+        raise WarehouseError(
+            f"Nothing has landed under {url_of(settings.landing)}: run jumpcloud_directory or jumpcloud_usage first. "
+            "Where only its _runs are lost: jumpcloud_warehouse with rebuild_runs."
+        )
+    began_at = utc_now()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    discard_file(target)
+    discard_abandoned(target.parent)
+    try:
+        with contextlib.closing(_open_new(target, settings)) as connection:
+            _read_runs(connection, manifests, settings)
+            _fold_snapshots(connection, settings)
+            _read_landed(
+                connection,
+                capabilities_capabilities.CAPABILITIES,
+                capabilities_capabilities.files(settings.landing),
+                capabilities_capabilities.SCHEMA,
+            )
+            _read_landed(connection, action_log.USER_ACTIONS, action_log.files(settings.landing), action_log.SCHEMA)
+            with rollups.up_to_date(connection, settings) as months:
+                for name in INTERMEDIATE:
+                    make(connection, f"intermediate/{name}", f"create temp table {name}")
+                for name in READ_ONCE:
+                    make(connection, f"intermediate/{name}", f"create temp view {name}")
+                _fill_usage_daily(connection, months)
+                for name in MARTS:
+                    make(connection, f"marts/{name}", f"create table {name}")
+            for name in VIEWS:
+                make(connection, f"marts/{name}", f"create view {name}")
+            events_view.show_events(connection, settings.landing)
+            _describe(connection, run_id, began_at)
+    except duckdb.Error as error:
+        discard_file(target)
+        raise WarehouseError(f"The warehouse cannot be built: {error}") from error
+    except BaseException:
+        discard_file(target)
+        raise
+
+
+def check(settings: Settings, target: Path) -> None:
+    """Raise CheckFailedError, with the first rows found, unless every check of a built file finds nothing."""
+    found = []
+    with contextlib.closing(open_file(target, settings.landing)) as connection:
+        for name in CHECKS:
+            rows = connection.execute(read_sql(f"checks/{name}")).fetchmany(5)
+            found += [f"{name}: {row}" for row in rows]
+    if found:
+        raise CheckFailedError("Built, but not published: the warehouse's checks found\n" + "\n".join(found))
+
+
+def is_outdated(settings: Settings, target: Path) -> bool:
+    """Whether landed files were rewritten while `target` was being built of them."""
+    return built_by(target)[1] <= rebuild_from(settings.landing)
+
+
+def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    let_read(connection, settings.landing)
+    published = published_file(settings)
+    if published:
+        _begin_with(published, target, settings)
+    connection.execute(f"attach {quote(target)} as warehouse (storage_version '{STORAGE_VERSION}')")
+    connection.execute("use warehouse")
+    connection.execute("set timezone = 'UTC'")
+    connection.execute("set memory_limit = ?", [settings.duckdb_memory_limit])
+    connection.execute("set temp_directory = ?", [f"{target}.spill"])
+    if settings.duckdb_threads:
+        connection.execute("set threads = ?", [settings.duckdb_threads])
+    _drop_all_but_state(connection)
+    connection.execute(read_sql("state/macros"))
+    connection.execute(read_sql("state/state"))
+    _open_checkpoint(connection, settings)
+    return connection
+
+
+def _begin_with(published: Path, target: Path, settings: Settings) -> None:
+    """Make `target` a copy of the published warehouse, unless that holds no state to go on with.
+
+    A copy of bytes: what the histories keep costs no more than that, however much it is. And the copy is looked at, not
+    the published file: somebody's session may have that locked, or have left a log which is none of the build's.
+    """
+    before = identity_of(published)
+    shutil.copyfile(published, target)
+    why_not = "it has been written to while it was copied"
+    if identity_of(published) == before:
+        why_not = _why_not_to_go_on_with(target, settings)
+    if why_not:
+        log.warning("%s is not gone on with: %s. Everything is built from landing", published, why_not)
+        discard_file(target)
+
+
+def _why_not_to_go_on_with(copy: Path, settings: Settings) -> str:
+    """Why a warehouse holds no state to go on with; empty where it does."""
+    try:
+        with contextlib.closing(open_file(copy)) as connection:
+            version, built_at = connection.execute("select schema_version, built_at from warehouse_info").fetchall()[0]
+    except (duckdb.Error, IndexError) as error:
+        return f"it cannot be read ({error})"
+    if version != SCHEMA_VERSION:
+        return f"its schema version is {version}, this package's {SCHEMA_VERSION}"
+    if built_at <= rebuild_from(settings.landing):
+        return "landed files have been rewritten since it was built (jumpcloud_forget)"
+    return ""
+
+
+def _drop_all_but_state(connection: duckdb.DuckDBPyConnection) -> None:
+    """Everything but the state is made anew by every build."""
+    found = connection.execute(
+        "select table_type, table_schema, table_name from information_schema.tables where table_catalog = 'warehouse'"
+    ).fetchall()
+    for table_type, schema, name in found:
+        if name not in events_view.VIEWS and (schema != "state" or name not in CARRIED):
+            connection.execute(f'drop {"view" if table_type == "VIEW" else "table"} {schema}."{name}"')
+
+
+def _open_checkpoint(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Make the state that was landed before snapshots were pruned readable as checkpoint_<table>."""
+    checkpoint = latest_checkpoint(settings.landing)
+    # One that landed before a table was thought of has none of it.
+    landed = {file.stem: file for file in find_files(checkpoint, "*.parquet")} if checkpoint else {}
+    for table in STATE_TABLES:
+        rows = f"read_parquet({quote(landed[table])})" if table in landed else f"state.{table} limit 0"
+        connection.execute(f"create temp view checkpoint_{table} as select * from {rows}")
+
+
+def _read_runs(connection: duckdb.DuckDBPyConnection, manifests: dict[str, str], settings: Settings) -> None:
+    """Bring state.runs up to the manifests that are there, reading those that are new or have changed."""
+    known = dict(connection.execute("select path, version from state.manifests").fetchall())
+    outdated = [path for path in known if manifests.get(path) != known[path]]
+    new = sorted(path for path in manifests if known.get(path) != manifests[path])
+    connection.execute("set variable landing_length = ?", [len(url_of(settings.landing))])
+    connection.execute("set variable outdated = ?::varchar[]", [outdated])
+    connection.execute("delete from state.runs where manifest in (select unnest(getvariable('outdated')))")
+    connection.execute("delete from state.manifests where path in (select unnest(getvariable('outdated')))")
+    if new:
+        set_files(connection, "manifests", [settings.landing / path for path in new])
+        connection.execute(f"insert into state.runs by name {read_sql('staging/stg_manifests')}")
+        connection.execute(
+            "insert into state.manifests select unnest(?::varchar[]), unnest(?::varchar[])",
+            [new, [manifests[path] for path in new]],
+        )
+    make(connection, "staging/stg_runs", "create temp table stg_runs")
+    connection.execute("set variable excluded = ?::varchar[]", [list(settings.exclude)])
+    connection.execute(read_sql("state/exclude"))
+
+
+def _fold_snapshots(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Fold the snapshots that the state has not seen into it, one per organization at a time."""
+    make(connection, "intermediate/int_accounts", "create temp view int_accounts")
+    connection.execute(read_sql("state/forget_outdated"))
+    rounds = connection.execute(read_sql("state/snapshots_to_fold")).fetchall()
+    for _, snapshots in itertools.groupby(rounds, key=lambda row: row[0]):
+        partitions = [(organization_id, snapshot_at) for _, organization_id, snapshot_at in snapshots]
+        for stream in SNAPSHOT_STREAMS:
+            files = [snapshot_path(settings.landing, stream, *partition) for partition in partitions]
+            set_files(connection, stream, files)
+            _count_rows(connection, stream)
+        for name in STAGING_OF_A_ROUND:
+            make(connection, f"staging/{name}", f"create or replace temp table {name}")
+        for name, table in FOLDED.items():
+            make(connection, f"intermediate/{name}", f"create or replace temp table {name}")
+            connection.execute(
+                f"delete from state.{table} where organization_id in (select organization_id from stg_organizations)"
+            )
+            connection.execute(f"insert into state.{table} by name select * from {name}")
+        connection.execute("insert into state.snapshots by name select * from stg_organizations")
+        connection.execute(read_sql("state/fold_histories"))
+
+
+def _fill_usage_daily(connection: duckdb.DuckDBPyConnection, months: Sequence[Place]) -> None:
+    """Make usage_daily month by month: memory does not grow with the history, and the days of a month lie together, so
+    that whoever asks for some has DuckDB read no others.
+    """
+    model = read_sql("marts/usage_daily")
+    connection.execute(f"create table usage_daily as select * from (\n{model}\n) limit 0")
+    for month in months:
+        set_files(connection, "usage_daily", [month])
+        connection.execute(f"insert into usage_daily by name\n{model}")
+
+
+def _read_landed(connection: duckdb.DuckDBPyConnection, stream: str, files: Sequence[Place], schema: pa.Schema) -> None:
+    """Make stg_<stream> of landed files that are partitioned by organization alone; there may be none yet."""
+    if files:
+        set_files(connection, stream, files)
+        options = "union_by_name = true, hive_partitioning = true, hive_types = {'organization_id': varchar}"
+        rows = f"read_parquet(getvariable('{stream}_files'), {options})"
+    else:
+        nothing = schema.append(pa.field("organization_id", pa.string())).empty_table()  # noqa: F841, read by name
+        rows = "nothing"
+    connection.execute(f"create temp table landed_{stream} as select * from {rows}")
+    make(connection, f"staging/stg_{stream}", f"create temp table stg_{stream}")
+
+
+def _describe(connection: duckdb.DuckDBPyConnection, run_id: str, began_at: datetime) -> None:
+    connection.execute(
+        "create table warehouse_info as select ?::integer as schema_version, ? as package_version, "
+        "?::timestamp as built_at, ? as run_id",
+        [SCHEMA_VERSION, jumpcloud_elt.__version__, began_at, run_id],
+    )
+
+
+def _count_rows(connection: duckdb.DuckDBPyConnection, stream: str) -> None:
+    """Note how many rows each file of a stream gave, and how many its own metadata says were landed."""
+    files = f"getvariable('{stream}_files')"
+    connection.execute(
+        "insert into state.read_counts by name "
+        f"with given as (select filename, count(*) as rows from read_parquet({files}, filename = true) group by all), "
+        "landed as ("
+        "    select file_name as filename, decode(value)::json as metadata "
+        f"   from parquet_kv_metadata({files}) where decode(key) = '{METADATA_KEY.decode()}'"
+        ") "
+        "select landed.filename[getvariable('landing_length') + 2:] as path, coalesce(given.rows, 0) as rows, "
+        "    (metadata ->> '$.rows')::bigint as landed_rows "
+        "from landed left join given using (filename)"
+    )

@@ -1,0 +1,71 @@
+"""The view `events` and the macro `events_of`: every landed event, read from where it lies.
+
+DuckDB takes the columns of several files from the first of them, whichever are asked for. So the first is an empty one
+of the package's own, and a query opens nobody's files but those that it is about:
+
+    landing/_columns/organization_id=none/date=1970-01-01/directory_insights_events-<which columns>.parquet
+
+No pattern for units matches it. Does not know what an event means: `marts/events.sql` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import duckdb
+
+from jumpcloud_elt.core.storage import Place, quote, url_of
+from jumpcloud_elt.landing.files import write_table
+from jumpcloud_elt.landing.layout import EVENTS
+from jumpcloud_elt.landing.units import SCHEMA
+from jumpcloud_elt.warehouse.sql_files import make, read_sql
+
+COLUMNS = "_columns"
+
+
+# Typed here, and not cast later: only so a filter by date keeps files of other days closed.
+_OPTIONS = "hive_partitioning = true, hive_types = {'organization_id': varchar, 'date': date}"
+
+
+# What is made here: again only where it would be another, for making it lists all of landing.
+VIEWS = ("events", "landed_events")
+
+
+def show_events(connection: duckdb.DuckDBPyConnection, landing: Place) -> None:
+    """Make `events` over everything that has landed, and `events_of`; leave them where they would be no others.
+
+    What lands later is in both. Whoever asks the view has DuckDB list all of landing, and `events_of` only the
+    organization's.
+    """
+    model = read_sql("marts/events")
+    left_out = connection.execute("select organization_id from int_excluded order by all").fetchall()
+    excluded = ", ".join(quote(organization_id) for (organization_id,) in left_out)
+    where = f" where organization_id not in ({excluded})" if excluded else ""
+    # A view holds no variable and no relative path: the landing's own is written into it.
+    columns = quote(_columns(landing))
+    everybodys = f", {quote(landing / EVENTS / '*' / '*' / '*.parquet')}"
+    organizations = f", {quote(f'{url_of(landing / EVENTS)}/organization_id=')} || organization || '/*/*.parquet'"
+    if not connection.execute("select 1 from stg_runs where stream = ? and path is not null", [EVENTS]).fetchone():
+        # A pattern that nothing matches would be an error.
+        everybodys = organizations = ""
+    of_all = f"select * from read_parquet([{columns}{everybodys}], {_OPTIONS}){where}"
+    of_one = f"select * from read_parquet([{columns}{organizations}], {_OPTIONS}){where}"
+    definition = "\n".join((of_all, of_one, model))
+    if connection.execute("select 1 from state.views where definition = ?", [definition]).fetchone():
+        return
+    connection.execute("drop view if exists events")
+    connection.execute(f"create or replace view state.landed_events as {of_all}")
+    make(connection, "marts/events", "create view events")
+    of_organization = model.replace("state.landed_events", f"({of_one})")
+    connection.execute(f"create or replace macro events_of(organization) as table\n{of_organization}")
+    connection.execute("delete from state.views")
+    connection.execute("insert into state.views values ('events', ?)", [definition])
+
+
+def _columns(landing: Place) -> Place:
+    """The file that has the columns and nothing else. With others it is another: published views keep theirs."""
+    which = hashlib.sha256(str(SCHEMA).encode()).hexdigest()[:12]
+    path = landing / COLUMNS / "organization_id=none" / "date=1970-01-01" / f"{EVENTS}-{which}.parquet"
+    if not path.exists():
+        write_table(path, SCHEMA.empty_table())
+    return path
