@@ -13,15 +13,15 @@ AIRFLOW__CORE__LOAD_EXAMPLES ?= False
 AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT ?= $(CURDIR)/data$(if $(filter demo up,$(or $(MAKECMDGOALS),demo)),/demo)
 export AIRFLOW_HOME AIRFLOW__CORE__DAGS_FOLDER AIRFLOW__CORE__PLUGINS_FOLDER AIRFLOW__CORE__LOAD_EXAMPLES
 export AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT
-export PYTHONPATH := $(CURDIR)/include
+export PYTHONPATH := $(CURDIR)/include/sandbox
 
 .PHONY: demo test up airflow bench screenshots lint lock clean
 
 demo: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the whole product against the sandbox, in one command
-	@$(BIN)/python -m sandbox.demo
+	@$(BIN)/python -m jumpcloud_sandbox.demo
 
 up: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the demo with the Airflow UI
-	@$(BIN)/python -m sandbox.up
+	@$(BIN)/python -m jumpcloud_sandbox.up
 
 airflow: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the Airflow CLI: make airflow ARGS="dags list"
 	@PATH="$(BIN):$$PATH" $(BIN)/airflow $(ARGS)
@@ -30,7 +30,7 @@ test: $(VENV)/.installed ## the whole test suite
 	@$(BIN)/python -m pytest $(ARGS)
 
 screenshots: $(VENV)/.installed ## the pictures of the README anew, taken by the browser tests
-	@REQUIRE_BROWSER=1 SCREENSHOTS="$(CURDIR)/docs/images" $(BIN)/python -m pytest tests/test_*_browser.py $(ARGS)
+	@REQUIRE_BROWSER=1 SCREENSHOTS="$(CURDIR)/docs/images" $(BIN)/python -m pytest tests/browser $(ARGS)
 
 lint: $(VENV)/.installed ## ruff, mypy, sqlfluff
 	@$(BIN)/ruff check .

@@ -25,7 +25,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "include")]
 
-from sandbox.client import Sandbox  # noqa: E402
+from jumpcloud_sandbox.client import Sandbox  # noqa: E402
 
 DIRECTORY, USAGE, WAREHOUSE = "jumpcloud_directory", "jumpcloud_usage", "jumpcloud_warehouse"
 READ_AT = {
@@ -43,7 +43,7 @@ Marts = dict[str, set[str]]
 
 def read_marts(warehouse: Path) -> Marts:
     """Every row of the marts as text, without the time at which it was read."""
-    from pipeline import query
+    from support.pipeline import query
 
     left_out = {mart: f" exclude ({column})" for mart, column in READ_AT.items()}
     return {mart: set(map(str, query(warehouse, f"select *{left_out.get(mart, '')} from {mart}"))) for mart in MARTS}
@@ -81,7 +81,7 @@ def main() -> None:
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
         }
         # Imported once Airflow has a home of its own.
-        from airflow_server import AIRFLOW, AirflowServer
+        from support.airflow_server import AIRFLOW, AirflowServer
 
         migrated = home / "migrated.db"
         environment = os.environ | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{migrated}"}

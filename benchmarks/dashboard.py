@@ -169,9 +169,9 @@ def main() -> None:
 
 def _build_empty() -> Path:
     """A warehouse as the package builds it, of a small world."""
-    from connections import API_KEY, connection_json
-    from pipeline import run_directory, run_usage, run_warehouse
-    from sandbox.client import Sandbox
+    from jumpcloud_sandbox.client import Sandbox
+    from support.connections import API_KEY, connection_json
+    from support.pipeline import run_directory, run_usage, run_warehouse
 
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     with Sandbox.start("demo") as sandbox:
@@ -242,7 +242,7 @@ def _routes() -> Iterator[str]:
 def _measure(routes: Iterator[str]) -> Iterator[tuple[str, str, str, str, str]]:
     from airflow.utils.db import initdb
 
-    from dashboards import visitor
+    from support.dashboards import visitor
 
     initdb()
     with visitor() as client:

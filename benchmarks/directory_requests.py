@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from sandbox.client import Sandbox
+from jumpcloud_sandbox.client import Sandbox
 
 USERS, APPLICATIONS, GROUPS = 5_000, 200, 300
 ORGANIZATION = "a" * 24

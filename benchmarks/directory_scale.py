@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests")]
 
-from sandbox.client import Sandbox  # noqa: E402
+from jumpcloud_sandbox.client import Sandbox  # noqa: E402
 
 Json = dict[str, Any]
 
@@ -53,7 +53,7 @@ def main() -> None:
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         }
         # Imported once Airflow has a home of its own.
-        from airflow_server import AIRFLOW, AirflowServer
+        from support.airflow_server import AIRFLOW, AirflowServer
 
         database = home / "migrated.db"
         environment = os.environ | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}"}

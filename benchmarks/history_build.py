@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from sandbox.client import Sandbox
+from jumpcloud_sandbox.client import Sandbox
 
 USERS = 2_000
 KEPT = (0, 1_000_000, 5_000_000)

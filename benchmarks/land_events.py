@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 from benchmarks.measuring import Usage, machine, median, report, run_alone, run_child, spread, table
-from sandbox.client import Sandbox
+from jumpcloud_sandbox.client import Sandbox
 
 PAGE_SIZE = 10_000
 ORGANIZATION_ID = "5f0000000000000000000001"
@@ -175,8 +175,8 @@ DECODERS: dict[str, Callable[[list[Path], Path], None]] = {
 
 def render(count: int, folder: Path) -> None:
     """The sandbox's synthetic events as page files; in a process of its own, to keep the parent small."""
-    from sandbox.synthetic import SyntheticEvents
-    from sandbox.world import normalise
+    from jumpcloud_sandbox.synthetic import SyntheticEvents
+    from jumpcloud_sandbox.world import normalise
 
     [organization] = normalise(world(count))["organizations"]
     selection = SyntheticEvents(organization).select(frozenset({"directory", "sso"}))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.land_events import API_KEY, DAY, NOW, ORGANIZATION_ID, clean_environment, world
 from benchmarks.measuring import Usage, machine, run_alone, table
-from sandbox.client import Sandbox
+from jumpcloud_sandbox.client import Sandbox
 
 REQUIREMENT = "dlt[parquet]==1.31.0"
 ENVIRONMENT = Path(__file__).parent / ".venv-dlt"

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import duckdb
 
-from sandbox.client import Sandbox
+from jumpcloud_sandbox.client import Sandbox
 
 ORGANIZATION = "a" * 24
 SERVER_THREADS = 3

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.land_events import clean_environment, land, world
 from benchmarks.measuring import Usage, machine, run_alone, table
-from sandbox.client import Sandbox
+from jumpcloud_sandbox.client import Sandbox
 
 NOW = "2026-11-22T00:00:00Z"
 ONE_WALK, SLICES = 1, 16  # requests at a time; the second is the default

@@ -32,10 +32,10 @@ os.environ |= {
     "AIRFLOW__JUMPCLOUD_ELT__USAGE_ARRIVAL_LAG_MINUTES": "0",
 }
 
-from browser import browser_airflow, browser_process, page  # noqa: E402, F401 - fixtures, for every test module
-from connections import API_KEY, connection_json  # noqa: E402
 from jumpcloud_elt.core.settings import Settings, read_settings  # noqa: E402
-from sandbox.client import Sandbox  # noqa: E402
+from jumpcloud_sandbox.client import Sandbox  # noqa: E402
+from support.browser import browser_airflow, browser_process, page  # noqa: E402, F401 - fixtures, for every test module
+from support.connections import API_KEY, connection_json  # noqa: E402
 
 # A busy machine is no failure, and a run that fails must fail again.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)

@@ -16,11 +16,11 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from dashboard_world import FORMULA, publish_demo
 from jumpcloud_elt.export import DATASETS, main
-from pipeline import query
-from sandbox.client import Sandbox
-from sandbox.generate import BLUE_YONDER, NORTHWIND
+from jumpcloud_sandbox.client import Sandbox
+from jumpcloud_sandbox.generate import BLUE_YONDER, NORTHWIND
+from support.dashboard_world import FORMULA, publish_demo
+from support.pipeline import query
 
 FIELDS = [
     "id", "email", "firstName", "lastName", "status", "externalStatus", "roles", "lastUsedDate", "licenses",

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from jumpcloud_elt.plugin import JumpCloudPlugin
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 LOAD = """
 import importlib.metadata, json, sys
 if "without-entry-point" in sys.argv:

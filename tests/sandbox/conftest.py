@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sandbox_api import NOW, Api, small_world
 
-from sandbox.client import Sandbox
+from jumpcloud_sandbox.client import Sandbox
+from support.sandbox_api import NOW, Api, small_world
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,273 @@
+"""The Dags as Airflow reads them: which there are, what they promise, and that reading them asks nothing of anybody.
+
+How they run is in `test_scheduler`; here one run of each in this process, for what it leaves in Airflow's database.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.models.renderedtifields import RenderedTaskInstanceFields
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.taskreschedule import TaskReschedule
+from airflow.models.xcom import XComModel
+from airflow.sdk import DAG, CronDataIntervalTimetable
+from airflow.utils.session import create_session
+from sqlalchemy import select
+
+from jumpcloud_elt.core import settings as usage_tasks_settings
+from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.tasks import usage as usage_tasks
+from jumpcloud_sandbox.client import Sandbox
+from jumpcloud_sandbox.generate import BLUE_YONDER, NORTHWIND, UNNAMED
+from jumpcloud_sandbox.payloads import SECRET
+from support.connections import API_KEY
+from support.paths import ROOT
+from support.pipeline import query, run_directory
+
+DAG_IDS = (
+    "jumpcloud_check_connection",
+    "jumpcloud_directory",
+    "jumpcloud_forget",
+    "jumpcloud_usage",
+    "jumpcloud_user_action",
+    "jumpcloud_warehouse",
+)
+# Two runs of these at once would take two snapshots of the same, or write one file.
+ONE_RUN_AT_A_TIME = ("jumpcloud_directory", "jumpcloud_forget", "jumpcloud_warehouse")
+# A run that waits for an approval must not hold up others; what it does then it does alone.
+ONE_TASK_AT_A_TIME = {"act", "sync_directory"}
+# A report is no better the second time, and nobody is asked twice.
+TRIED_ONCE = ("report_failures", "report", "approve")
+# Parses the Dags and loads the plugins as Airflow does, and tells what else happened meanwhile.
+PARSE = """
+import json, sys
+from airflow import plugins_manager
+from airflow.dag_processing.dagbag import DagBag
+
+dags, plugins = sys.argv[1:]
+DagBag(dags)  # what is imported is imported now
+touched = []
+sys.addaudithook(lambda event, arguments: touched.append((event, str(arguments[0] if arguments else ""))))
+bag = DagBag(dags)
+parsed, touched = touched, []
+plugins_manager.ensure_plugins_loaded()
+files = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
+print(json.dumps({
+    "dag_ids": sorted(bag.dags),
+    "import_errors": bag.import_errors,
+    "touched": parsed,
+    "plugin_errors": plugins_manager.get_import_errors(),
+    "modules": [name for name, file in files.items() if file.startswith(plugins)],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a fresh process says that reads the Dags and the plugins: without connection, data root or database."""
+    ended = subprocess.run(
+        [sys.executable, "-c", PARSE, str(ROOT / "dags"), str(ROOT / "plugins")],
+        env=os.environ | {"AIRFLOW_HOME": str(tmp_path_factory.mktemp("parsing"))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.fixture(scope="module")
+def dags() -> dict[str, DAG]:
+    return DagBag(ROOT / "dags").dags
+
+
+def test_exactly_the_expected_dags_are_there_without_import_errors(parsed: dict[str, Any]) -> None:
+    assert tuple(parsed["dag_ids"]) == DAG_IDS
+    assert parsed["import_errors"] == {}
+
+
+def test_parsing_reads_nothing_but_source_and_talks_to_nobody(parsed: dict[str, Any]) -> None:
+    opened = {argument for event, argument in parsed["touched"] if event == "open"}
+    assert {str(path) for path in (ROOT / "dags").glob("*.py")} <= opened
+    assert {path for path in opened if not path.endswith((".py", ".pyc"))} == set()
+    talking = ("socket.", "sqlite3.", "subprocess.", "http.", "urllib.", "os.system", "os.exec", "os.posix_spawn")
+    assert [event for event, _ in parsed["touched"] if event.startswith(talking)] == []
+
+
+def test_airflow_loads_the_package_as_a_package_and_its_modules_not_one_by_one(parsed: dict[str, Any]) -> None:
+    assert parsed["plugin_errors"] == {}
+    of_its_own = {path.stem for path in (ROOT / "plugins").glob("*.py")}
+    strays = {name for name in parsed["modules"] if name.partition(".")[0] != "jumpcloud_elt"}
+    assert strays == of_its_own
+    assert "jumpcloud_elt.core" in parsed["modules"]
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_every_dag_says_what_it_is_and_never_catches_up_by_itself(dags: dict[str, DAG], dag_id: str) -> None:
+    dag = dags[dag_id]
+    assert dag.doc_md is not None and dag.doc_md.strip().startswith("### JumpCloud")
+    assert dag.tags == {"jumpcloud"}
+    assert dag.catchup is False
+    assert (dag.max_active_runs == 1) == (dag_id in ONE_RUN_AT_A_TIME)
+    for task in dag.tasks:
+        assert task.owner == "jumpcloud_elt"
+        assert task.retries == (0 if task.task_id in TRIED_ONCE else 1)
+        assert task.retry_delay == timedelta(seconds=30)
+
+
+def test_actions_wait_beside_each_other_and_act_in_turn(dags: dict[str, DAG]) -> None:
+    tasks = dags["jumpcloud_user_action"].tasks
+    assert {task.task_id for task in tasks if task.max_active_tis_per_dag == 1} == ONE_TASK_AT_A_TIME
+
+
+@pytest.mark.parametrize(
+    ("schedule", "cron"),
+    [
+        ("@daily", "0 0 * * *"),
+        ("@hourly", "0 * * * *"),
+        ("*/15 * * * *", "*/15 * * * *"),
+        ("none", None),
+    ],
+)
+@pytest.mark.parametrize("name", ["usage", "directory"])
+def test_a_schedule_is_a_timetable_with_data_intervals_or_none(
+    monkeypatch: pytest.MonkeyPatch, name: str, schedule: str, cron: str | None
+) -> None:
+    monkeypatch.setenv(f"AIRFLOW__JUMPCLOUD_ELT__{name.upper()}_SCHEDULE", schedule)
+    dag = DagBag(ROOT / "dags" / f"jumpcloud_{name}.py").dags[f"jumpcloud_{name}"]
+    if cron is None:
+        assert dag.schedule is None
+    else:
+        assert dag.schedule == CronDataIntervalTimetable(cron, timezone="UTC")
+
+
+def test_a_schedule_that_makes_no_sense_is_an_import_error_that_names_the_option(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SCHEDULE", "every now and then")
+    bag = DagBag(ROOT / "dags")
+    assert set(bag.dags) == set(DAG_IDS) - {"jumpcloud_usage"}
+    (error,) = bag.import_errors.values()
+    assert "[jumpcloud_elt] usage_schedule: 'every now and then' given; allowed: a cron expression" in error
+
+
+@pytest.mark.usefixtures("airflow_database", "settings")
+def test_one_run_of_each_leaves_states_by_organization_and_neither_keys_nor_rows_in_airflows_database(
+    dags: dict[str, DAG], sandbox: Sandbox
+) -> None:
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    runs = [
+        dags["jumpcloud_directory"].test(),
+        dags["jumpcloud_usage"].test(logical_date=today),
+        dags["jumpcloud_warehouse"].test(),
+    ]
+    states = {run.dag_id: {_name(task): task.state for task in run.get_task_instances()} for run in runs}
+    around = dict.fromkeys(("list_organizations", "record_run", "report_failures", "tell_people"), "success")
+    assert states == {
+        "jumpcloud_directory": around
+        | {
+            "extract_directory[Northwind Traders]": "success",
+            "extract_directory[Blue Yonder Airlines]": "success",
+            f"extract_directory[{UNNAMED}]": "success",
+        },
+        "jumpcloud_usage": around
+        | {
+            "plan_units": "success",
+            "probe_directory_insights": "success",
+            "choose_usage_branch": "success",
+            "usage_unavailable": "skipped",
+            "extract_events[Northwind Traders]": "success",
+            "extract_events[Blue Yonder Airlines]": "skipped",
+            f"extract_events[{UNNAMED}]": "success",
+        },
+        "jumpcloud_warehouse": {
+            "build": "success",
+            "check": "success",
+            "publish": "success",
+            "prune_snapshots": "skipped",
+        },
+    }
+    assert [run.state for run in runs] == ["success"] * 3
+    with create_session() as session:
+        kept = [(one.task_id, json.dumps(one.value)) for one in session.scalars(select(XComModel))]
+        kept += [
+            (one.task_id, json.dumps(one.rendered_fields))
+            for one in session.scalars(select(RenderedTaskInstanceFields))
+        ]
+    assert {"list_organizations", "extract_directory", "extract_events", "record_run", "publish"} <= {
+        task_id for task_id, _ in kept
+    }
+    text = "\n".join(value for _, value in kept)
+    assert NORTHWIND in text and BLUE_YONDER in text
+    assert API_KEY not in text and SECRET not in text
+    for organization in sandbox.world()["organizations"]:
+        for row in organization["users"] + organization["administrators"]:
+            assert row["id"] not in text and row["email"] not in text
+        assert not [event["id"] for event in organization["events"] if event["id"] in text]
+
+
+@pytest.mark.usefixtures("airflow_database")
+def test_a_warehouse_run_finds_again_what_has_landed_only_where_it_is_told_to(
+    dags: dict[str, DAG], settings: Settings
+) -> None:
+    assert run_directory("directory") == []
+    shutil.rmtree(settings.landing / "_runs")
+    states = [dags["jumpcloud_warehouse"].test(run_conf=conf).state for conf in (None, {"rebuild_runs": True}, None)]
+    assert states == ["failed", "success", "success"]
+    (row,) = query(settings.warehouse, "select count(*) as n from users where status = 'active'")
+    assert row["n"] > 0
+
+
+@pytest.mark.usefixtures("airflow_database")
+def test_a_usage_run_of_a_day_that_is_not_over_fails_and_lands_nothing(
+    dags: dict[str, DAG], settings: Settings
+) -> None:
+    tomorrow = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    run = dags["jumpcloud_usage"].test(logical_date=tomorrow)
+    assert run.state == "failed"
+    assert {task.task_id: task.state for task in run.get_task_instances()}["plan_units"] == "failed"
+    assert [path.name for path in settings.landing.iterdir()] == ["_notifications"]
+
+
+@pytest.mark.usefixtures("airflow_database", "settings")
+def test_a_run_whose_events_may_still_arrive_is_put_off_until_then_and_holds_no_worker(
+    dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs of this process are always manual ones; here they stand for scheduled ones."""
+    monkeypatch.setattr(usage_tasks, "SCHEDULED", "manual")
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    # The interval ends with yesterday; the lag, two seconds from when the task is tried first.
+    began: list[datetime] = []
+    read_settings = usage_tasks_settings.read_settings
+
+    def with_lag() -> Settings:
+        began.append(datetime.now(UTC))
+        return replace(read_settings(), usage_arrival_lag_minutes=(began[0] - today).total_seconds() / 60 + 2 / 60)
+
+    monkeypatch.setattr("jumpcloud_elt.tasks.usage.read_settings", with_lag)
+    run = dags["jumpcloud_usage"].test(logical_date=today)
+    assert run.state == "success"
+    with create_session() as session:
+        put_off = list(
+            session.scalars(select(TaskReschedule).join(TaskInstance).where(TaskInstance.run_id == run.run_id))
+        )
+    (plan,) = [task for task in run.get_task_instances() if task.task_id == "plan_units"]
+    assert (plan.state, plan.try_number) == ("success", 1)
+    (once,) = put_off
+    assert once.reschedule_date == began[0] + timedelta(seconds=2)
+    assert plan.start_date is not None and plan.start_date >= once.reschedule_date
+    assert once.end_date < once.reschedule_date
+
+
+def _name(task: TaskInstance) -> str:
+    return f"{task.task_id}[{task.rendered_map_index}]" if task.map_index >= 0 else task.task_id

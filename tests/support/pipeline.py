@@ -1,0 +1,130 @@
+"""What the Dags do, without Airflow's engine: the same tasks, in the same order, in this process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.tasks import common as tasks
+from jumpcloud_elt.tasks import directory as tasks_directory
+from jumpcloud_elt.tasks import usage as usage_tasks
+from jumpcloud_elt.tasks import warehouse as tasks_warehouse
+from jumpcloud_sandbox.client import Sandbox
+from support.expectations import Insights, Snapshot, Unit, expected
+
+Row = dict[str, Any]
+
+
+def run_directory(
+    run_id: str, only: list[str] | None = None, accept_drop: list[str] | None = None
+) -> list[tasks.Failure]:
+    """One run of jumpcloud_directory; returns the organizations that failed."""
+    run_of = {"dag_id": "jumpcloud_directory", "run_id": run_id}
+    listed = tasks.list_organizations(only or [], with_credentials=True)
+    for organization in listed:
+        with contextlib.suppress(AirflowFailException):
+            tasks_directory.extract_directory(organization, run_of, accept_drop or [])
+    return tasks.record_run(listed, run_of, tasks.DIRECTORY, is_restricted=bool(only))
+
+
+def run_usage(run_id: str, start: datetime, end: datetime, run_type: str = "manual") -> list[tasks.Failure]:
+    """One run of jumpcloud_usage over [start, end), naive UTC; returns the organizations that failed."""
+    run_of = {"dag_id": "jumpcloud_usage", "run_id": run_id}
+    interval = {"data_interval_start": start.replace(tzinfo=UTC), "data_interval_end": end.replace(tzinfo=UTC)}
+    units = usage_tasks.plan_units(SimpleNamespace(**interval, run_type=run_type), {})
+    listed = tasks.list_organizations([])
+    probed = usage_tasks.probe_directory_insights(listed)
+    if usage_tasks.choose_usage_branch(probed, "extract", "unavailable") == "unavailable":
+        usage_tasks.record_unavailable(probed, run_of)
+    else:
+        for organization in probed:
+            with contextlib.suppress(AirflowFailException, AirflowSkipException):
+                usage_tasks.extract_events(organization, run_of, units, run_type)
+    return usage_tasks.record_run(listed, run_of, units, run_type)
+
+
+def run_warehouse(run_id: str, *, rebuild_runs: bool = False) -> Path:
+    """One run of jumpcloud_warehouse; returns the published file."""
+    built = tasks_warehouse.build_warehouse(run_id, rebuild_runs=rebuild_runs)
+    return Path(tasks_warehouse.publish_warehouse(tasks_warehouse.check_warehouse(built)))
+
+
+def query(warehouse: Path, sql: str, parameters: list[Any] | None = None) -> list[Row]:
+    """The rows of a query on the published warehouse, as dictionaries."""
+    with contextlib.closing(duckdb.connect(str(warehouse), read_only=True)) as connection:
+        result = connection.execute(sql, parameters)
+        names = [column[0] for column in result.description or []]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def snapshots_of(sandbox: Sandbox, settings: Settings) -> list[Snapshot]:
+    """The world as it stands, as the snapshots that the latest directory run took of it."""
+    taken = []
+    world = sandbox.world()
+    for organization in world["organizations"]:
+        linked = [
+            row
+            for provider in world["providers"]
+            for row in provider["administrators"]
+            if row["_id"] in provider.get("links", {}).get(organization["id"], [])
+        ]
+        partitions = settings.landing.glob(f"organizations/organization_id={organization['id']}/snapshot_at=*")
+        latest = max(partition.name.removeprefix("snapshot_at=") for partition in partitions)
+        taken.append(
+            Snapshot(
+                organization_id=organization["id"],
+                snapshot_at=datetime.strptime(latest, "%Y%m%dT%H%M%SZ"),
+                organization={"id": organization["id"], "displayName": organization["displayName"]},
+                users=organization["users"],
+                administrators=organization["administrators"] + linked,
+                applications=organization["applications"],
+                usergroups=organization["usergroups"],
+                memberships=organization["memberships"],
+                application_users=organization["application_users"],
+                application_groups=organization["application_groups"],
+            )
+        )
+    return taken
+
+
+def assert_warehouse_is(
+    warehouse: Path,
+    snapshots: list[Snapshot],
+    units: list[Unit],
+    insights: list[Insights],
+    tables: tuple[str, ...] = ("organizations", "users", "applications", "application_users", "groups", "usage_daily",
+                               "usage_by_day", "usage_coverage", "events", "user_history", "access_history"),
+) -> None:  # fmt: skip
+    """Assert that every row of every table is what the expectation says, and no other."""
+    connection_ids = {snapshot.organization_id: "jumpcloud_default" for snapshot in snapshots}
+    wanted = expected(snapshots, units, insights, connection_ids)
+    for table in tables:
+        rows = wanted[table]
+        columns = ", ".join(f'"{name}"' for name in (rows[0] if rows else {"organization_id": None}))
+        found = query(warehouse, f"select {columns} from {table}")
+        found_only, wanted_only = Counter(map(_frozen, found)), Counter(map(_frozen, rows))
+        missing, extra = wanted_only - found_only, found_only - wanted_only
+        assert not missing and not extra, f"{table}: {_differences(missing, extra)}"
+
+
+def _frozen(row: Row) -> tuple[tuple[str, str], ...]:
+    return tuple((name, repr(value)) for name, value in sorted(row.items()))
+
+
+def _differences(missing: Counter[Any], extra: Counter[Any]) -> str:
+    """The first rows that differ; of a pair that shares most of its columns only the others."""
+    lines = [f"{missing.total()} expected rows missing, {extra.total()} rows too many"]
+    for row in list(missing)[:5]:
+        near = max(extra, key=lambda other: len(set(row) & set(other)), default=())
+        lines.append(f"expected {[pair for pair in row if pair not in near]}")
+        lines.append(f"   found {[pair for pair in near if pair not in row]} beside {row[:6]}")
+    lines += [f"too many {row}" for row in list(extra)[:2] if not missing]
+    return "\n".join(lines)
