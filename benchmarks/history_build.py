@@ -51,36 +51,28 @@ def main() -> None:
             os.environ["AIRFLOW_CONN_JUMPCLOUD_DEFAULT"] = json.dumps(connection)
             # Imported once Airflow has a home of its own.
             from jumpcloud_elt.core.times import utc_now
-            from jumpcloud_elt.extract import directory
-            from jumpcloud_elt.tasks import common as tasks
-            from jumpcloud_elt.tasks import directory as tasks_directory
-            from jumpcloud_elt.tasks import warehouse as tasks_warehouse
+            from jumpcloud_elt.extract import directory as extract_directory
+            from jumpcloud_elt.tasks import common, directory, warehouse
 
             def snapshot(number: int) -> None:
                 run_of = {"dag_id": "jumpcloud_directory", "run_id": f"run-{number}"}
-                listed = tasks.list_organizations([])
+                listed = common.list_organizations([])
                 for one in listed:
-                    tasks_directory.extract_directory(one, run_of)
-                tasks.record_run(listed, run_of, tasks.DIRECTORY, is_restricted=False)
+                    directory.extract_directory(one, run_of)
+                common.record_run(listed, run_of, common.DIRECTORY, is_restricted=False)
 
             yesterday = utc_now() - timedelta(days=1)
-            directory.utc_now = lambda: yesterday  # noqa: B023 - called before the loop goes on
+            extract_directory.utc_now = lambda: yesterday  # noqa: B023 - called before the loop goes on
             snapshot(1)
-            directory.utc_now = utc_now
-            warehouse = Path(
-                tasks_warehouse.publish_warehouse(
-                    tasks_warehouse.check_warehouse(tasks_warehouse.build_warehouse("first"))
-                )
-            )
+            extract_directory.utc_now = utc_now
+            warehouse = Path(warehouse.publish_warehouse(warehouse.check_warehouse(warehouse.build_warehouse("first"))))
             warehouse.chmod(0o644)
             with contextlib.closing(duckdb.connect(str(warehouse))) as connection_:
                 connection_.execute(CLOSED_VERSIONS, [kept, ORGANIZATION])
             sandbox.set_world({**world, "organizations": [{**world["organizations"][0], "users": users[:-5]}]})
             snapshot(2)
             began = time.monotonic()
-            tasks_warehouse.publish_warehouse(
-                tasks_warehouse.check_warehouse(tasks_warehouse.build_warehouse("second"))
-            )
+            warehouse.publish_warehouse(warehouse.check_warehouse(warehouse.build_warehouse("second")))
             seconds = time.monotonic() - began
             print(f"{kept:>14,}{seconds:>15.2f}{warehouse.stat().st_size / 1e6:>9.1f}", flush=True)
 

@@ -21,8 +21,8 @@ import pandas  # noqa: F401 - DuckDB imports it to read a table by name; not ane
 
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import read_settings
-from jumpcloud_elt.landing.manifests import Run, failure
-from jumpcloud_elt.tasks import warehouse as tasks_warehouse
+from jumpcloud_elt.landing.manifests import RunManifest, failure
+from jumpcloud_elt.tasks import warehouse
 
 ORGANIZATION = Organization(
     connection_id="jumpcloud_default",
@@ -61,15 +61,13 @@ def main(publishes: int, kills: int, seed: int) -> None:
 
 
 def _land(number: int) -> None:
-    run = Run(read_settings().landing, DAG_ID, f"run-{number}")
+    run = RunManifest(read_settings().landing, DAG_ID, f"run-{number}")
     run.add(ORGANIZATION, [failure(ORGANIZATION, "directory", f"number {number}")])
     run.write_manifest([ORGANIZATION], "directory", is_restricted=True)
 
 
 def _publish(number: int) -> None:
-    tasks_warehouse.publish_warehouse(
-        tasks_warehouse.check_warehouse(tasks_warehouse.build_warehouse(f"publish-{number}"))
-    )
+    warehouse.publish_warehouse(warehouse.check_warehouse(warehouse.build_warehouse(f"publish-{number}")))
 
 
 def _fork(work: Callable[[], None]) -> int:

@@ -82,14 +82,13 @@ def main() -> None:
 
 def _land() -> None:
     # Imported once Airflow has a home of its own.
-    from jumpcloud_elt.tasks import common as tasks
-    from jumpcloud_elt.tasks import directory as tasks_directory
+    from jumpcloud_elt.tasks import common, directory
 
     run_of = {"dag_id": "jumpcloud_directory", "run_id": "directory"}
-    listed = tasks.list_organizations([])
+    listed = common.list_organizations([])
     for one in listed:
-        tasks_directory.extract_directory(one, run_of)
-    tasks.record_run(listed, run_of, tasks.DIRECTORY, is_restricted=False)
+        directory.extract_directory(one, run_of)
+    common.record_run(listed, run_of, common.DIRECTORY, is_restricted=False)
 
 
 def _measure(publishes: int, kills: int, users: int, warehouse: Path) -> None:

@@ -2,8 +2,8 @@
 
     python -m benchmarks.rollup_build [--part events|files] [--size 0.01] [--folder FOLDER]
 
-The history is written straight into landing: Parquet with short payloads, manifests, one snapshot per organization.
-Each build runs in a process of its own, from the start of the build to the published file. The whole takes half an
+The history is written straight into files: Parquet with short payloads, manifests, one snapshot per organization.
+Each build manifests in a process of its own, from the start of the build to the published file. The whole takes half an
 hour and 10 GB; `--size` less of everything.
 """
 
@@ -67,7 +67,7 @@ from range({events}) as numbers(i)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", choices=("events", "files"))
-    parser.add_argument("--folder", type=Path, help="where to put landing, instead of the system's temporary folder")
+    parser.add_argument("--folder", type=Path, help="where to put files, instead of the system's temporary folder")
     parser.add_argument("--size", type=float, default=1.0, help="of the histories, as a share of all")
     parser.add_argument("--build", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -87,17 +87,17 @@ def _measure_events(folder: Path | None, histories: Sequence[int], new: int) -> 
     rows = []
     for history in histories:
         with _data_root(folder):
-            landing = Landing([organization_id(0)])
-            landing.snapshot(USERS, APPLICATIONS)
+            files = Landing([organization_id(0)])
+            files.snapshot(USERS, APPLICATIONS)
             for number in range(HISTORY_DAYS):
-                landing.land_day(number, history // HISTORY_DAYS, USERS, APPLICATIONS)
+                files.land_day(number, history // HISTORY_DAYS, USERS, APPLICATIONS)
             rows.append([f"{history:,}: first build", *build()])
-            landing.land_day(HISTORY_DAYS, new, USERS, APPLICATIONS)
+            files.land_day(HISTORY_DAYS, new, USERS, APPLICATIONS)
             rows.append([f"{history:,}: a day with {new:,} is new", *build()])
             again = history // HISTORY_DAYS + new // 3
             for number in range(3):
                 # The days that late events belong to are landed and read again as a whole.
-                landing.land_day(HISTORY_DAYS - 4 + number, again, USERS, APPLICATIONS)
+                files.land_day(HISTORY_DAYS - 4 + number, again, USERS, APPLICATIONS)
             rows.append([f"{history:,}: {new:,} came late, of three days", *build()])
             rows.append([f"{history:,}: nothing is new", *build()])
     print(table(["history", "seconds", "CPU s", "peak MB"], rows), flush=True)
@@ -106,18 +106,18 @@ def _measure_events(folder: Path | None, histories: Sequence[int], new: int) -> 
 def _measure_files(folder: Path | None, organizations: int, days: int) -> None:
     """Many organizations and days, a small file of each."""
     with _data_root(folder) as root:
-        landing = Landing([organization_id(number) for number in range(organizations)])
-        landing.snapshot(SMALL_USERS, SMALL_APPLICATIONS)
+        files = Landing([organization_id(number) for number in range(organizations)])
+        files.snapshot(SMALL_USERS, SMALL_APPLICATIONS)
         began = time.monotonic()
         for number in range(days):
-            landing.land_day(number, SMALL_EVENTS, SMALL_USERS, SMALL_APPLICATIONS)
+            files.land_day(number, SMALL_EVENTS, SMALL_USERS, SMALL_APPLICATIONS)
         print(f"{organizations * days:,} files generated in {time.monotonic() - began:.0f} s", flush=True)
         rows = [["first build", *build()]]
-        landing.land_day(days, SMALL_EVENTS, SMALL_USERS, SMALL_APPLICATIONS)
+        files.land_day(days, SMALL_EVENTS, SMALL_USERS, SMALL_APPLICATIONS)
         rows.append(["one day new", *build()])
         rows.append(["nothing new", *build()])
         for number in (3, days // 2, days - 1):
-            landing.land_day(number, SMALL_EVENTS, SMALL_USERS, SMALL_APPLICATIONS, of=10)
+            files.land_day(number, SMALL_EVENTS, SMALL_USERS, SMALL_APPLICATIONS, of=10)
         rows.append(["three days of ten organizations again", *build()])
         header = [f"{organizations} organizations, {days} days", "seconds", "CPU s", "peak MB"]
         print(table(header, rows), flush=True)
@@ -157,24 +157,22 @@ def organization_id(number: int) -> str:
 
 
 class Landing:
-    """What runs would have landed, of some organizations that are all alike."""
+    """What manifests would have landed, of some organizations that are all alike."""
 
     def __init__(self, organization_ids: Sequence[str]) -> None:
         # Imported once Airflow has a home of its own.
-        from jumpcloud_elt.core import organization as organizations_organization
-        from jumpcloud_elt.core import streams
+        from jumpcloud_elt.core import organization, streams
         from jumpcloud_elt.extract import events
-        from jumpcloud_elt.landing import files as landing
-        from jumpcloud_elt.landing import manifests as runs
+        from jumpcloud_elt.landing import files, manifests
 
-        self.events, self.landing, self.runs, self.streams = events, landing, runs, streams
+        self.events, self.landing, self.runs, self.streams = events, files, manifests, streams
         self.organizations = [
-            organizations_organization.Organization(
+            organization.Organization(
                 connection_id="bench", organization_id=one, organization_name=one, payload={}, error=None
             )
             for one in organization_ids
         ]
-        self.root = Path(os.environ["AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT"]) / "landing"
+        self.root = Path(os.environ["AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT"]) / "files"
         self.clock = datetime(2026, 1, 1)
         self.number_of_runs = 0
 
@@ -272,12 +270,10 @@ def build() -> tuple[str, str, str]:
 
 
 def _build() -> None:
-    from jumpcloud_elt.tasks import warehouse as tasks_warehouse
+    from jumpcloud_elt.tasks import warehouse
 
     began, cpu = time.monotonic(), time.process_time()
-    tasks_warehouse.publish_warehouse(
-        tasks_warehouse.check_warehouse(tasks_warehouse.build_warehouse(f"build-{began}"))
-    )
+    warehouse.publish_warehouse(warehouse.check_warehouse(warehouse.build_warehouse(f"build-{began}")))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KILOBYTES
     print(json.dumps([time.monotonic() - began, time.process_time() - cpu, peak]))
 

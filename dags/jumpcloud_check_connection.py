@@ -18,7 +18,6 @@ from datetime import timedelta
 from airflow.sdk import Param, dag, get_current_context, task
 
 from jumpcloud_elt.core.settings import read_settings
-from jumpcloud_elt.tasks import check_connection as tasks_check_connection
 
 
 @dag(
@@ -47,7 +46,7 @@ def jumpcloud_check_connection() -> None:
     @task(show_return_value_in_logs=False)
     def check_connection() -> str:
         """Look into the connection and say what was found."""
-        return tasks_check_connection.check_connection(get_current_context()["params"]["connection_id"].strip())
+        return check_connection.check_connection(get_current_context()["params"]["connection_id"].strip())
 
     check_connection()
 

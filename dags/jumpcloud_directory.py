@@ -19,9 +19,7 @@ from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, tas
 from jumpcloud_elt.core.intervals import timetable
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import read_settings
-from jumpcloud_elt.tasks import alerts as tasks_alerts
-from jumpcloud_elt.tasks import common as tasks
-from jumpcloud_elt.tasks import directory as tasks_directory
+from jumpcloud_elt.tasks import alerts, common, directory
 
 ORGANIZATION_NAME = "{{ task.op_kwargs['organization']['organization_name'] }}"
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
@@ -59,36 +57,36 @@ def jumpcloud_directory() -> None:
     def list_organizations() -> list[Organization]:
         """Which organizations there are to sync."""
         only = get_current_context()["params"]["organization_ids"] or []
-        return tasks.list_organizations(only, with_credentials=True)
+        return common.list_organizations(only, with_credentials=True)
 
     @task(map_index_template=ORGANIZATION_NAME)
     def extract_directory(organization: Organization, run_of: dict[str, str]) -> int:
         """Land one snapshot of one organization, and what can be done with it."""
         accept_drop = get_current_context()["params"]["accept_drop"] or []
-        return tasks_directory.extract_directory(organization, run_of, accept_drop)
+        return directory.extract_directory(organization, run_of, accept_drop)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_directory_landing")])
-    def record_run(listed: list[Organization] | None, run_of: dict[str, str]) -> list[tasks.Failure]:
+    def record_run(listed: list[Organization] | None, run_of: dict[str, str]) -> list[common.Failure]:
         """Write what happened, and tell the warehouse."""
         is_restricted = bool(get_current_context()["params"]["organization_ids"])
-        return tasks.record_run(listed, run_of, tasks.DIRECTORY, is_restricted=is_restricted)
+        return common.record_run(listed, run_of, common.DIRECTORY, is_restricted=is_restricted)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
-    def report_failures(failures: list[tasks.Failure] | None) -> None:
+    def report_failures(failures: list[common.Failure] | None) -> None:
         """Fail if any organization did."""
-        tasks.report_failures(failures)
+        common.report_failures(failures)
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
-    def tell_people(listed: list[Organization] | None, run_of: dict[str, str]) -> None:
-        """Tell those whom the configuration names what has gone wrong, once, and what is well again."""
+    def notify(listed: list[Organization] | None, run_of: dict[str, str]) -> None:
+        """Notify of new problems and of those that are over, each once."""
         is_restricted = bool(get_current_context()["params"]["organization_ids"])
-        tasks_alerts.tell_of_directory(listed, run_of, is_restricted=is_restricted)
+        alerts.notify_of_directory(listed, run_of, is_restricted=is_restricted)
 
     listed = list_organizations()
     extracted = extract_directory.partial(run_of=RUN).expand(organization=listed)
     recorded = record_run(listed, RUN)
-    # Side by side: telling people neither waits for the report nor hides that it failed.
-    extracted >> recorded >> [report_failures(recorded), tell_people(listed, RUN)]
+    # Side by side: notifying neither waits for the report nor hides that it failed.
+    extracted >> recorded >> [report_failures(recorded), notify(listed, RUN)]
 
 
 jumpcloud_directory()

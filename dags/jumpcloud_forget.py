@@ -25,8 +25,7 @@ from datetime import timedelta
 from airflow.sdk import Asset, Param, dag, get_current_context, task
 
 from jumpcloud_elt.privacy.forget import Found
-from jumpcloud_elt.tasks import forget as tasks_forget
-from jumpcloud_elt.tasks import warehouse as tasks_warehouse
+from jumpcloud_elt.tasks import forget, warehouse
 
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
 
@@ -54,34 +53,34 @@ def jumpcloud_forget() -> None:
     @task
     def find_person() -> Found:
         """Find the person, and how much has landed of them."""
-        return tasks_forget.find_person(get_current_context()["params"])
+        return forget.find_person(get_current_context()["params"])
 
     @task
     def forget_person(found: Found, run_of: dict[str, str]) -> Found:
         """Rewrite every landed file that holds the person."""
         context = get_current_context()
         requested_by = context["dag_run"].triggering_user_name or "somebody without a name"
-        return tasks_forget.forget_person(context["params"], run_of, requested_by)
+        return forget.forget_person(context["params"], run_of, requested_by)
 
     @task
     def build(forgotten: Found) -> str:
         """Compute every table of the rewritten landing, into a file beside the published one."""
-        return tasks_warehouse.build_warehouse(get_current_context()["run_id"])
+        return warehouse.build_warehouse(get_current_context()["run_id"])
 
     @task
     def check(built: str) -> str:
         """Hold the built tables against what must be true of them."""
-        return tasks_warehouse.check_warehouse(built)
+        return warehouse.check_warehouse(built)
 
     @task(outlets=[Asset("jumpcloud_warehouse")])
     def publish(checked: str) -> str:
         """Swap the built warehouse in."""
-        return tasks_warehouse.publish_warehouse(checked)
+        return warehouse.publish_warehouse(checked)
 
     @task
     def finish() -> None:
         """Make sure that nothing is left, and delete the pseudonyms' key."""
-        tasks_forget.finish_forgetting(get_current_context()["params"])
+        forget.finish_forgetting(get_current_context()["params"])
 
     publish(check(build(forget_person(find_person(), RUN)))) >> finish()
 

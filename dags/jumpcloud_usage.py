@@ -22,9 +22,7 @@ from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, tas
 from jumpcloud_elt.core.intervals import timetable
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import read_settings
-from jumpcloud_elt.tasks import alerts as tasks_alerts
-from jumpcloud_elt.tasks import common as tasks
-from jumpcloud_elt.tasks import usage as usage_tasks
+from jumpcloud_elt.tasks import alerts, common, usage
 
 ORGANIZATION_NAME = "{{ task.op_kwargs['organization']['organization_name'] }}"
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
@@ -53,51 +51,51 @@ def jumpcloud_usage() -> None:
     def plan_units() -> list[tuple[str, str]]:
         """Which intervals to land."""
         context = get_current_context()
-        return usage_tasks.plan_units(context["dag_run"], context["params"])
+        return usage.plan_units(context["dag_run"], context["params"])
 
     @task
     def list_organizations() -> list[Organization]:
         """Which organizations there are to sync."""
-        return tasks.list_organizations([])
+        return common.list_organizations([])
 
     @task
-    def probe_directory_insights(listed: list[Organization]) -> list[usage_tasks.ProbedOrganization]:
+    def probe_directory_insights(listed: list[Organization]) -> list[usage.ProbedOrganization]:
         """Which of them have Directory Insights."""
-        return usage_tasks.probe_directory_insights(listed)
+        return usage.probe_directory_insights(listed)
 
     @task.branch
-    def choose_usage_branch(probed: list[usage_tasks.ProbedOrganization]) -> str:
+    def choose_usage_branch(probed: list[usage.ProbedOrganization]) -> str:
         """Follow the extraction unless nobody has Directory Insights."""
-        return usage_tasks.choose_usage_branch(probed, "extract_events", "usage_unavailable")
+        return usage.choose_usage_branch(probed, "extract_events", "usage_unavailable")
 
     @task
-    def usage_unavailable(probed: list[usage_tasks.ProbedOrganization], run_of: dict[str, str]) -> None:
+    def usage_unavailable(probed: list[usage.ProbedOrganization], run_of: dict[str, str]) -> None:
         """No organization has Directory Insights: say so."""
-        usage_tasks.record_unavailable(probed, run_of)
+        usage.record_unavailable(probed, run_of)
 
     @task(map_index_template=ORGANIZATION_NAME)
     def extract_events(
-        organization: usage_tasks.ProbedOrganization, run_of: dict[str, str], units: list[tuple[str, str]]
+        organization: usage.ProbedOrganization, run_of: dict[str, str], units: list[tuple[str, str]]
     ) -> int:
         """Land one organization's events."""
-        return usage_tasks.extract_events(organization, run_of, units, get_current_context()["dag_run"].run_type)
+        return usage.extract_events(organization, run_of, units, get_current_context()["dag_run"].run_type)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_usage_landing")])
     def record_run(
         listed: list[Organization] | None, units: list[tuple[str, str]] | None, run_of: dict[str, str]
-    ) -> list[tasks.Failure]:
+    ) -> list[common.Failure]:
         """Write what happened, and tell the warehouse."""
-        return usage_tasks.record_run(listed, run_of, units, get_current_context()["dag_run"].run_type)
+        return usage.record_usage_run(listed, run_of, units, get_current_context()["dag_run"].run_type)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
-    def report_failures(failures: list[tasks.Failure] | None) -> None:
+    def report_failures(failures: list[common.Failure] | None) -> None:
         """Fail if any organization did."""
-        tasks.report_failures(failures)
+        common.report_failures(failures)
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
-    def tell_people(listed: list[Organization] | None, run_of: dict[str, str]) -> None:
-        """Tell those whom the configuration names what has gone wrong, once, and what is well again."""
-        tasks_alerts.tell_of_usage(listed, run_of)
+    def notify(listed: list[Organization] | None, run_of: dict[str, str]) -> None:
+        """Notify of new problems and of those that are over, each once."""
+        alerts.notify_of_usage(listed, run_of)
 
     units = plan_units()
     listed = list_organizations()
@@ -106,8 +104,8 @@ def jumpcloud_usage() -> None:
     extracted = extract_events.partial(run_of=RUN, units=units).expand(organization=probed)
     recorded = record_run(listed, units, RUN)
     branch >> [extracted, usage_unavailable(probed, RUN)] >> recorded
-    # Side by side: telling people neither waits for the report nor hides that it failed.
-    recorded >> [report_failures(recorded), tell_people(listed, RUN)]
+    # Side by side: notifying neither waits for the report nor hides that it failed.
+    recorded >> [report_failures(recorded), notify(listed, RUN)]
 
 
 jumpcloud_usage()

@@ -26,7 +26,7 @@ from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, tas
 from jumpcloud_elt.actions.operator import ANSWER, AnsweredApproval
 from jumpcloud_elt.core.action_names import ACTIONS
 from jumpcloud_elt.core.settings import read_settings
-from jumpcloud_elt.tasks import user_action as action_tasks
+from jumpcloud_elt.tasks import user_action
 
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
 SETTINGS = read_settings()
@@ -104,12 +104,12 @@ def jumpcloud_user_action() -> None:
         """Check what was asked for, find whom it is about, and look at everybody. Changes nothing."""
         context = get_current_context()
         requested_by = context["dag_run"].triggering_user_name or "somebody without a name"
-        return action_tasks.plan_action(context["params"], run_of, requested_by)
+        return user_action.plan_action(context["params"], run_of, requested_by)
 
     @task.branch
     def choose_path(planned: dict[str, Any]) -> str:
         """Ask for an approval where one is needed."""
-        return action_tasks.choose_path(planned, "approve", "act")
+        return user_action.choose_path(planned, "approve", "act")
 
     # Asked once: no answer is not an error that may heal.
     approve = AnsweredApproval(
@@ -127,19 +127,19 @@ def jumpcloud_user_action() -> None:
         """Look at each user again, and call what is to be called."""
         context = get_current_context()
         approval = context["ti"].xcom_pull(task_ids="approve", key=ANSWER)
-        return action_tasks.act(planned, approval, context["ti"].try_number)
+        return user_action.act(planned, approval, context["ti"].try_number)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, max_active_tis_per_dag=1)
     def sync_directory(planned: dict[str, Any] | None, run_of: dict[str, str]) -> int:
         """Land a new snapshot of the organization, if anything was changed."""
-        return action_tasks.sync_directory(planned, run_of)
+        return user_action.sync_directory(planned, run_of)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_user_action_landing")])
     def record_outcomes(planned: dict[str, Any] | None) -> int:
         """Record what was not begun, and tell the warehouse."""
         context = get_current_context()
         approval = context["ti"].xcom_pull(task_ids="approve", key=ANSWER)
-        return action_tasks.record_outcomes(
+        return user_action.record_outcomes(
             planned, approval, str(context["params"]["organization_id"]), context["run_id"]
         )
 
@@ -148,7 +148,7 @@ def jumpcloud_user_action() -> None:
         """Say what was done and what was not; fail unless everything was."""
         context = get_current_context()
         approval = context["ti"].xcom_pull(task_ids="approve", key=ANSWER)
-        return action_tasks.report(planned, approval, str(context["params"]["organization_id"]), context["run_id"])
+        return user_action.report(planned, approval, str(context["params"]["organization_id"]), context["run_id"])
 
     planned = plan_action(RUN)
     acted = act(planned)

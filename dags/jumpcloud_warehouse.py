@@ -16,7 +16,7 @@ from datetime import timedelta
 
 from airflow.sdk import Asset, Param, dag, get_current_context, task
 
-from jumpcloud_elt.tasks import warehouse as tasks_warehouse
+from jumpcloud_elt.tasks import warehouse
 
 
 @dag(
@@ -41,22 +41,22 @@ def jumpcloud_warehouse() -> None:
     def build() -> str:
         """Compute every table into a file beside the published one."""
         context = get_current_context()
-        return tasks_warehouse.build_warehouse(context["run_id"], rebuild_runs=context["params"]["rebuild_runs"])
+        return warehouse.build_warehouse(context["run_id"], rebuild_runs=context["params"]["rebuild_runs"])
 
     @task
     def check(built: str) -> str:
         """Hold the built tables against what must be true of them."""
-        return tasks_warehouse.check_warehouse(built)
+        return warehouse.check_warehouse(built)
 
     @task(outlets=[Asset("jumpcloud_warehouse")])
     def publish(checked: str) -> str:
         """Swap the built warehouse in."""
-        return tasks_warehouse.publish_warehouse(checked)
+        return warehouse.publish_warehouse(checked)
 
     @task
     def prune_snapshots() -> int:
         """Remove old snapshots, if that is configured."""
-        return tasks_warehouse.prune_snapshots()
+        return warehouse.prune_snapshots()
 
     publish(check(build())) >> prune_snapshots()
 

@@ -16,7 +16,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from jumpcloud_elt.export import DATASETS, main
+from jumpcloud_elt.export import EXPORTS, main
 from jumpcloud_sandbox.client import Sandbox
 from jumpcloud_sandbox.generate import BLUE_YONDER, NORTHWIND
 from support.dashboard_world import FORMULA, publish_demo
@@ -37,7 +37,7 @@ def run(warehouse: Path, *arguments: str) -> int:
     return main([*arguments, "--warehouse", str(warehouse)])
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("dataset", EXPORTS)
 def test_every_row_is_written_as_csv_and_parquet(warehouse: Path, tmp_path: Path, dataset: str) -> None:
     keys = {"users": ["user_id"], "applications": ["application_id"], "access": ["application_id", "user_id"]}[dataset]
     columns = ", ".join(["organization_id", *keys])

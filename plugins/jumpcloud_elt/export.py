@@ -29,16 +29,13 @@ from jumpcloud_elt.errors import JumpCloudError
 from jumpcloud_elt.reading import open_warehouse, unreadable
 from jumpcloud_elt.warehouse.sql_files import read_sql
 
-BATCH_ROWS = 10_000
-
-
+EXPORT_BATCH_ROWS = 10_000
 # Where a spreadsheet may see a cell begin: some part cells at semicolons, whatever the file says, and some take the
 # wide signs for the plain ones.
 FORMULA = re.compile(r"(^|[;,\t\r\n]\s*)([=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
 
-
 # A data set is a query under include/sql/dashboard: its filters, and the order of its rows.
-DATASETS: Mapping[str, tuple[Sequence[str], str]] = {
+EXPORTS: Mapping[str, tuple[Sequence[str], str]] = {
     "users": (
         ("organization_id", "status", "lifecycle", "role", "usage_state", "idle_days", "last_used_before", "search"),
         "organization_id, user_id",
@@ -53,12 +50,8 @@ DATASETS: Mapping[str, tuple[Sequence[str], str]] = {
     ),
 }
 
-
 SAAS_IMPORT = "saas-import"
-
-
 FORMATS = {"csv": "csv", "parquet": "parquet", SAAS_IMPORT: "json"}
-
 
 # As the products that import them name them.
 SAAS_FIELDS = {
@@ -76,7 +69,7 @@ SAAS_FIELDS = {
 
 def no_filters(dataset: str) -> dict[str, Any]:
     """The parameters of a data set's query that let every row through."""
-    return dict.fromkeys(DATASETS[dataset][0])
+    return dict.fromkeys(EXPORTS[dataset][0])
 
 
 def write_csv(
@@ -113,7 +106,7 @@ def write_parquet(
 ) -> None:
     """Write a data set as Parquet, with the types of the warehouse."""
     rows = connection.sql(_ordered(dataset, order), params=dict(parameters))
-    reader: pa.RecordBatchReader = rows.to_arrow_reader(BATCH_ROWS)
+    reader: pa.RecordBatchReader = rows.to_arrow_reader(EXPORT_BATCH_ROWS)
     with pq.ParquetWriter(file, reader.schema, compression="zstd") as writer:
         for batch in reader:
             writer.write_batch(batch)
@@ -139,7 +132,7 @@ def write_saas_import(
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns its exit code."""
     parser = argparse.ArgumentParser(prog="jumpcloud-export", description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("dataset", choices=DATASETS, help="what to write")
+    parser.add_argument("dataset", choices=EXPORTS, help="what to write")
     parser.add_argument("--format", choices=FORMATS, default="csv", help="saas-import: of users only")
     parser.add_argument("--organization", metavar="ID", help="only this organization")
     parser.add_argument("--output", metavar="FILE", default="-", help="a file; - (the default) for standard output")
@@ -206,7 +199,7 @@ def _whole(write: Callable[[BinaryIO], None]) -> bytes:
 def _ordered(dataset: str, order: str | None) -> str:
     """Every row of a data set. A column that begins with _ is the dashboard's own."""
     rows = read_sql(f"dashboard/{dataset}")
-    return f"select columns('^[^_]') from ({rows}) order by {order or DATASETS[dataset][1]}"
+    return f"select columns('^[^_]') from ({rows}) order by {order or EXPORTS[dataset][1]}"
 
 
 def _batches(
@@ -214,7 +207,7 @@ def _batches(
 ) -> tuple[list[str], Iterator[list[tuple[Any, ...]]]]:
     """The names of a query's columns, and its rows by and by: the whole of them may be more than memory holds."""
     result = connection.execute(text, dict(parameters))
-    return [column[0] for column in result.description or []], iter(lambda: result.fetchmany(BATCH_ROWS), [])
+    return [column[0] for column in result.description or []], iter(lambda: result.fetchmany(EXPORT_BATCH_ROWS), [])
 
 
 def _cell(value: Any, is_for_spreadsheet: bool) -> str | int | float:

@@ -27,7 +27,7 @@ class JumpCloudHook(JumpCloudClient):
         settings = check.patient_for_seconds(self.settings)
         now = datetime.now(UTC).replace(tzinfo=None)
         with JumpCloudHook(self.jumpcloud_conn_id, settings) as hook:
-            report = check.check_connection(hook, now, at_most=TESTED_ORGANIZATIONS)
+            report = check.inspect_connection(hook, now, at_most=TESTED_ORGANIZATIONS)
         # The form tests under an id of the moment, which would tell nobody anything.
         message = reports.summarise(report).replace(f"onnection {self.jumpcloud_conn_id!r}", "onnection")
         return report.works, message

@@ -137,8 +137,7 @@ CONFIG = {
     }
 }
 
-
-CONNECTION_TYPE = {
+CONNECTION_TYPE_INFO = {
     "connection-type": "jumpcloud",
     "hook-class-name": "jumpcloud_elt.hook.JumpCloudHook",
     "hook-name": "JumpCloud",
@@ -204,6 +203,6 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "connection-types": [CONNECTION_TYPE],
+        "connection-types": [CONNECTION_TYPE_INFO],
         "config": CONFIG,
     }

@@ -47,8 +47,6 @@ class _Opened:
 
 
 _opened: dict[tuple[object, ...], _Opened] = {}
-
-
 _opening = threading.Lock()
 
 

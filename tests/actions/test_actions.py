@@ -18,13 +18,12 @@ from airflow.sdk.exceptions import (
     TaskAwaitingInput,
 )
 
-from jumpcloud_elt.actions import execute as action_run
-from jumpcloud_elt.actions import operations as action_run_operations
+from jumpcloud_elt.actions import execute, operations
 from jumpcloud_elt.core.action_names import ACTIONS
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.landing import action_log as action_run_action_log
 from jumpcloud_elt.landing import action_log as action_tasks_action_log
-from jumpcloud_elt.tasks import user_action as action_tasks
+from jumpcloud_elt.tasks import user_action
 from jumpcloud_sandbox.client import Sandbox
 from support.acting import (
     ADA,
@@ -175,16 +174,16 @@ def test_running_it_again_calls_nothing(action: str, sandbox: Sandbox) -> None:
 def test_a_retry_after_a_killed_try_looks_first(action: str, acted: bool, sandbox: Sandbox) -> None:
     case, _, call = CASES[action]
     run_of = {"dag_id": DAG_ID, "run_id": "run"}
-    planned = action_tasks.plan_action(given(action, case), run_of, "Anna Admin")
+    planned = user_action.plan_action(given(action, case), run_of, "Anna Admin")
     match = {"method": call[0], "path_regex": f"^{call[1]}$"}
     # Every answer is lost, until the worker is too.
     sandbox.set_faults({"match": match, "do": {"drop_connection": True, "acted": acted}})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jumpcloud_elt.api.client.JumpCloudClient._retrying", _die)
         with pytest.raises(KeyboardInterrupt):
-            action_tasks.act(planned, answer_to(planned), 1)
+            user_action.act(planned, answer_to(planned), 1)
     sandbox.set_faults()
-    action_tasks.act(planned, answer_to(planned), 2)
+    user_action.act(planned, answer_to(planned), 2)
     assert len(writes(sandbox)) == (1 if acted else 2)
 
 
@@ -267,8 +266,8 @@ def test_no_action_reaches_a_user_of_another_organization(action: str, sandbox: 
 @every_action
 def test_two_that_were_planned_beside_each_other_and_act_in_turn_call_once(action: str, sandbox: Sandbox) -> None:
     asked_for = given(action, CASES[action][0])
-    plans = [action_tasks.plan_action(asked_for, {**RUN_OF, "run_id": name}, "Anna Admin") for name in ("a", "b")]
-    assert [action_tasks.act(plan, answer_to(plan), 1) for plan in plans] == [{"done": 1}, {"already_so": 1}]
+    plans = [user_action.plan_action(asked_for, {**RUN_OF, "run_id": name}, "Anna Admin") for name in ("a", "b")]
+    assert [user_action.act(plan, answer_to(plan), 1) for plan in plans] == [{"done": 1}, {"already_so": 1}]
     assert [(method, path) for method, path, _ in writes(sandbox)] == [CASES[action][2]]
 
 
@@ -462,27 +461,27 @@ def test_without_an_approval_nothing_is_done_and_that_is_recorded(
 
 @pytest.mark.parametrize("given", [None, {}, REJECTED, {"chosen_options": []}])
 def test_the_task_itself_refuses_to_act_without_an_approval(given: Json | None, sandbox: Sandbox) -> None:
-    planned = action_tasks.plan_action(params("delete", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    planned = user_action.plan_action(params("delete", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
     answer = answer_to(planned, given) if given else given
     # As where the task `approve` was marked as successful by hand, and the plan was tampered with.
     for plan in (planned, {**planned, "needs_approval": False}):
         with pytest.raises(AirflowFailException, match="needs an approval, and none has been given"):
-            action_tasks.act(plan, answer, 1)
+            user_action.act(plan, answer, 1)
     assert writes(sandbox) == []
 
 
 def test_an_approval_is_of_what_was_shown_and_of_nothing_else(sandbox: Sandbox) -> None:
     run_of = {"dag_id": DAG_ID, "run_id": "run"}
-    answer = answer_to(action_tasks.plan_action(params("delete", "bob"), run_of, "Anna Admin"))
+    answer = answer_to(user_action.plan_action(params("delete", "bob"), run_of, "Anna Admin"))
     # The user name has gone to somebody else, and plan_action is cleared, before or after the answer.
     organization = sandbox.organization(ORGANIZATION)
     organization["users"][1]["username"], organization["users"][5]["username"] = "robert", "bob"
     sandbox.set_organization(organization)
-    planned = action_tasks.plan_action(params("delete", "bob"), run_of, "Anna Admin")
+    planned = user_action.plan_action(params("delete", "bob"), run_of, "Anna Admin")
     with pytest.raises(AirflowFailException, match=r"what was approved is another plan\. Start a new run"):
-        action_tasks.act(planned, answer, 1)
+        user_action.act(planned, answer, 1)
     assert writes(sandbox) == []
-    assert action_tasks.act(planned, answer_to(planned), 1) == {"done": 1}
+    assert user_action.act(planned, answer_to(planned), 1) == {"done": 1}
     assert user_of(sandbox, FAY) is None and user_of(sandbox, BOB) is not None
 
 
@@ -494,18 +493,18 @@ def test_an_approval_is_not_of_other_fields_or_another_group(
 ) -> None:
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__ACTIONS_APPROVAL_BATCH_SIZE", "0")
     given_params = params("add_to_group", "eve", group=STAFF)
-    planned = action_tasks.plan_action(given_params, {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    planned = user_action.plan_action(given_params, {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
     with pytest.raises(AirflowFailException, match="what was approved is another plan"):
-        action_tasks.act({**planned, **tampered}, answer_to(planned), 1)
+        user_action.act({**planned, **tampered}, answer_to(planned), 1)
     assert writes(sandbox) == []
 
 
 def test_an_approval_is_good_for_as_long_as_one_is_waited_for(sandbox: Sandbox) -> None:
-    planned = action_tasks.plan_action(params("delete", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    planned = user_action.plan_action(params("delete", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
     with pytest.raises(AirflowFailException, match=r"the approval is older than 24 hours\. Start a new run"):
-        action_tasks.act(planned, answer_to(planned, ago=timedelta(hours=24, minutes=1)), 1)
+        user_action.act(planned, answer_to(planned, ago=timedelta(hours=24, minutes=1)), 1)
     assert writes(sandbox) == []
-    assert action_tasks.act(planned, answer_to(planned, ago=timedelta(hours=23, minutes=59)), 2) == {"done": 1}
+    assert user_action.act(planned, answer_to(planned, ago=timedelta(hours=23, minutes=59)), 2) == {"done": 1}
 
 
 @pytest.mark.parametrize(
@@ -518,32 +517,32 @@ def test_an_approval_is_good_for_as_long_as_one_is_waited_for(sandbox: Sandbox) 
 def test_a_connection_that_was_changed_while_somebody_was_asked_calls_nobody(
     extra: Json, told: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planned = action_tasks.plan_action(params("suspend", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    planned = user_action.plan_action(params("suspend", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
     sandbox.clear_requests()
     monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox.url, API_KEY, extra=extra))
     with pytest.raises(AirflowFailException, match=told):
-        action_tasks.act(planned, None, 1)
+        user_action.act(planned, None, 1)
     assert sandbox.requests() == []
 
 
 def test_only_who_was_planned_is_acted_on(sandbox: Sandbox) -> None:
-    planned = action_tasks.plan_action(params("suspend", "bob", "cyd"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna")
+    planned = user_action.plan_action(params("suspend", "bob", "cyd"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna")
     organization = sandbox.organization(ORGANIZATION)
     # Since then: Cyd, of whom nothing was to be done, is active again, and somebody else has become "bob".
     organization["users"][2] |= {"state": "ACTIVATED", "suspended": False}
     organization["users"][1]["username"], organization["users"][4]["username"] = "robert", "bob"
     sandbox.set_organization(organization)
-    assert action_tasks.act(planned, None, 1) == {"already_so": 1, "done": 1}
+    assert user_action.act(planned, None, 1) == {"already_so": 1, "done": 1}
     assert [path for _, path, _ in writes(sandbox)] == [f"{USERS}/{BOB}"]
 
 
 def test_a_user_who_has_gone_since_is_not_acted_on(sandbox: Sandbox) -> None:
-    planned = action_tasks.plan_action(params("suspend", "bob", "eve"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna")
+    planned = user_action.plan_action(params("suspend", "bob", "eve"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna")
     organization = sandbox.organization(ORGANIZATION)
     del organization["users"][1]
     sandbox.set_organization(organization)
     with pytest.raises(AirflowFailException, match=f"refused: {BOB} .*is no longer a user of the organization"):
-        action_tasks.act(planned, None, 1)
+        user_action.act(planned, None, 1)
     assert [path for _, path, _ in writes(sandbox)] == [f"{USERS}/{EVE}"]
 
 
@@ -712,12 +711,12 @@ def test_two_runs_of_the_same_beside_each_other_do_no_harm(sandbox: Sandbox) -> 
         sandbox.set_world(world())
         run_of = [{"dag_id": DAG_ID, "run_id": f"{action} {number}"} for number in range(2)]
         case = CASES[action][0]
-        plans = [action_tasks.plan_action(given(action, case), one, "Anna Admin") for one in run_of]
+        plans = [user_action.plan_action(given(action, case), one, "Anna Admin") for one in run_of]
         sandbox.set_latency(10)
         counts: list[dict[str, int]] = []
 
         def start(plan: Json, counts: list[dict[str, int]] = counts) -> None:
-            counts.append(action_tasks.act(plan, answer_to(plan), 1))
+            counts.append(user_action.act(plan, answer_to(plan), 1))
 
         threads = [threading.Thread(target=start, args=[plan]) for plan in plans]
         for thread in threads:
@@ -735,7 +734,7 @@ def test_a_killed_task_leaves_the_row_that_says_it_may_have_called(
     acting: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_directory("directory")
-    planned = action_tasks.plan_action(params("suspend", "bob", "eve"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna")
+    planned = user_action.plan_action(params("suspend", "bob", "eve"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna")
 
     def killed(*_: Any) -> None:
         raise SystemExit
@@ -752,7 +751,7 @@ def test_a_killed_task_leaves_the_row_that_says_it_may_have_called(
     monkeypatch.setattr("jumpcloud_elt.actions.execute.record", only_before)
     monkeypatch.setattr("jumpcloud_elt.actions.operations.Action.do", killed)
     with pytest.raises(SystemExit):
-        action_tasks.act(planned, None, 1)
+        user_action.act(planned, None, 1)
     rows = query(run_warehouse("warehouse"), "select target, outcome, message from user_actions order by target")
     assert [(row["target"], row["outcome"]) for row in rows] == [(BOB, "unknown"), (EVE, "unknown")]
     assert "run it again, which looks first" in rows[0]["message"]
@@ -761,11 +760,9 @@ def test_a_killed_task_leaves_the_row_that_says_it_may_have_called(
 def test_a_task_that_is_interrupted_records_whom_it_was_at(
     acting: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planned = action_tasks.plan_action(
-        params("suspend", "ada", "bob", "eve"), {"dag_id": DAG_ID, "run_id": "r"}, "Anna"
-    )
+    planned = user_action.plan_action(params("suspend", "ada", "bob", "eve"), {"dag_id": DAG_ID, "run_id": "r"}, "Anna")
     at = iter(("go on", "terminated"))
-    do = action_run_operations.Action.do
+    do = operations.Action.do
 
     def interrupted(action: Any, user: Json) -> Any:
         if next(at) == "terminated":
@@ -774,7 +771,7 @@ def test_a_task_that_is_interrupted_records_whom_it_was_at(
 
     monkeypatch.setattr("jumpcloud_elt.actions.operations.Action.do", interrupted)
     with pytest.raises(RuntimeError):
-        action_tasks.act(planned, None, 1)
+        user_action.act(planned, None, 1)
     rows = action_tasks_action_log.read_run(acting.landing, ORGANIZATION, "r")
     assert {row["target"]: row["outcome"] for row in rows} == {ADA: "done", BOB: "unknown", EVE: "not_done"}
 
@@ -810,11 +807,11 @@ def test_the_directory_is_synced_and_the_warehouse_shows_user_and_record(
 def test_every_try_has_a_row_of_its_own(acting: Settings, sandbox: Sandbox) -> None:
     run_directory("directory")
     sandbox.set_faults(on(BOB, status=400, body={"message": "not now"}))
-    planned = action_tasks.plan_action(params("suspend", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    planned = user_action.plan_action(params("suspend", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
     with pytest.raises(AirflowFailException):
-        action_tasks.act(planned, None, 1)
+        user_action.act(planned, None, 1)
     sandbox.set_faults()
-    assert action_tasks.act(planned, None, 2) == {"done": 1}
+    assert user_action.act(planned, None, 2) == {"done": 1}
     rows = query(run_warehouse("warehouse"), "select action_id, outcome from user_actions order by recorded_at")
     first, second = rows
     assert (first["outcome"], second["outcome"]) == ("failed", "done")
@@ -825,11 +822,11 @@ def test_a_try_that_was_lost_before_it_began_is_not_told_of_those_whom_the_next_
     acting: Settings, sandbox: Sandbox
 ) -> None:
     run_directory("directory")
-    planned = action_tasks.plan_action(params("delete", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    planned = user_action.plan_action(params("delete", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
     answer = answer_to(planned)
-    assert action_tasks.act(planned, answer, 2) == {"done": 1}
-    action_tasks.record_outcomes(planned, answer, ORGANIZATION, "run")
-    assert action_tasks.report(planned, answer, ORGANIZATION, "run") == "delete: 1 done"
+    assert user_action.act(planned, answer, 2) == {"done": 1}
+    user_action.record_outcomes(planned, answer, ORGANIZATION, "run")
+    assert user_action.report(planned, answer, ORGANIZATION, "run") == "delete: 1 done"
     (row,) = query(run_warehouse("warehouse"), "select outcome, approved_by from user_actions")
     assert row == {"outcome": "done", "approved_by": "Olga"}
 
@@ -838,8 +835,8 @@ def test_whom_a_killed_try_did_not_come_to_is_told_as_the_next_one_ended(
     acting: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_directory("directory")
-    monkeypatch.setattr(action_run, "CHUNK", 2)
-    planned = action_tasks.plan_action(params("suspend", "ada", "bob", "eve", "fay"), RUN_OF, "Anna Admin")
+    monkeypatch.setattr(execute, "CHUNK", 2)
+    planned = user_action.plan_action(params("suspend", "ada", "bob", "eve", "fay"), RUN_OF, "Anna Admin")
     record, recorded = action_run_action_log.record, []
 
     def killed_after_the_first(*arguments: Any) -> None:
@@ -851,10 +848,10 @@ def test_whom_a_killed_try_did_not_come_to_is_told_as_the_next_one_ended(
     # As by SIGKILL: the first two may have been called, of the others nothing is known.
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr("jumpcloud_elt.actions.execute.record", killed_after_the_first)
-        action_tasks.act(planned, None, 1)
-    assert action_tasks.act(planned, None, 2) == {"already_so": 2, "done": 2}
-    action_tasks.record_outcomes(planned, None, ORGANIZATION, "run")
-    assert action_tasks.report(planned, None, ORGANIZATION, "run") == "suspend: 2 already_so, 2 done"
+        user_action.act(planned, None, 1)
+    assert user_action.act(planned, None, 2) == {"already_so": 2, "done": 2}
+    user_action.record_outcomes(planned, None, ORGANIZATION, "run")
+    assert user_action.report(planned, None, ORGANIZATION, "run") == "suspend: 2 already_so, 2 done"
     columns = "right(action_id, 2) = '-2' as is_second, target, outcome, message"
     rows = query(run_warehouse("warehouse"), f"select {columns} from user_actions order by 1, 2")
     assert [(row["target"], row["outcome"]) for row in rows if row["is_second"]] == [
@@ -868,14 +865,14 @@ def test_whom_a_killed_try_did_not_come_to_is_told_as_the_next_one_ended(
 def test_a_plan_that_was_made_again_leaves_nobody_waiting(acting: Settings, sandbox: Sandbox) -> None:
     run_directory("directory")
     # Killed after it had recorded whom it is about; the second finds that Bob is another by now.
-    action_tasks.plan_action(params("suspend", "bob", "eve"), RUN_OF, "Anna Admin")
+    user_action.plan_action(params("suspend", "bob", "eve"), RUN_OF, "Anna Admin")
     organization = sandbox.organization(ORGANIZATION)
     organization["users"][1]["username"], organization["users"][5]["username"] = "robert", "bob"
     sandbox.set_organization(organization)
-    planned = action_tasks.plan_action(params("suspend", "bob", "eve"), RUN_OF, "Anna Admin")
-    assert action_tasks.act(planned, None, 1) == {"done": 2}
-    action_tasks.record_outcomes(planned, None, ORGANIZATION, "run")
-    assert action_tasks.report(planned, None, ORGANIZATION, "run") == "suspend: 2 done"
+    planned = user_action.plan_action(params("suspend", "bob", "eve"), RUN_OF, "Anna Admin")
+    assert user_action.act(planned, None, 1) == {"done": 2}
+    user_action.record_outcomes(planned, None, ORGANIZATION, "run")
+    assert user_action.report(planned, None, ORGANIZATION, "run") == "suspend: 2 done"
     rows = query(run_warehouse("w"), "select target, outcome, message from user_actions order by requested_at, target")
     again = "planned again since; nothing was called"
     assert [tuple(row.values()) for row in rows] == [
@@ -884,9 +881,9 @@ def test_a_plan_that_was_made_again_leaves_nobody_waiting(acting: Settings, sand
 
 
 def test_a_plan_that_fails_when_it_is_made_again_leaves_nobody_waiting(sandbox: Sandbox) -> None:
-    action_tasks.plan_action(params("suspend", "bob"), RUN_OF, "Anna Admin")
+    user_action.plan_action(params("suspend", "bob"), RUN_OF, "Anna Admin")
     with pytest.raises(AirflowSkipException):
-        action_tasks.record_outcomes(None, None, ORGANIZATION, "run")
+        user_action.record_outcomes(None, None, ORGANIZATION, "run")
     rows = action_tasks_action_log.read_run(read_settings().landing, ORGANIZATION, "run")
     assert [row["outcome"] for row in rows] == ["asked", "not_done"]
 

@@ -13,8 +13,8 @@ from jumpcloud_elt.actions.models import Filters
 from jumpcloud_elt.core import times
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.errors import WarehouseError
-from jumpcloud_elt.landing import action_log as action_tasks_action_log
-from jumpcloud_elt.tasks import user_action as action_tasks
+from jumpcloud_elt.landing import action_log
+from jumpcloud_elt.tasks import user_action
 from jumpcloud_sandbox.client import Sandbox
 from support.acting import (
     ADA,
@@ -255,11 +255,11 @@ def plan(**given: Any) -> Json:
     """The plan of a deletion of whoever the filters find, Ada the manager too."""
     run_of = {"dag_id": "jumpcloud_user_action", "run_id": "run"}
     given = params("delete", filters=given, fields={"cascade_manager": None})
-    return action_tasks.plan_action(given, run_of, "Anna Admin")
+    return user_action.plan_action(given, run_of, "Anna Admin")
 
 
 def outcomes() -> dict[str, tuple[str, str]]:
-    rows = action_tasks_action_log.read_run(read_settings().landing, ORGANIZATION, "run")
+    rows = action_log.read_run(read_settings().landing, ORGANIZATION, "run")
     return {row["target"]: (row["outcome"], row["message"]) for row in rows}
 
 
@@ -273,7 +273,7 @@ def test_somebody_whom_a_newer_warehouse_has_seen_is_left_out(sandbox: Sandbox) 
     sandbox.add_events(ORGANIZATION, [event(BOB, TODAY - DAY / 4)])
     run_usage("newer", TODAY - DAY, TODAY)
     run_warehouse("newer")
-    assert action_tasks.act(planned, answer_to(planned), 1) == {"left_out": 2, "done": 1}
+    assert user_action.act(planned, answer_to(planned), 1) == {"left_out": 2, "done": 1}
     assert outcomes()[BOB] == ("left_out", "no longer as the filters ask: the warehouse has changed")
     assert user_of(sandbox, BOB) is not None
 
@@ -297,7 +297,7 @@ def test_somebody_who_has_logged_in_since_usage_was_read_is_left_out(actor: Json
     planned = plan(unused_days=10, status="active")
     # Not in any warehouse: JumpCloud is asked, right before the call.
     sandbox.add_events(ORGANIZATION, [event(BOB, TODAY + timedelta(seconds=1), **actor)])
-    assert action_tasks.act(planned, answer_to(planned), 1) == {"left_out": 1, "done": 1}
+    assert user_action.act(planned, answer_to(planned), 1) == {"left_out": 1, "done": 1}
     assert outcomes()[BOB][1].startswith("has tried to log in 1 times since")
     assert user_of(sandbox, BOB) is not None and user_of(sandbox, FAY) is None
 
@@ -307,7 +307,7 @@ def test_where_jumpcloud_does_not_say_who_has_logged_in_since_nobody_is_called(s
     planned = plan(unused_days=10, status="active")
     sandbox.set_faults({"match": {"path_regex": "events/count"}, "do": {"status": 403}})
     with pytest.raises(Exception, match="2 refused"):
-        action_tasks.act(planned, answer_to(planned), 1)
+        user_action.act(planned, answer_to(planned), 1)
     assert writes(sandbox) == []
 
 
@@ -320,7 +320,7 @@ def test_who_is_no_longer_so_at_jumpcloud_is_left_out_though_the_warehouse_says_
     organization["users"][4]["department"] = "Board"
     organization["users"][5]["password_expired"] = True
     sandbox.set_organization(organization)
-    assert action_tasks.act(planned, answer_to(planned), 1) == {"left_out": 3, "done": 1}
+    assert user_action.act(planned, answer_to(planned), 1) == {"left_out": 3, "done": 1}
     assert outcomes()[BOB][1] == "no longer as the filters ask: the status is suspended"
     assert outcomes()[EVE][1] == "no longer as the filters ask: the department is another"
     assert outcomes()[FAY][1] == "no longer as the filters ask: the status is password_expired"
@@ -331,11 +331,11 @@ def test_a_group_or_a_role_that_was_lost_since_is_looked_for_at_jumpcloud(sandbo
     land()
     run_of = {"dag_id": "jumpcloud_user_action", "run_id": "run"}
     by_group = params("suspend", filters={"group": ["Staff", "Empty"]})
-    planned = action_tasks.plan_action(by_group, run_of, "Anna Admin")
+    planned = user_action.plan_action(by_group, run_of, "Anna Admin")
     organization = sandbox.organization(ORGANIZATION)
     organization["memberships"] = {STAFF: [ADA]}
     sandbox.set_organization(organization)
-    assert action_tasks.act(planned, None, 1) == {"left_out": 1, "done": 1}
+    assert user_action.act(planned, None, 1) == {"left_out": 1, "done": 1}
     assert outcomes()[BOB] == ("left_out", "no longer as the filters ask: is in no such group")
     # The group itself has another name.
     organization = sandbox.organization(ORGANIZATION)
@@ -365,11 +365,11 @@ def test_a_group_or_a_role_that_was_lost_since_is_looked_for_at_jumpcloud(sandbo
 def test_a_role_is_what_jumpcloud_says_right_before_the_call(change: Json, told: str | None, sandbox: Sandbox) -> None:
     land()
     run_of = {"dag_id": "jumpcloud_user_action", "run_id": "run"}
-    planned = action_tasks.plan_action(params("suspend", filters={"role": "Manager"}), run_of, "Anna Admin")
+    planned = user_action.plan_action(params("suspend", filters={"role": "Manager"}), run_of, "Anna Admin")
     organization = sandbox.organization(ORGANIZATION)
     organization["users"][0] |= change.pop("users", {})
     sandbox.set_organization({**organization, **change})
-    assert action_tasks.act(planned, None, 1) == ({"left_out": 1} if told else {"done": 1})
+    assert user_action.act(planned, None, 1) == ({"left_out": 1} if told else {"done": 1})
     if told:
         assert outcomes()[ADA] == ("left_out", f"no longer as the filters ask: the role is {told}")
 
@@ -378,10 +378,10 @@ def test_a_filter_that_jumpcloud_cannot_confirm_calls_nobody(sandbox: Sandbox) -
     land()
     run_of = {"dag_id": "jumpcloud_user_action", "run_id": "run"}
     for filter, path in ({"role": "Manager"}, "^/api/users$"), ({"group": "Staff"}, "usergroups$"):
-        planned = action_tasks.plan_action(params("suspend", filters=filter), run_of, "Anna Admin")
+        planned = user_action.plan_action(params("suspend", filters=filter), run_of, "Anna Admin")
         sandbox.set_faults({"match": {"path_regex": path}, "do": {"status": 403}})
         with pytest.raises(Exception, match="403"):
-            action_tasks.act(planned, None, 1)
+            user_action.act(planned, None, 1)
         sandbox.set_faults()
     assert writes(sandbox) == []
 
@@ -423,7 +423,7 @@ def test_a_status_that_the_action_itself_has_changed_is_so_already_when_tried_ag
     land()
     run_of = {"dag_id": "jumpcloud_user_action", "run_id": "run"}
     given = params("suspend", filters={"status": "active"})
-    planned = action_tasks.plan_action(given, run_of, "Anna Admin")
-    assert action_tasks.act(planned, None, 1) == {"done": 3}
-    assert action_tasks.act(planned, None, 2) == {"already_so": 3}
+    planned = user_action.plan_action(given, run_of, "Anna Admin")
+    assert user_action.act(planned, None, 1) == {"done": 3}
+    assert user_action.act(planned, None, 2) == {"already_so": 3}
     assert len(writes(sandbox)) == 3

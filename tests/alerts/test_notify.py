@@ -11,12 +11,10 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from jumpcloud_elt.alerts import notify as notifications
-from jumpcloud_elt.alerts import problems
+from jumpcloud_elt.alerts import notify, problems
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.errors import ConfigurationError
-from jumpcloud_elt.tasks import alerts as tasks_alerts
-from jumpcloud_elt.tasks import common as tasks
+from jumpcloud_elt.tasks import alerts, common
 from jumpcloud_sandbox.client import Sandbox
 from support import recording
 from support.connections import connection_json
@@ -70,14 +68,14 @@ def directory(name: str, **arguments: Any) -> None:
     run_directory(name, **arguments)
     run_of = {"dag_id": "jumpcloud_directory", "run_id": name}
     only = arguments.get("only") or []
-    listed = tasks.list_organizations(only, with_credentials=True)
-    tasks_alerts.tell_of_directory(listed, run_of, is_restricted=bool(only))
+    listed = common.list_organizations(only, with_credentials=True)
+    alerts.notify_of_directory(listed, run_of, is_restricted=bool(only))
 
 
 def usage(name: str) -> None:
     """A usage run with its last task."""
     run_usage(name, TODAY - DAY, TODAY)
-    tasks_alerts.tell_of_usage(tasks.list_organizations([]), {"dag_id": "jumpcloud_usage", "run_id": name})
+    alerts.notify_of_usage(common.list_organizations([]), {"dag_id": "jumpcloud_usage", "run_id": name})
 
 
 def taken(told: Told) -> Told:
@@ -237,8 +235,8 @@ def test_a_run_that_can_list_nothing_is_told_with_the_reason(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox.url, ""))
     run_of = {"dag_id": "jumpcloud_directory", "run_id": "nothing"}
-    tasks_alerts.tell_of_directory(None, run_of, is_restricted=False)
-    tasks_alerts.tell_of_directory(None, run_of, is_restricted=False)
+    alerts.notify_of_directory(None, run_of, is_restricted=False)
+    alerts.notify_of_directory(None, run_of, is_restricted=False)
     [(_, message)] = taken(told)
     assert message.startswith("- JumpCloud could not be synced at all: No organization can be synced.")
     assert "API key: missing" in message
@@ -363,5 +361,5 @@ def test_runs_that_end_beside_each_other_tell_once(told: Told) -> None:
     view = problems.View({f"organization {ONE}": problem})
     settings = read_settings()
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: notifications.tell(settings, "jumpcloud_usage", view, {}), range(24)))
+        list(pool.map(lambda _: notify.notify(settings, "jumpcloud_usage", view, {}), range(24)))
     assert taken(told) == [("JumpCloud sync: 1 new problem", f"- {problem}")]

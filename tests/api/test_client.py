@@ -23,7 +23,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow.sdk.log import redact
 from requests.adapters import HTTPAdapter
 
-from jumpcloud_elt.api import client as hook_module
+from jumpcloud_elt.api import client
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.errors import (
     ConfigurationError,
@@ -387,7 +387,7 @@ def test_the_sandbox_tells_a_missing_organization_from_one_too_many(
     with pytest.raises(OrganizationHeaderError) as missing:
         hook.get(USERS)
     assert (missing.value.status, missing.value.detail) == (401, "Unauthorized: no organization selected")
-    monkeypatch.setattr(hook_module, "ROUTES_WITHOUT_ORGANIZATION", ("/nowhere",))
+    monkeypatch.setattr(client, "ROUTES_WITHOUT_ORGANIZATION", ("/nowhere",))
     with pytest.raises(OrganizationHeaderError) as refused:
         hook.get("/api/organizations", organization_id=ORGANIZATION)
     assert refused.value.status == 403
@@ -564,7 +564,7 @@ def test_a_body_that_is_json_comes_as_it_was_sent(serve: Any, hook: JumpCloudHoo
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The hook's clock, which stands still unless moved."""
     moved = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(hook_module, "time", SimpleNamespace(monotonic=lambda: moved.now, sleep=time.sleep))
+    monkeypatch.setattr(client, "time", SimpleNamespace(monotonic=lambda: moved.now, sleep=time.sleep))
     return moved
 
 

@@ -13,7 +13,7 @@ from requests.structures import CaseInsensitiveDict
 
 from jumpcloud_elt.api import pagination
 from jumpcloud_elt.api.pagination import Page
-from jumpcloud_elt.api.responses import Answer
+from jumpcloud_elt.api.responses import ApiResponse
 from jumpcloud_elt.errors import IncompleteListingError, PageShapeError, RepeatedCursorError
 
 STYLES = ["v1", "v2", "saas"]
@@ -32,7 +32,7 @@ class Server:
         self.asked: list[dict[str, Any]] = []
         self.after_request: dict[int, Callable[[], None]] = {}
 
-    def __call__(self, params: Mapping[str, Any]) -> Answer:
+    def __call__(self, params: Mapping[str, Any]) -> ApiResponse:
         self.asked.append(dict(params))
         assert len(self.asked) < 1000, "paging does not end"
         offset = params["offset" if self.style == "saas" else "skip"]
@@ -52,9 +52,9 @@ def walk_of(style: str) -> Walk:
     return walk
 
 
-def answer(body: Any, headers: Mapping[str, Any] | None = None) -> Answer:
+def answer(body: Any, headers: Mapping[str, Any] | None = None) -> ApiResponse:
     text = CaseInsensitiveDict({name: str(value) for name, value in (headers or {}).items()})
-    return Answer(json.dumps(body).encode(), text)
+    return ApiResponse(json.dumps(body).encode(), text)
 
 
 def rows_in(pages: list[Page]) -> list[Any]:
@@ -109,7 +109,7 @@ def test_parameters_of_the_caller_come_with_every_request() -> None:
 def test_a_v2_listing_without_a_total_ends_at_an_empty_page() -> None:
     rows = rows_of(250)
 
-    def fetch(params: Mapping[str, Any]) -> Answer:
+    def fetch(params: Mapping[str, Any]) -> ApiResponse:
         return answer(rows[params["skip"] : params["skip"] + 100])
 
     pages = list(pagination.iter_v2_pages(fetch))
@@ -133,7 +133,7 @@ def test_a_total_without_any_row_raises(style: str) -> None:
 def test_a_server_that_ignores_the_offset_is_found_out(style: str) -> None:
     server = Server(style, rows_of(250))
 
-    def first_page_again(params: Mapping[str, Any]) -> Answer:
+    def first_page_again(params: Mapping[str, Any]) -> ApiResponse:
         return server({**params, "skip": 0, "offset": 0})
 
     with pytest.raises(IncompleteListingError, match="rows moved"):
@@ -219,13 +219,13 @@ def test_a_total_in_a_header_that_is_no_number_is_refused(total: str) -> None:
 
 def test_a_number_that_no_float_holds_does_not_cost_the_page() -> None:
     body = b'{"totalCount": 1, "results": [{"_id": "1", "n": 1e999, "m": 123456789012345678901234567890}]}'
-    [page] = pagination.iter_v1_pages(lambda params: Answer(body, {}))
+    [page] = pagination.iter_v1_pages(lambda params: ApiResponse(body, {}))
     assert page.rows == [{"_id": "1", "n": float("inf"), "m": 123456789012345678901234567890}]
 
 
 def test_a_body_that_cannot_be_read_is_refused() -> None:
     with pytest.raises(PageShapeError, match="expected JSON that can be read"):
-        list(pagination.iter_v1_pages(lambda params: Answer(b"[" * 100_000 + b"]" * 100_000, {})))
+        list(pagination.iter_v1_pages(lambda params: ApiResponse(b"[" * 100_000 + b"]" * 100_000, {})))
 
 
 # ---- Directory Insights ---------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ class Insights:
         self.asked: list[dict[str, Any]] = []
         self.headers: dict[str, Any] = {}
 
-    def __call__(self, body: Mapping[str, Any]) -> Answer:
+    def __call__(self, body: Mapping[str, Any]) -> ApiResponse:
         self.asked.append(dict(body))
         assert len(self.asked) < 1000, "paging does not end"
         first = int(body["search_after"][1]) + 1 if "search_after" in body else 0

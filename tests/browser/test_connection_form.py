@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from jumpcloud_elt.provider_info import CONNECTION_TYPE
+from jumpcloud_elt.provider_info import CONNECTION_TYPE_INFO
 from jumpcloud_sandbox.client import Sandbox
 from support.browser import WIDTH, BrowserAirflow, screenshot
 from support.connections import API_KEY
@@ -61,7 +61,7 @@ def press_test(page: Page) -> str:
 
 
 def test_the_form_names_explains_and_offers_every_field(form: Locator) -> None:
-    behaviour = CONNECTION_TYPE["ui-field-behaviour"]
+    behaviour = CONNECTION_TYPE_INFO["ui-field-behaviour"]
     for field, label in behaviour["relabeling"].items():
         assert form.get_by_text(label, exact=True).is_visible(), label
         assert form.locator(f"input[name={field}]").get_attribute("placeholder") == behaviour["placeholders"][field]
@@ -70,7 +70,7 @@ def test_the_form_names_explains_and_offers_every_field(form: Locator) -> None:
     # The dialog is as high as its fields, and a picture as high as the window.
     form.page.set_viewport_size({"width": WIDTH, "height": 1150})
     form.get_by_role("button", name="Extra Fields", exact=True).click()
-    for field in CONNECTION_TYPE["conn-fields"].values():
+    for field in CONNECTION_TYPE_INFO["conn-fields"].values():
         form.get_by_text(field["description"], exact=True).wait_for()
         assert form.get_by_text(field["label"], exact=True).is_visible(), field["label"]
     screenshot(form.page, "connection-form-extra", of=form)

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from jumpcloud_elt.connections.check import check_connection
-from jumpcloud_elt.connections.report import SYNC_CAPABILITIES, ConnectionReport, render, summarise
+from jumpcloud_elt.connections.check import inspect_connection
+from jumpcloud_elt.connections.report import SYNC_CAPABILITIES, ConnectionReport, as_text, summarise
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.hook import JumpCloudHook
-from jumpcloud_elt.tasks import check_connection as tasks_check_connection
+from jumpcloud_elt.tasks import check_connection
 from jumpcloud_sandbox.client import Sandbox
 from support.connections import connection_json
 
@@ -90,7 +90,7 @@ def check(settings: Settings, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox)
         connection = connection_json(sandbox.url, password, **fields)
         monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection)
         with JumpCloudHook(settings=settings) as hook:
-            return check_connection(hook, NOW, at_most=at_most)
+            return inspect_connection(hook, NOW, at_most=at_most)
 
     return check
 
@@ -123,7 +123,7 @@ def test_a_key_that_may_do_everything(check: Check) -> None:
         "Can be read: users, administrators, groups, applications, access, Directory Insights.",
         "Permission: read_and_act. May the key write: yes.",
     ]
-    assert render(report).splitlines()[-3:] == [
+    assert as_text(report).splitlines()[-3:] == [
         "Permission is read_and_act: actions are allowed.",
         "May the key write: yes. Role Administrator With Billing may change users.",
         "JumpCloud does not tell when the API key ends.",
@@ -260,7 +260,7 @@ def test_an_organization_that_the_connection_names_and_the_key_does_not_see_does
     )
     assert [one.can_be_synced for one in report.organizations] == [True, False]
     assert not report.works
-    assert f"Organization {TWO} is named in connection 'jumpcloud_default', but its key does not see it." in render(
+    assert f"Organization {TWO} is named in connection 'jumpcloud_default', but its key does not see it." in as_text(
         report
     )
 
@@ -288,7 +288,7 @@ def test_the_button_looks_into_the_first_organizations_only_and_says_so(check: C
     assert [one.organization_name for one in report.organizations] == ["One"]
     assert report.unchecked == ("Two",)
     assert "1 was not looked into: run jumpcloud_check_connection." in summarise(report)
-    assert "Not looked into: Two" in render(report)
+    assert "Not looked into: Two" in as_text(report)
 
 
 # ---- the key ------------------------------------------------------------------------------------------------------
@@ -357,7 +357,7 @@ def test_the_end_of_a_key_is_told_and_warned_of_within_thirty_days(
     assert report.works
     assert (report.warning or "").startswith(warning or "") and bool(report.warning) == bool(warning)
     if warning:
-        assert f"Warning: {warning}" in summarise(report) and f"Warning: {warning}" in render(report)
+        assert f"Warning: {warning}" in summarise(report) and f"Warning: {warning}" in as_text(report)
 
 
 def _own(ends: str) -> Json:
@@ -473,16 +473,16 @@ def test_the_dag_returns_the_report_and_fails_with_it_where_the_connection_does_
     check: Check, settings: Settings
 ) -> None:
     check(key(), organizations=(organization(ONE, "One", insights="not_enabled"),))
-    text = tasks_check_connection.check_connection("jumpcloud_default")
+    text = check_connection.check_connection("jumpcloud_default")
     assert text.startswith("Connection 'jumpcloud_default' works.\n")
     assert "  directory_insights no" in text and "  users              yes\n" in text
     check(key(), faults=(refuse("/api/systemusers", 403, "Forbidden"),))
     with pytest.raises(AirflowFailException, match=r"Connection 'jumpcloud_default' does not work.\n"):
-        tasks_check_connection.check_connection("jumpcloud_default")
+        check_connection.check_connection("jumpcloud_default")
     with pytest.raises(AirflowFailException, match="There is no connection 'nobody'"):
-        tasks_check_connection.check_connection("nobody")
+        check_connection.check_connection("nobody")
 
 
 def test_no_secret_is_in_what_is_shown(check: Check) -> None:
     for report in (check(key()), check(key(), faults=(refuse("/api/", 401, f"bad key {KEY}"),))):
-        assert KEY not in render(report) + summarise(report) + repr(report)
+        assert KEY not in as_text(report) + summarise(report) + repr(report)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jumpcloud_elt.connections.organizations import list_organizations
+from jumpcloud_elt.connections.organizations import discover_organizations
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.errors import ConfigurationError
@@ -66,7 +66,7 @@ class Connections:
     def list(self, *only: str) -> list[Organization]:
         names = tuple(self._names)
         settings = dataclasses.replace(self._settings, connections=names, exclude=self.exclude)
-        return list_organizations(settings, only)
+        return discover_organizations(settings, only)
 
     def told(self, *only: str) -> list[tuple[str, str | None, str]]:
         """Connection, organization and name of what is listed, where none of it has an error."""

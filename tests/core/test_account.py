@@ -18,7 +18,7 @@ from jumpcloud_elt.core.account import Account, read_account
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.errors import ConfigurationError
 from jumpcloud_elt.hook import JumpCloudHook
-from jumpcloud_elt.provider_info import CONFIG, CONNECTION_TYPE, get_provider_info
+from jumpcloud_elt.provider_info import CONFIG, CONNECTION_TYPE_INFO, get_provider_info
 
 KEY = "jca_0123456789"
 ONE, TWO = "5f0a1c2e9d3b4a0011223301", "5f0a1c2e9d3b4a0011223302"
@@ -192,8 +192,8 @@ def test_one_message_names_every_wrong_field_as_the_form_calls_it() -> None:
         "- Usage retention in days: 'soon' given; allowed: a whole number from 1 to 3650",
         "- Token URL: 'ftp://oauth.example' given; allowed: an http or https URL",
     ]
-    labels = {field["label"] for field in CONNECTION_TYPE["conn-fields"].values()}
-    labels |= set(CONNECTION_TYPE["ui-field-behaviour"]["relabeling"].values())
+    labels = {field["label"] for field in CONNECTION_TYPE_INFO["conn-fields"].values()}
+    labels |= set(CONNECTION_TYPE_INFO["ui-field-behaviour"]["relabeling"].values())
     assert {line[2:].partition(":")[0] for line in message.splitlines()[1:]} <= labels
 
 
@@ -275,7 +275,7 @@ def test_airflow_knows_the_connection_type_its_hook_and_its_fields() -> None:
         for name in ProvidersManager().connection_form_widgets
         if name.startswith("extra__jumpcloud__")
     }
-    assert fields == set(CONNECTION_TYPE["conn-fields"])
+    assert fields == set(CONNECTION_TYPE_INFO["conn-fields"])
 
 
 def test_airflow_knows_every_option_with_its_default() -> None:

@@ -24,9 +24,9 @@ from airflow.sdk import DAG, CronDataIntervalTimetable
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
-from jumpcloud_elt.core import settings as usage_tasks_settings
+from jumpcloud_elt.core import settings
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.tasks import usage as usage_tasks
+from jumpcloud_elt.tasks import usage
 from jumpcloud_sandbox.client import Sandbox
 from jumpcloud_sandbox.generate import BLUE_YONDER, NORTHWIND, UNNAMED
 from jumpcloud_sandbox.payloads import SECRET
@@ -172,7 +172,7 @@ def test_one_run_of_each_leaves_states_by_organization_and_neither_keys_nor_rows
         dags["jumpcloud_warehouse"].test(),
     ]
     states = {run.dag_id: {_name(task): task.state for task in run.get_task_instances()} for run in runs}
-    around = dict.fromkeys(("list_organizations", "record_run", "report_failures", "tell_people"), "success")
+    around = dict.fromkeys(("list_organizations", "record_run", "report_failures", "notify"), "success")
     assert states == {
         "jumpcloud_directory": around
         | {
@@ -244,11 +244,11 @@ def test_a_run_whose_events_may_still_arrive_is_put_off_until_then_and_holds_no_
     dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Runs of this process are always manual ones; here they stand for scheduled ones."""
-    monkeypatch.setattr(usage_tasks, "SCHEDULED", "manual")
+    monkeypatch.setattr(usage, "SCHEDULED", "manual")
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     # The interval ends with yesterday; the lag, two seconds from when the task is tried first.
     began: list[datetime] = []
-    read_settings = usage_tasks_settings.read_settings
+    read_settings = settings.read_settings
 
     def with_lag() -> Settings:
         began.append(datetime.now(UTC))

@@ -26,8 +26,7 @@ from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleA
 from starlette.testclient import TestClient
 
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.dashboard import downloads
-from jumpcloud_elt.dashboard import queries as reading
+from jumpcloud_elt.dashboard import downloads, queries
 from jumpcloud_elt.dashboard.app import STATIC
 from jumpcloud_elt.dashboard.charts import TREND_WIDTH, trend
 from jumpcloud_elt.dashboard.lists import PAGE_SIZE
@@ -848,11 +847,11 @@ def test_every_link_of_every_page_leads_somewhere(viewer: TestClient, data: Path
 
 
 def test_memory_is_bounded_for_all_requests_together(viewer: TestClient) -> None:
-    with reading.open_for_request() as warehouse:
+    with queries.open_for_request() as warehouse:
         ((limit, threads),) = warehouse.connection.execute(
             "select current_setting('memory_limit'), current_setting('threads')"
         ).fetchall()
-    assert (limit, threads) == ("488.2 MiB", reading.THREADS)
+    assert (limit, threads) == ("488.2 MiB", queries.QUERY_THREADS)
 
 
 def test_the_reading_interface_has_the_marts_of_the_pages(data: Path) -> None:

@@ -1,4 +1,4 @@
-"""Pages while new warehouses are published: no request fails, no publishing waits, each new one is seen.
+"""Pages while new warehouses are published: no request fails, no publish waits, each new one is seen.
 
 `PUBLISHES` asks for more rounds than a test run needs.
 """
@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from jumpcloud_elt.core.settings import read_settings
-from jumpcloud_elt.warehouse import publish as publishing
+from jumpcloud_elt.warehouse import publish
 from jumpcloud_sandbox.client import Sandbox
 from support.dashboard_world import publish_demo
 from support.dashboards import visitor
@@ -28,7 +28,7 @@ LONGEST_PUBLISH_SECONDS = 2.0
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, sandbox_process: Sandbox) -> Path:
-    return publish_demo(tmp_path_factory.mktemp("publishing") / "data", sandbox_process)
+    return publish_demo(tmp_path_factory.mktemp("publish") / "data", sandbox_process)
 
 
 def test_publishing_under_overlapping_requests(
@@ -59,7 +59,7 @@ def test_publishing_under_overlapping_requests(
                 with duckdb.connect(str(target)) as connection:
                     connection.execute("update warehouse_info set built_at = $1", [f"{day} 12:00:00"])
                 began = time.perf_counter()
-                publishing.publish(settings, str(target))
+                publish.publish(settings, str(target))
                 seconds.append(time.perf_counter() - began)
                 # The very next request shows it, whatever older ones still read: not by and by.
                 if f'Data of <time datetime="{day}' not in watcher.get("").text:
@@ -71,4 +71,4 @@ def test_publishing_under_overlapping_requests(
     assert {*statuses} == {200}
     assert len(statuses) > PUBLISHES
     assert unseen == []
-    assert max(seconds) < LONGEST_PUBLISH_SECONDS, "publishing waited for readers"
+    assert max(seconds) < LONGEST_PUBLISH_SECONDS, "publish waited for readers"

@@ -8,9 +8,7 @@ import pyarrow as pa
 
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.streams import DIRECTORY_STREAMS
-from jumpcloud_elt.landing import action_log
-from jumpcloud_elt.landing import manifests as runs
-from jumpcloud_elt.landing import units as events_units
+from jumpcloud_elt.landing import action_log, manifests, units
 from jumpcloud_elt.reading import MARTS, read_mart
 from support.paths import ROOT
 from support.pipeline import query, run_directory, run_usage, run_warehouse
@@ -68,9 +66,9 @@ def test_every_documented_table_can_be_read_as_a_frame(settings: Settings) -> No
 
 def test_the_columns_of_landed_events_and_manifests_are_those_of_their_schemas() -> None:
     for title, schema in (
-        ("Events", events_units.SCHEMA),
-        ("Manifests", runs.SCHEMA),
-        ("User actions", action_log.SCHEMA),
+        ("Events", units.UNIT_SCHEMA),
+        ("Manifests", manifests.MANIFEST_SCHEMA),
+        ("User actions", action_log.ACTION_SCHEMA),
     ):
         assert isinstance(schema, pa.Schema)
         columns = re.findall(r"^\| `(\w+)` \| ([a-z0-9]+(?:\[us\])?) \|", landing_section(title), re.MULTILINE)

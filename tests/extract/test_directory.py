@@ -196,7 +196,7 @@ def test_pruning_old_snapshots_changes_no_history_even_when_everything_is_built_
         return run_warehouse(f"warehouse-{number}")
 
     def prune() -> int:
-        return checkpoints.prune_snapshots(dataclasses.replace(settings, snapshot_retention_days=2))
+        return checkpoints.prune_landed_snapshots(dataclasses.replace(settings, snapshot_retention_days=2))
 
     for number in range(4):
         step(number)
@@ -226,9 +226,9 @@ def test_a_pruning_that_is_killed_before_its_checkpoint_is_whole_removes_nothing
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jumpcloud_elt.warehouse.checkpoints.publish", killed)
+    monkeypatch.setattr("jumpcloud_elt.warehouse.checkpoints.put_whole", killed)
     with pytest.raises(KeyboardInterrupt):
-        checkpoints.prune_snapshots(dataclasses.replace(settings, snapshot_retention_days=1))
+        checkpoints.prune_landed_snapshots(dataclasses.replace(settings, snapshot_retention_days=1))
     assert sorted(settings.landing.rglob("*.parquet")) == before
     assert checkpoints.latest_checkpoint(settings.landing) is None
 
@@ -242,7 +242,7 @@ def test_a_checkpoint_says_its_version_and_one_that_is_not_known_is_refused(
         run_directory(f"directory-{number}")
     run_warehouse("warehouse")
     prune = dataclasses.replace(settings, snapshot_retention_days=1)
-    assert checkpoints.prune_snapshots(prune) == 2
+    assert checkpoints.prune_landed_snapshots(prune) == 2
     (last,) = settings.landing.glob("_checkpoints/*/snapshots.parquet")
     assert read_metadata(last) == {"state_version": checkpoints.STATE_VERSION}
     settings.warehouse.unlink()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.core.storage import held_temporary_for
+from jumpcloud_elt.core.storage import locked_temporary_for
 from jumpcloud_elt.errors import (
     IncompleteListingError,
     LandingError,
@@ -31,7 +31,7 @@ from jumpcloud_elt.errors import (
 from jumpcloud_elt.extract.event_pages import decode_page, parse_timestamps
 from jumpcloud_elt.extract.events import land_unit
 from jumpcloud_elt.hook import JumpCloudHook
-from jumpcloud_elt.landing import units as events_units
+from jumpcloud_elt.landing import units
 from jumpcloud_elt.landing.files import read_metadata, temporary_beside
 from jumpcloud_elt.landing.layout import unit_path
 from jumpcloud_elt.landing.manifests import Outcome
@@ -71,7 +71,7 @@ def test_an_event_becomes_its_key_columns_and_the_very_text_received() -> None:
     )
     batch = decode_page(f"[ {text} ]".encode(), LINEAGE)
     batch.validate(full=True)
-    assert batch.schema == events_units.SCHEMA
+    assert batch.schema == units.UNIT_SCHEMA
     assert batch.to_pylist() == [
         {
             "event_id": "e1",
@@ -101,7 +101,7 @@ def test_an_event_becomes_its_key_columns_and_the_very_text_received() -> None:
     ]
 
 
-KEY_COLUMNS = [name for name in events_units.SCHEMA.names if name not in ("event_id", "payload") and name[0] != "_"]
+KEY_COLUMNS = [name for name in units.UNIT_SCHEMA.names if name not in ("event_id", "payload") and name[0] != "_"]
 
 
 @pytest.mark.parametrize("nothing", [{}, None])
@@ -151,7 +151,7 @@ def test_null_rows_are_left_out(body: bytes) -> None:
 @pytest.mark.parametrize("body", [b"[]", b"[null]", b" [ null, null ] "])
 def test_a_page_without_events_is_an_empty_batch(body: bytes) -> None:
     batch = decode_page(body, LINEAGE)
-    assert (batch.num_rows, batch.schema) == (0, events_units.SCHEMA)
+    assert (batch.num_rows, batch.schema) == (0, units.UNIT_SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_a_unit_is_one_file_that_says_what_it_holds(sandbox: Sandbox, settings: 
     path /= "20260301T000000Z_20260302T000000Z.parquet"
     assert files(settings) == [path]
     assert ids(landed(settings)) == ["e2", "e1"]
-    assert pq.read_schema(path).remove_metadata() == events_units.SCHEMA
+    assert pq.read_schema(path).remove_metadata() == units.UNIT_SCHEMA
     counts = {"received": 2, "inside": 2, "strays": 0, "rows": 2, "api_total": 2}
     [row] = [row for row in landed(settings) if row["event_id"] == "e1"]
     assert read_metadata(path) == counts | {
@@ -484,11 +484,11 @@ def test_what_a_killed_extraction_has_left_goes_with_the_next_one_of_that_day_an
     sandbox.add_events(ORG, [event("e1")])
     path = unit_path(settings.landing, ORG, DAY, NEXT)
     other = unit_path(settings.landing, ORG, DAY, DAY + timedelta(hours=1))
-    with held_temporary_for(path) as one:
+    with locked_temporary_for(path) as one:
         one.write_text("killed")
         left = one.with_name(one.name.replace(".held", "-killed.held"))
         left.write_bytes(one.read_bytes())
-        with held_temporary_for(other) as beside:
+        with locked_temporary_for(other) as beside:
             assert not left.exists()
             beside.write_text("half a unit")
             assert land(settings).outcome == "ok"
@@ -566,7 +566,7 @@ def test_a_unit_becomes_visible_only_when_it_is_whole(
         seen.append([one.name for one in files(settings)])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jumpcloud_elt.extract.events.publish", killed)
+    monkeypatch.setattr("jumpcloud_elt.extract.events.put_whole", killed)
     with pytest.raises(KeyboardInterrupt):
         land(settings)
     [[name]] = seen

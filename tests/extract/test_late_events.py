@@ -17,11 +17,10 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 from jumpcloud_elt.core.intervals import read_cron
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.errors import LandingError
-from jumpcloud_elt.extract import event_reader as events_event_reader
+from jumpcloud_elt.extract import event_reader
 from jumpcloud_elt.landing.files import read_metadata
 from jumpcloud_elt.landing.layout import landed_units, unit_path
-from jumpcloud_elt.tasks import common as tasks
-from jumpcloud_elt.tasks import usage as usage_tasks
+from jumpcloud_elt.tasks import common, usage
 from jumpcloud_sandbox.client import Sandbox
 from support.connections import connection_json
 from support.pipeline import query, run_usage, run_warehouse
@@ -64,7 +63,7 @@ def day(number: int) -> tuple[datetime, datetime]:
     return TODAY - number * DAY, TODAY - (number - 1) * DAY
 
 
-def scheduled(number: int) -> list[tasks.Failure]:
+def scheduled(number: int) -> list[common.Failure]:
     return run_usage(f"scheduled {number}", *day(number), run_type="scheduled")
 
 
@@ -364,7 +363,7 @@ def test_a_gap_that_a_killed_task_has_filled_is_recorded(
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    extract = usage_tasks.extract_events
+    extract = usage.extract_events
 
     def killed(*arguments: Any) -> int:
         with pytest.raises(KeyboardInterrupt):
@@ -372,7 +371,7 @@ def test_a_gap_that_a_killed_task_has_filled_is_recorded(
         return 0
 
     monkeypatch.setattr("jumpcloud_elt.extract.late_events.find_differences", die)
-    monkeypatch.setattr(usage_tasks, "extract_events", killed)
+    monkeypatch.setattr(usage, "extract_events", killed)
     assert len(scheduled(2)) == 1
     warehouse = run_warehouse("warehouse")
     rows = query(warehouse, "select interval_start, events from usage_coverage order by all")
@@ -451,7 +450,7 @@ def test_a_unit_that_another_run_lands_meanwhile_with_more_services_stays(
     served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served.add_events(ORG, of_many_services())
-    read_complete_unit = events_event_reader.read_complete_unit
+    read_complete_unit = event_reader.read_complete_unit
     begun: list[str] = []
 
     def while_another_lands(*arguments: Any, **options: Any) -> Any:
@@ -597,26 +596,26 @@ def test_an_interval_is_not_read_before_its_events_have_had_time_to_arrive(
     for minutes in (0, 14.99):
         at(end + timedelta(minutes=minutes))
         with pytest.raises(AirflowRescheduleException) as raised:
-            usage_tasks.plan_units(run_of(run_type, day(1)), {})
+            usage.plan_units(run_of(run_type, day(1)), {})
         assert raised.value.reschedule_date == (end + timedelta(minutes=15)).replace(tzinfo=UTC)
     at(end + timedelta(minutes=15))
-    assert usage_tasks.plan_units(run_of(run_type, day(1)), {}) == planned(day(1))
+    assert usage.plan_units(run_of(run_type, day(1)), {}) == planned(day(1))
 
 
 def test_a_run_by_hand_reads_the_interval_that_was_complete_a_lag_ago(at: Callable[[datetime], None]) -> None:
     end = day(1)[1]
     at(end + timedelta(minutes=14))
-    assert usage_tasks.plan_units(run_of("manual", None), {}) == planned(day(2))
+    assert usage.plan_units(run_of("manual", None), {}) == planned(day(2))
     at(end + timedelta(minutes=15))
-    assert usage_tasks.plan_units(run_of("manual", None), {}) == planned(day(1))
+    assert usage.plan_units(run_of("manual", None), {}) == planned(day(1))
 
 
 def test_a_range_or_an_interval_that_a_person_asked_for_is_read_at_once(at: Callable[[datetime], None]) -> None:
     start, end = day(1)
     at(end + timedelta(minutes=1))
     params = {"start": f"{start.isoformat()}Z", "end": f"{end.isoformat()}Z"}
-    assert usage_tasks.plan_units(run_of("manual", None), params) == planned(day(1))
-    assert usage_tasks.plan_units(run_of("manual", day(1)), {}) == planned(day(1))
+    assert usage.plan_units(run_of("manual", None), params) == planned(day(1))
+    assert usage.plan_units(run_of("manual", day(1)), {}) == planned(day(1))
 
 
 @pytest.mark.parametrize("run_type", ["manual", "asset_triggered", None])
@@ -627,10 +626,10 @@ def test_an_interval_that_has_not_ended_is_refused_whoever_asks(
     at(end - timedelta(microseconds=1))
     words = f"^The run's interval {start} to {end} UTC given; allowed: one that has ended"
     with pytest.raises(AirflowFailException, match=words):
-        usage_tasks.plan_units(run_of(run_type, day(1)), {})
+        usage.plan_units(run_of(run_type, day(1)), {})
     params = {"start": f"{start.isoformat()}Z", "end": f"{end.isoformat()}Z"}
     with pytest.raises(AirflowFailException, match=f"^end: '{params['end']}' given; allowed: a time that has passed"):
-        usage_tasks.plan_units(run_of(run_type, None), params)
+        usage.plan_units(run_of(run_type, None), params)
     at(end)
-    assert usage_tasks.plan_units(run_of(run_type, day(1)), {}) == planned(day(1))
-    assert usage_tasks.plan_units(run_of(run_type, None), params) == planned(day(1))
+    assert usage.plan_units(run_of(run_type, day(1)), {}) == planned(day(1))
+    assert usage.plan_units(run_of(run_type, None), params) == planned(day(1))

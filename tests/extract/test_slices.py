@@ -16,17 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jumpcloud_elt.api.buffers import Room
+from jumpcloud_elt.api.buffers import BufferPool
 from jumpcloud_elt.api.event_queries import interval_of
-from jumpcloud_elt.api.rate_limit import Pace
+from jumpcloud_elt.api.rate_limit import RateLimiter
 from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.errors import IncompleteListingError, PageShapeError, TransientError
-from jumpcloud_elt.extract import event_reader as unit_reader
-from jumpcloud_elt.extract import events, slices
-from jumpcloud_elt.extract import parallel as walks
-from jumpcloud_elt.extract import tally as unit_reader_tally
+from jumpcloud_elt.extract import event_reader, events, parallel, slices, tally
 from jumpcloud_elt.extract.events import land_unit, land_units
 from jumpcloud_elt.extract.slices import Slice, plan_slices, read_buckets
 from jumpcloud_elt.extract.tally import count_distinct, keys_of
@@ -334,9 +331,9 @@ def test_a_server_that_takes_bounds_for_something_else_is_read_in_one_walk(
 ) -> None:
     """Bounds that are both exclusive: what lies on a cut comes in no slice."""
     sandbox.add_events(ORG, [event(f"e{n}", f"{(DAY + n * 10 * SECOND).isoformat()}Z") for n in range(1, 101)])
-    read = unit_reader_tally._Aside.take_from
+    read = tally._Aside.take_from
     monkeypatch.setattr(
-        unit_reader_tally._Aside,
+        tally._Aside,
         "take_from",
         lambda self, page, part: read(self, page.filter(pa.compute.not_equal(page["event_at"], part.start)), part),
     )
@@ -348,7 +345,7 @@ def test_a_server_that_takes_bounds_for_something_else_is_read_in_one_walk(
 def test_more_events_beside_their_slices_than_edges_can_hold_are_read_in_one_walk(
     sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unit_reader_tally, "MOST_ASIDE", 4)
+    monkeypatch.setattr(tally, "MOST_ASIDE", 4)
     sandbox.add_events(ORG, [event(f"e{n}", f"{(DAY + n * 10 * SECOND).isoformat()}Z") for n in range(100)])
     assert land(settings).received == 100
     walked = [body for body in asked(sandbox)["events"] if body["start_time"] == "2026-03-01T00:00:00Z"]
@@ -407,7 +404,7 @@ def test_a_disk_that_fills_up_stops_all_slices_and_lands_nothing(
             raise OSError(28, "No space left on device")
         return 10
 
-    monkeypatch.setattr(unit_reader, "_write", write)
+    monkeypatch.setattr(event_reader, "_write", write)
     with pytest.raises(OSError, match="No space left"):
         land(settings)
     assert files(settings) == []
@@ -424,13 +421,13 @@ def test_a_server_that_says_429_slows_all_slices_down_and_breaks_nothing(sandbox
     )
     with JumpCloudHook(settings=settings) as hook:
         outcome = land_unit(hook, ORGANIZATION, (DAY, NEXT), settings)
-        assert hook.pace.limit < math.inf
+        assert hook.rate_limiter.limit < math.inf
     assert sorted(ids(settings)) == [f"e{number:05d}" for number in range(300)]
     assert outcome.requests == len(sandbox.requests())
 
 
 def test_requests_told_that_they_are_too_many_are_half_as_many_then_and_one_more_each_time() -> None:
-    pace = Pace()
+    pace = RateLimiter()
     with ExitStack() as under_way:
         began = [under_way.enter_context(pace.turn()) for _ in range(8)]
         for moment in began:
@@ -455,7 +452,7 @@ def test_nobody_asks_while_the_server_wants_silence_nor_when_as_many_as_may_are_
 ) -> None:
     now = [100.0]
     monkeypatch.setattr("jumpcloud_elt.api.rate_limit.time.monotonic", lambda: now[0])
-    pace = Pace()
+    pace = RateLimiter()
     with pace.turn() as began:
         pace.slow_down(began, 30)
         pace.slow_down(began, 5)
@@ -535,17 +532,21 @@ def test_no_more_pages_than_there_is_room_for_are_in_memory() -> None:
     held, most = 0, 0
     batch = pa.record_batch([pa.array([1])], ["n"])
 
-    def read(part: Slice, seat: Any) -> Iterator[pa.RecordBatch]:
+    def read(part: Slice, buffer: Any) -> Iterator[pa.RecordBatch]:
         nonlocal held, most
         for _ in range(5):
-            seat.read([b"page"])
+            buffer.read([b"page"])
             held += 1
             most = max(most, held)
             yield batch
 
     parts = [Slice(DAY, NEXT, 0)] * 6
     taken = 0
-    with Room(3, 1) as room, ThreadPoolExecutor(6) as threads, closing(walks.walk(parts, read, threads, room)) as pages:
+    with (
+        BufferPool(3, 1) as pool,
+        ThreadPoolExecutor(6) as threads,
+        closing(parallel.fetch_slices(parts, read, threads, pool)) as pages,
+    ):
         for _ in pages:
             held -= 1
             taken += 1
@@ -556,21 +557,21 @@ def test_no_more_pages_than_there_is_room_for_are_in_memory() -> None:
 def test_a_walk_that_is_left_early_stops_its_slices_and_frees_every_place() -> None:
     batch = pa.record_batch([pa.array([1])], ["n"])
 
-    def read(part: Slice, seat: Any) -> Iterator[pa.RecordBatch]:
+    def read(part: Slice, buffer: Any) -> Iterator[pa.RecordBatch]:
         while True:
-            seat.read([b"page"])
+            buffer.read([b"page"])
             yield batch
 
-    with Room(2, 1) as room, ThreadPoolExecutor(4) as threads:
-        with closing(walks.walk([Slice(DAY, NEXT, 0)] * 4, read, threads, room)) as pages:
+    with BufferPool(2, 1) as pool, ThreadPoolExecutor(4) as threads:
+        with closing(parallel.fetch_slices([Slice(DAY, NEXT, 0)] * 4, read, threads, pool)) as pages:
             next(pages)
-        buffers = [room.take(), room.take()]
+        buffers = [pool.acquire(), pool.acquire()]
     assert len(buffers) == 2
 
 
 def test_a_page_may_be_longer_than_the_one_before() -> None:
-    with Room(1, 1) as room:
-        seat = room.seat()
+    with BufferPool(1, 1) as pool:
+        buffer = pool.buffer()
         for size in (3, 5_000_000, 70):
-            assert bytes(seat.read([b"ab"] * size)) == b"ab" * size
-            seat.leave()
+            assert bytes(buffer.read([b"ab"] * size)) == b"ab" * size
+            buffer.release()

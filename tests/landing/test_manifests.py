@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.times import format_time, parse_time
 from jumpcloud_elt.errors import LandingError
-from jumpcloud_elt.landing import files as landing_module
-from jumpcloud_elt.landing.files import publish, read_metadata, temporary_beside, write_table
+from jumpcloud_elt.landing import files
+from jumpcloud_elt.landing.files import put_whole, read_metadata, temporary_beside, write_table
 from jumpcloud_elt.landing.layout import run_file_name, snapshot_path, unit_path
-from jumpcloud_elt.landing.manifests import SCHEMA, Outcome, Run, failure
+from jumpcloud_elt.landing.manifests import MANIFEST_SCHEMA, Outcome, RunManifest, failure
 
 RUN_ID = "scheduled__2026-03-02T00:00:00+00:00"
 START, END = datetime(2026, 3, 1), datetime(2026, 3, 2)
@@ -42,12 +42,12 @@ def outcome(of: Organization, stream: str = "systemusers", **fields: Any) -> Out
     return outcome
 
 
-def manifest(run: Run) -> list[dict[str, Any]]:
+def manifest(run: RunManifest) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = pq.ParquetFile(run.manifest).read().to_pylist()
     return rows
 
 
-def told(run: Run) -> list[tuple[str, str, str, str | None]]:
+def told(run: RunManifest) -> list[tuple[str, str, str, str | None]]:
     return [
         (row["organization_name"], row["stream"], row["outcome"], row["reason"] and row["reason"][:20])
         for row in manifest(run)
@@ -55,15 +55,15 @@ def told(run: Run) -> list[tuple[str, str, str, str | None]]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return Run(tmp_path, "jumpcloud_directory", RUN_ID)
+def run(tmp_path: Path) -> RunManifest:
+    return RunManifest(tmp_path, "jumpcloud_directory", RUN_ID)
 
 
-def write(run: Run, organizations: list[Organization] = ALL) -> list[Outcome]:
+def write(run: RunManifest, organizations: list[Organization] = ALL) -> list[Outcome]:
     return run.write_manifest(organizations, "directory", is_restricted=False)
 
 
-def test_a_manifest_gathers_what_every_task_left_and_the_parts_go(run: Run, tmp_path: Path) -> None:
+def test_a_manifest_gathers_what_every_task_left_and_the_parts_go(run: RunManifest, tmp_path: Path) -> None:
     whole = outcome(
         A,
         "directory_insights_events",
@@ -115,11 +115,11 @@ def test_a_manifest_gathers_what_every_task_left_and_the_parts_go(run: Run, tmp_
         ("a", "applications"),
         ("b", "systemusers"),
     ]
-    assert pq.read_schema(run.manifest).remove_metadata() == SCHEMA
+    assert pq.read_schema(run.manifest).remove_metadata() == MANIFEST_SCHEMA
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [run.manifest]
 
 
-def test_a_task_that_was_killed_is_a_failure(run: Run) -> None:
+def test_a_task_that_was_killed_is_a_failure(run: RunManifest) -> None:
     run.add(A, [outcome(A)])
     written = write(run)
     assert written[1:] == [failure(one, "directory", KILLED) for one in (B, C)]
@@ -131,7 +131,7 @@ def test_a_task_that_was_killed_is_a_failure(run: Run) -> None:
 
 
 def test_a_task_of_events_that_was_killed_failed_over_all_that_its_run_was_to_land(tmp_path: Path) -> None:
-    run = Run(tmp_path, "jumpcloud_usage", RUN_ID)
+    run = RunManifest(tmp_path, "jumpcloud_usage", RUN_ID)
     run.add(A, [outcome(A)])
     events = "directory_insights_events"
     run.write_manifest([A, B], events, is_restricted=False, interval=(START, END))
@@ -141,14 +141,14 @@ def test_a_task_of_events_that_was_killed_failed_over_all_that_its_run_was_to_la
     ]
 
 
-def test_a_later_try_of_a_task_replaces_what_it_left_before(run: Run) -> None:
+def test_a_later_try_of_a_task_replaces_what_it_left_before(run: RunManifest) -> None:
     run.add(A, [failure(A, "directory", "first try")])
     run.add(A, [outcome(A)])
     write(run, [A])
     assert told(run) == [("a", "systemusers", "ok", None)]
 
 
-def test_running_some_organizations_again_keeps_what_the_others_did(run: Run) -> None:
+def test_running_some_organizations_again_keeps_what_the_others_did(run: RunManifest) -> None:
     run.add(A, [outcome(A), outcome(A, "applications")])
     run.add(B, [failure(B, "directory", "503")])
     run.add(C, [failure(C, "directory", "401")])
@@ -164,14 +164,16 @@ def test_running_some_organizations_again_keeps_what_the_others_did(run: Run) ->
     assert manifest(run)[2]["rows"] == 9
 
 
-def test_a_run_again_that_is_killed_once_more_keeps_the_failure(run: Run) -> None:
+def test_a_run_again_that_is_killed_once_more_keeps_the_failure(run: RunManifest) -> None:
     run.add(A, [outcome(A)])
     write(run)
     write(run)
     assert [row[2] for row in told(run)] == ["ok", "failed", "failed"]
 
 
-def test_a_task_that_is_killed_when_its_run_is_run_again_is_a_failure_and_what_had_landed_stays(run: Run) -> None:
+def test_a_task_that_is_killed_when_its_run_is_run_again_is_a_failure_and_what_had_landed_stays(
+    run: RunManifest,
+) -> None:
     run.add(A, [outcome(A, path="x", extracted_at=START)])
     run.add(B, [outcome(B)])
     assert [one.outcome for one in write(run, [A, B])] == ["ok", "ok"]
@@ -187,7 +189,7 @@ def test_a_task_that_is_killed_when_its_run_is_run_again_is_a_failure_and_what_h
     ]
 
 
-def test_what_a_killed_task_had_landed_is_recorded_beside_its_failure(run: Run) -> None:
+def test_what_a_killed_task_had_landed_is_recorded_beside_its_failure(run: RunManifest) -> None:
     run.add(A, [outcome(A, path="known", rows=5, extracted_at=START), outcome(A, path="anew", extracted_at=START)])
     write(run, [A])
     asked = []
@@ -212,12 +214,12 @@ def test_what_a_killed_task_had_landed_is_recorded_beside_its_failure(run: Run) 
     ]
 
 
-def test_a_run_without_organizations_has_an_empty_manifest(run: Run) -> None:
+def test_a_run_without_organizations_has_an_empty_manifest(run: RunManifest) -> None:
     assert write(run, []) == []
     assert manifest(run) == []
 
 
-def test_connections_that_fail_have_outcomes_of_their_own(run: Run) -> None:
+def test_connections_that_fail_have_outcomes_of_their_own(run: RunManifest) -> None:
     """They have no organization to be told apart by."""
     failed = [
         Organization(connection_id=name, organization_id=None, organization_name=name, payload={}, error="no")
@@ -233,7 +235,7 @@ def test_connections_that_fail_have_outcomes_of_their_own(run: Run) -> None:
     ]
 
 
-def test_one_organization_through_two_connections_has_two_outcomes(run: Run) -> None:
+def test_one_organization_through_two_connections_has_two_outcomes(run: RunManifest) -> None:
     one, other = organization("a", "one"), organization("a", "other")
     run.add(one, [outcome(one, rows=1)])
     run.add(other, [outcome(other, rows=2)])
@@ -242,7 +244,7 @@ def test_one_organization_through_two_connections_has_two_outcomes(run: Run) -> 
 
 
 def test_runs_and_dags_do_not_meet(tmp_path: Path) -> None:
-    runs = [Run(tmp_path, dag, run) for dag in ("one", "two") for run in ("a:b", "a+b", "a b", "A:b")]
+    runs = [RunManifest(tmp_path, dag, run) for dag in ("one", "two") for run in ("a:b", "a+b", "a b", "A:b")]
     for number, run in enumerate(runs):
         run.add(A, [outcome(A, rows=number)])
     for run in runs:
@@ -255,7 +257,7 @@ def test_runs_and_dags_do_not_meet(tmp_path: Path) -> None:
     ["manual__2026-11-22T00:00:00+00:00", "../../etc/passwd", "a/b\\c", "ünï 🚀", "x" * 500, " ", ".", "a\nb"],
 )
 def test_any_run_id_makes_a_manifest_in_the_dags_own_folder(run_id: str, tmp_path: Path) -> None:
-    run = Run(tmp_path, "jumpcloud_usage", run_id)
+    run = RunManifest(tmp_path, "jumpcloud_usage", run_id)
     run.add(A, [outcome(A)])
     write(run, [A])
     assert run.manifest.parent == tmp_path / "_runs" / "jumpcloud_usage"
@@ -323,7 +325,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(landing_module.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_table(path, pa.table({"a": [2]}))
     assert path.read_bytes() == before
@@ -337,6 +339,6 @@ def test_a_file_is_not_to_be_taken_for_one_before_it_is_published(tmp_path: Path
         assert list(tmp_path.glob("*.parquet")) == []
         assert temporary.parent == path.parent
         assert temporary.name.startswith(".")
-        publish(temporary, path)
+        put_whole(temporary, path)
         assert list(tmp_path.iterdir()) == [path]
     assert path.read_text() == "whole"

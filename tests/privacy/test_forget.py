@@ -28,13 +28,12 @@ from sqlalchemy import select
 
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.landing import action_log
-from jumpcloud_elt.landing import files as erasure_files
+from jumpcloud_elt.landing import files as files_module
 from jumpcloud_elt.landing.files import read_metadata
 from jumpcloud_elt.landing.snapshots import fingerprint_of
 from jumpcloud_elt.privacy.people import Person
 from jumpcloud_elt.privacy.pseudonyms import Forgetting, Pseudonyms
-from jumpcloud_elt.tasks import forget as tasks_forget
-from jumpcloud_elt.tasks import warehouse as tasks_warehouse
+from jumpcloud_elt.tasks import forget, warehouse
 from jumpcloud_elt.warehouse import checkpoints
 from jumpcloud_sandbox.client import Sandbox
 from support.connections import API_KEY, connection_json
@@ -116,10 +115,10 @@ def params(target: str, organization_id: str = ORGANIZATION, *, dry_run: bool = 
 def run_forget(run_id: str, target: str, organization_id: str = ORGANIZATION) -> Json:
     """One run of jumpcloud_forget; returns what was rewritten."""
     given = params(target, organization_id)
-    tasks_forget.find_person(given)
-    found = tasks_forget.forget_person(given, {"dag_id": "jumpcloud_forget", "run_id": run_id}, "Olga Operator")
+    forget.find_person(given)
+    found = forget.forget_person(given, {"dag_id": "jumpcloud_forget", "run_id": run_id}, "Olga Operator")
     run_warehouse(f"{run_id}-warehouse")
-    tasks_forget.finish_forgetting(given)
+    forget.finish_forgetting(given)
     return dict(found)
 
 
@@ -242,9 +241,9 @@ def test_what_stays_of_the_persons_own_rows_is_no_more_than_marts_need(copy: Set
 def test_a_dry_run_changes_no_byte_and_tells_no_name(copy: Settings, caplog: pytest.LogCaptureFixture) -> None:
     before = contents(copy.data_root)
     with caplog.at_level(logging.DEBUG):
-        found = tasks_forget.find_person(params(EMAILS[0], dry_run=True))
+        found = forget.find_person(params(EMAILS[0], dry_run=True))
         with pytest.raises(AirflowSkipException, match="dry_run is true"):
-            tasks_forget.forget_person(params(EMAILS[0], dry_run=True), {"dag_id": "f", "run_id": "r"}, "Olga")
+            forget.forget_person(params(EMAILS[0], dry_run=True), {"dag_id": "f", "run_id": "r"}, "Olga")
     assert contents(copy.data_root) == before
     assert found["files"] > 10 and found["rows"] > found["files"]
     assert not [one for one in IDENTIFIERS if one.lower() in caplog.text.lower()]
@@ -252,7 +251,7 @@ def test_a_dry_run_changes_no_byte_and_tells_no_name(copy: Settings, caplog: pyt
 
 
 def test_a_dry_run_counts_what_is_then_rewritten(copy: Settings) -> None:
-    found = tasks_forget.find_person(params(USER, dry_run=True))
+    found = forget.find_person(params(USER, dry_run=True))
     assert run_forget("forget", USER) == found
 
 
@@ -273,9 +272,9 @@ def test_a_target_that_cannot_be_forgotten_is_refused(
     before = contents(copy.data_root)
     for dry_run in (True, False):
         with pytest.raises(AirflowFailException, match=message):
-            tasks_forget.find_person(params(target, organization_id, dry_run=dry_run))
+            forget.find_person(params(target, organization_id, dry_run=dry_run))
     with pytest.raises(AirflowFailException, match=message):
-        tasks_forget.forget_person(params(target, organization_id), {"dag_id": "f", "run_id": "r"}, "Olga")
+        forget.forget_person(params(target, organization_id), {"dag_id": "f", "run_id": "r"}, "Olga")
     assert contents(copy.data_root) == before
 
 
@@ -288,15 +287,15 @@ def test_a_run_that_was_killed_is_finished_by_running_it_again(
     files: int, landed: Settings, copy: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = iter(range(files))
-    publish = erasure_files.publish
+    put_whole = files_module.put_whole
 
     def publish_until_killed(temporary: Path, path: Path) -> None:
         if next(left, None) is None:
             raise Killed
-        publish(temporary, path)
+        put_whole(temporary, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr("jumpcloud_elt.privacy.erasure.publish", publish_until_killed)
+        patch.setattr("jumpcloud_elt.privacy.erasure.put_whole", publish_until_killed)
         with pytest.raises(Killed):
             run_forget("killed", EMAILS[0])
     assert len(list((copy.landing / "_forgetting").iterdir())) == 1
@@ -308,7 +307,7 @@ def test_a_run_that_was_killed_is_finished_by_running_it_again(
 def test_a_run_that_was_killed_before_the_warehouse_was_published_is_finished_too(
     landed: Settings, copy: Settings
 ) -> None:
-    tasks_forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "killed"}, "Olga")
+    forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "killed"}, "Olga")
     assert traces_in_warehouse(copy.warehouse)
     assert run_forget("again", USER)["rows"] == 0
     assert_forgotten(copy, landed.warehouse)
@@ -318,11 +317,11 @@ def test_what_lands_meanwhile_fails_the_run_and_is_forgotten_by_the_next(landed:
     units = sorted((copy.landing / "directory_insights_events").rglob("*.parquet"))
     unit = next(path for path in units if f"organization_id={ORGANIZATION}" in str(path))
     landed_again = unit.read_bytes()
-    tasks_forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "first"}, "Olga")
+    forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "first"}, "Olga")
     unit.unlink()
     unit.write_bytes(landed_again)
     with pytest.raises(AirflowFailException, match=r"\d+ rows in 1 files of the person have landed"):
-        tasks_forget.finish_forgetting(params(USER))
+        forget.finish_forgetting(params(USER))
     run_forget("again", USER)
     assert_forgotten(copy, landed.warehouse)
 
@@ -334,28 +333,28 @@ def test_roll_ups_go_with_the_person_and_what_an_older_build_still_writes_is_nev
     assert traces_in_landing(landed.rollups)
     (older,) = copy.rollups.iterdir()
     aside = older.rename(copy.data_root / "aside")
-    tasks_forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
+    forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
     assert list(copy.rollups.iterdir()) == []
     # As a build does that began before.
     aside.rename(older)
     assert traces_in_landing(copy.rollups)
-    built = tasks_warehouse.check_warehouse(tasks_warehouse.build_warehouse("build"))
+    built = warehouse.check_warehouse(warehouse.build_warehouse("build"))
     assert traces_in_landing(copy.rollups) == []
-    tasks_warehouse.publish_warehouse(built)
+    warehouse.publish_warehouse(built)
     (newer,) = copy.rollups.iterdir()
     shutil.copytree(newer, older)
-    tasks_forget.finish_forgetting(params(USER))
+    forget.finish_forgetting(params(USER))
     assert list(copy.rollups.iterdir()) == [newer]
     assert_forgotten(copy, landed.warehouse)
 
 
 def test_a_warehouse_that_was_being_built_meanwhile_is_not_published(copy: Settings) -> None:
-    built = tasks_warehouse.build_warehouse("meanwhile")
+    built = warehouse.build_warehouse("meanwhile")
     aside = Path(built).rename(copy.data_root / "aside")
-    tasks_forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
+    forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
     aside.rename(built)
     with pytest.raises(AirflowFailException, match="landed files were rewritten meanwhile"):
-        tasks_warehouse.publish_warehouse(tasks_warehouse.check_warehouse(built))
+        warehouse.publish_warehouse(warehouse.check_warehouse(built))
     assert not Path(built).exists()
     run_warehouse("next")
     assert traces_in_warehouse(copy.warehouse) == []
@@ -368,7 +367,7 @@ def test_another_organization_is_not_touched_whatever_it_shares(landed: Settings
         if path.relative_to(copy.landing).parts[1:2] == parts:
             assert path.samefile(landed.landing / path.relative_to(copy.landing))
     with pytest.raises(AirflowFailException, match="still in the snapshot"):
-        tasks_forget.find_person(params(EMAILS[2], OTHER_ORGANIZATION))
+        forget.find_person(params(EMAILS[2], OTHER_ORGANIZATION))
 
 
 def test_files_keep_their_metadata_their_order_and_their_twins(landed: Settings, copy: Settings) -> None:
@@ -397,7 +396,7 @@ def test_files_that_are_one_stay_one(landed: Settings, copy: Settings) -> None:
     first, *_, last = sorted((copy.landing / folder).rglob("*.parquet"))
     last.unlink()
     os.link(first, last)
-    tasks_forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
+    forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
     assert first.samefile(last)
     assert not first.samefile(landed.landing / first.relative_to(copy.landing))
 
@@ -409,7 +408,7 @@ def test_a_snapshot_of_a_checkpoint_is_forgotten_like_any_other(
     before = settings.data_root / "before.duckdb"
     shutil.copyfile(settings.warehouse, before)
     others = marts_without_person(before, PERSON)
-    assert checkpoints.prune_snapshots(replace(settings, snapshot_retention_days=3)) > 0
+    assert checkpoints.prune_landed_snapshots(replace(settings, snapshot_retention_days=3)) > 0
     assert "_checkpoints" in {path.split("/")[0] for path, _ in traces_in_landing(settings.landing)}
     run_forget("forget", EMAILS[0])
     assert traces_in_landing(settings.landing) == []
@@ -513,14 +512,14 @@ def test_a_name_that_two_users_have_had_is_refused_with_their_ids(copy: Settings
     first, second = _share_names(copy)
     for target in ("shared", "shared@x.example", "SHARED@x.example"):
         with pytest.raises(AirflowFailException, match=f"2 users .* allowed: one of their ids: {first}, {second}$"):
-            tasks_forget.find_person(params(target))
+            forget.find_person(params(target))
 
 
 def test_one_of_two_users_of_a_name_is_forgotten_by_id_and_the_other_keeps_it(copy: Settings) -> None:
     first, second = _share_names(copy)
     users = copy.landing / "systemusers"
     before = [row for _, row in landed_rows(users) if row["user_id"] == second]
-    tasks_forget.forget_person(params(first), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
+    forget.forget_person(params(first), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
     after = [row for _, row in landed_rows(users)]
     assert [row for row in after if row["user_id"] == second] == before
     assert "Onlyfirst" not in repr(after) and first not in repr(after)
@@ -547,7 +546,7 @@ def test_an_administrator_who_is_still_there_is_refused(copy: Settings) -> None:
     last.unlink()
     os.link(first, last)
     with pytest.raises(AirflowFailException, match=r"who is still in the snapshot of .* \(administrators\)"):
-        tasks_forget.find_person(params(USER))
+        forget.find_person(params(USER))
 
 
 def test_somebody_whom_only_events_name_is_forgotten_too(copy: Settings) -> None:
@@ -573,7 +572,7 @@ def test_identifiers_are_found_whatever_escapes_they_are_written_with(copy: Sett
     rows = [{**template, "event_id": str(number), "payload": text} for number, text in enumerate(payloads)]
     unit.unlink()
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), unit)
-    tasks_forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
+    forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
     assert traces_in_landing(copy.landing) == []
     after = pq.ParquetFile(unit).read()["payload"].to_pylist()
     assert after[3] == payloads[3]

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from jumpcloud_elt.core.settings import read_settings
 from jumpcloud_elt.landing.action_log import read_run
-from jumpcloud_elt.tasks import user_action as action_tasks
+from jumpcloud_elt.tasks import user_action
 from jumpcloud_sandbox.client import Sandbox
 from support.connections import API_KEY, connection_json
 
@@ -169,19 +169,19 @@ def run_action(run_id: str, given: Json, approval: Json | None = None, *, try_nu
             ran.errors[name] = str(error)
 
     with task("plan_action"):
-        ran.planned = action_tasks.plan_action(given, run_of, "Anna Admin")
+        ran.planned = user_action.plan_action(given, run_of, "Anna Admin")
     if ran.planned is not None:
-        ran.path = action_tasks.choose_path(ran.planned, "approve", "act")
+        ran.path = user_action.choose_path(ran.planned, "approve", "act")
         if ran.path == "approve":
             answer = answer_to(ran.planned, approval) if approval else None
             is_skipped = approval != APPROVED
         if not is_skipped:
             with task("act"):
-                action_tasks.act(ran.planned, answer, try_number)
+                user_action.act(ran.planned, answer, try_number)
     with task("sync_directory"):
-        action_tasks.sync_directory(ran.planned, run_of)
+        user_action.sync_directory(ran.planned, run_of)
     with task("record_outcomes"):
-        action_tasks.record_outcomes(ran.planned, answer, str(given["organization_id"]), run_id)
+        user_action.record_outcomes(ran.planned, answer, str(given["organization_id"]), run_id)
     with task("report"):
-        action_tasks.report(ran.planned, answer, str(given["organization_id"]), run_id)
+        user_action.report(ran.planned, answer, str(given["organization_id"]), run_id)
     return ran

@@ -19,8 +19,8 @@ import pyarrow as pa
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.landing.files import write_table
 from jumpcloud_elt.landing.layout import EVENTS, unit_path
-from jumpcloud_elt.landing.manifests import KEPT, OK, Outcome, Run
-from jumpcloud_elt.landing.units import SCHEMA
+from jumpcloud_elt.landing.manifests import KEPT, OK, Outcome, RunManifest
+from jumpcloud_elt.landing.units import UNIT_SCHEMA
 from support.evolving import TIMES, object_id
 from support.expectations import Unit, moment
 
@@ -64,7 +64,7 @@ def land(landing: Path, unit: Unit) -> Outcome:
         "api_total": len({row["event_id"] for row in rows}),
     }
     metadata = {**counts, "extracted_at": unit.extracted_at.isoformat()}
-    write_table(path, pa.Table.from_pylist(kept, schema=SCHEMA), metadata)
+    write_table(path, pa.Table.from_pylist(kept, schema=UNIT_SCHEMA), metadata)
     return Outcome(
         connection_id="jc",
         organization_id=unit.organization_id,
@@ -87,7 +87,7 @@ def record(
     interval: tuple[datetime, datetime] | None = None,
 ) -> Path:
     """Write the manifest of a run with these outcomes, in which the task of organization `killed` was killed."""
-    run = Run(landing, USAGE, run_id)
+    run = RunManifest(landing, USAGE, run_id)
     tried = {str(one.organization_id) for one in outcomes}
     for organization_id in tried:
         run.add(organization(organization_id), [one for one in outcomes if one.organization_id == organization_id])
@@ -203,7 +203,7 @@ class ChangingUnits:
     def show(self) -> None:
         """Manifests that were gone are there again."""
         for run_id, content in self.hidden.items():
-            Run(self.landing, USAGE, run_id).manifest.write_bytes(content)
+            RunManifest(self.landing, USAGE, run_id).manifest.write_bytes(content)
         self.hidden.clear()
 
     def _run(self, all_bounds: list[Bounds], events: int | None = None) -> None:

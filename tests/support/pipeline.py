@@ -1,4 +1,4 @@
-"""What the Dags do, without Airflow's engine: the same tasks, in the same order, in this process."""
+"""What the Dags do, without Airflow's engine: the same common, in the same order, in this process."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ import duckdb
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.tasks import common as tasks
-from jumpcloud_elt.tasks import directory as tasks_directory
-from jumpcloud_elt.tasks import usage as usage_tasks
+from jumpcloud_elt.tasks import common, directory, usage
 from jumpcloud_elt.tasks import warehouse as tasks_warehouse
 from jumpcloud_sandbox.client import Sandbox
 from support.expectations import Insights, Snapshot, Unit, expected
@@ -25,30 +23,30 @@ Row = dict[str, Any]
 
 def run_directory(
     run_id: str, only: list[str] | None = None, accept_drop: list[str] | None = None
-) -> list[tasks.Failure]:
+) -> list[common.Failure]:
     """One run of jumpcloud_directory; returns the organizations that failed."""
     run_of = {"dag_id": "jumpcloud_directory", "run_id": run_id}
-    listed = tasks.list_organizations(only or [], with_credentials=True)
+    listed = common.list_organizations(only or [], with_credentials=True)
     for organization in listed:
         with contextlib.suppress(AirflowFailException):
-            tasks_directory.extract_directory(organization, run_of, accept_drop or [])
-    return tasks.record_run(listed, run_of, tasks.DIRECTORY, is_restricted=bool(only))
+            directory.extract_directory(organization, run_of, accept_drop or [])
+    return common.record_run(listed, run_of, common.DIRECTORY, is_restricted=bool(only))
 
 
-def run_usage(run_id: str, start: datetime, end: datetime, run_type: str = "manual") -> list[tasks.Failure]:
+def run_usage(run_id: str, start: datetime, end: datetime, run_type: str = "manual") -> list[common.Failure]:
     """One run of jumpcloud_usage over [start, end), naive UTC; returns the organizations that failed."""
     run_of = {"dag_id": "jumpcloud_usage", "run_id": run_id}
     interval = {"data_interval_start": start.replace(tzinfo=UTC), "data_interval_end": end.replace(tzinfo=UTC)}
-    units = usage_tasks.plan_units(SimpleNamespace(**interval, run_type=run_type), {})
-    listed = tasks.list_organizations([])
-    probed = usage_tasks.probe_directory_insights(listed)
-    if usage_tasks.choose_usage_branch(probed, "extract", "unavailable") == "unavailable":
-        usage_tasks.record_unavailable(probed, run_of)
+    units = usage.plan_units(SimpleNamespace(**interval, run_type=run_type), {})
+    listed = common.list_organizations([])
+    probed = usage.probe_directory_insights(listed)
+    if usage.choose_usage_branch(probed, "extract", "unavailable") == "unavailable":
+        usage.record_unavailable(probed, run_of)
     else:
         for organization in probed:
             with contextlib.suppress(AirflowFailException, AirflowSkipException):
-                usage_tasks.extract_events(organization, run_of, units, run_type)
-    return usage_tasks.record_run(listed, run_of, units, run_type)
+                usage.extract_events(organization, run_of, units, run_type)
+    return usage.record_usage_run(listed, run_of, units, run_type)
 
 
 def run_warehouse(run_id: str, *, rebuild_runs: bool = False) -> Path:

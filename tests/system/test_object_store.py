@@ -19,20 +19,18 @@ from airflow.sdk.exceptions import AirflowFailException
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.core.storage import (
     PutRefusedError,
+    create_hard_link,
     find_files,
     name_within,
     open_data_root,
-    put_again,
     remove_folder,
 )
 from jumpcloud_elt.errors import ConfigurationError, WarehouseError
-from jumpcloud_elt.landing.files import one_writer, publish, read_metadata, temporary_beside, write_table
+from jumpcloud_elt.landing.files import one_writer, put_whole, read_metadata, temporary_beside, write_table
 from jumpcloud_elt.landing.layout import unit_path
 from jumpcloud_elt.reading import MARTS, open_warehouse, read_mart
-from jumpcloud_elt.tasks import common as tasks
-from jumpcloud_elt.tasks import forget as tasks_forget
-from jumpcloud_elt.tasks import warehouse as tasks_warehouse
-from jumpcloud_elt.warehouse import publish as publishing
+from jumpcloud_elt.tasks import common, forget, warehouse
+from jumpcloud_elt.warehouse import publish
 from jumpcloud_sandbox.client import Sandbox
 from support.connections import API_KEY, connection_json
 from support.evolving import ORGANIZATIONS, EvolvingWorld
@@ -86,19 +84,19 @@ def make_bucket(bucket: str) -> None:
 
 
 def run_warehouse(run_id: str, *, rebuild_runs: bool = False) -> str:
-    """As three tasks on three hosts: nothing but what they return is handed on."""
-    built = tasks_warehouse.build_warehouse(run_id, rebuild_runs=rebuild_runs)
+    """As three common on three hosts: nothing but what they return is handed on."""
+    built = warehouse.build_warehouse(run_id, rebuild_runs=rebuild_runs)
     move_to_another_host()
-    checked = tasks_warehouse.check_warehouse(built)
+    checked = warehouse.check_warehouse(built)
     move_to_another_host()
-    return tasks_warehouse.publish_warehouse(checked)
+    return warehouse.publish_warehouse(checked)
 
 
 def move_to_another_host() -> None:
     """Forget what has been fetched and built here, where the data root is a store."""
     settings = read_settings()
     if isinstance(settings.data_root, str):
-        for file in publishing.building_path(settings, "x").parent.iterdir():
+        for file in publish.building_path(settings, "x").parent.iterdir():
             file.unlink()
 
 
@@ -182,7 +180,7 @@ def test_snapshots_are_pruned_and_the_histories_come_out_of_the_checkpoint(
     run_evolving(sandbox, monkeypatch)
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__SNAPSHOT_RETENTION_DAYS", "1")
     before = marts()
-    assert tasks_warehouse.prune_snapshots() == 2
+    assert warehouse.prune_snapshots() == 2
     assert len(find_files(store.landing, "organizations/*/*/*.parquet")) == 2
     store.warehouse.with_name("jumpcloud.json").unlink()
     with pytest.raises(WarehouseError, match="There is no warehouse at s3://"):
@@ -233,15 +231,15 @@ def test_a_person_is_forgotten_in_every_object_that_is_left(
         assert run_directory(f"directory-{step}") == []
     assert run_usage("usage", START, START + 2 * DAY) == []
     run_warehouse("before")
-    tasks_warehouse.build_warehouse("never published")
+    warehouse.build_warehouse("never published")
     before = read_mart("users").groupby(["organization_id", "status"]).size()
     files = {name.split("/")[0] for name, _ in traces_in_landing(downloaded(store, tmp_path / "before"))}
     assert files >= {"systemusers", "administrators", "usergroup_members", "directory_insights_events"}
     given = {"organization_id": ORGANIZATION, "target": USER, "dry_run": False}
-    assert tasks_forget.find_person(given)["rows"] > 0
-    assert tasks_forget.forget_person(given, {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")["rows"] > 0
+    assert forget.find_person(given)["rows"] > 0
+    assert forget.forget_person(given, {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")["rows"] > 0
     run_warehouse("forgotten")
-    tasks_forget.finish_forgetting(given)
+    forget.finish_forgetting(given)
     left = downloaded(store, tmp_path / "after")
     assert traces_in_landing(left) == []
     warehouses = sorted((left.parent / "warehouse").glob("*.duckdb"))
@@ -249,12 +247,12 @@ def test_a_person_is_forgotten_in_every_object_that_is_left(
     assert not list(left.glob("_forgetting/*"))
     for file in (one for one in left.parent.rglob("*") if one.is_file()):
         assert USER.encode() not in file.read_bytes(), file
-    assert list(publishing.building_path(store, "x").parent.iterdir()) in ([], [published_here(store)])
+    assert list(publish.building_path(store, "x").parent.iterdir()) in ([], [published_here(store)])
     assert read_mart("users").groupby(["organization_id", "status"]).size().equals(before)
 
 
 def published_here(store: Settings) -> Path | None:
-    return publishing.published_file(store)
+    return publish.published_file(store)
 
 
 def downloaded(store: Settings, folder: Path) -> Path:
@@ -276,7 +274,7 @@ def test_of_two_who_land_the_same_unit_the_second_finds_what_the_first_has_lande
             write_table(temporary, table, {"received": received})
             with one_writer(path):
                 Context().run(write_table, path, table, {"received": meanwhile})
-                publish(temporary, path)
+                put_whole(temporary, path)
 
     for there, meanwhile in enumerate((8, 9)):
         assert path.exists() is bool(there)
@@ -286,10 +284,10 @@ def test_of_two_who_land_the_same_unit_the_second_finds_what_the_first_has_lande
     with temporary_beside(path) as temporary:
         write_table(temporary, table, {"received": 12})
         with one_writer(path):
-            publish(temporary, path)
+            put_whole(temporary, path)
     assert read_metadata(path)["received"] == 12
     twin = path.with_name("twin.parquet")
-    put_again(path, twin)
+    create_hard_link(path, twin)
     assert read_metadata(twin)["received"] == 12
 
 
@@ -328,23 +326,23 @@ def test_a_reader_of_a_store_never_fails_and_never_falls_behind_while_warehouses
 
 
 def publish_number(store: Settings, number: int) -> None:
-    target = publishing.building_path(store, str(number))
+    target = publish.building_path(store, str(number))
     with contextlib.closing(duckdb.connect(str(target))) as connection:
         connection.execute(f"create table numbers as select {number} as number from range(10_000)")
         connection.execute(f"create table warehouse_info as select '{number}' as run_id, current_timestamp as built_at")
-    published = publishing.publish(store, publishing.hand_over(store, target))
-    assert publishing.is_published(store, published)
+    published = publish.publish(store, publish.hand_over(store, target))
+    assert publish.is_published(store, published)
 
 
 def test_a_build_that_is_gone_or_that_never_was_is_told_from_a_published_one(store: Settings, sandbox: Sandbox) -> None:
     sandbox.set_world(EvolvingWorld(5).world())
     assert run_directory("directory") == []
-    built = tasks_warehouse.build_warehouse("build")
+    built = warehouse.build_warehouse("build")
     with pytest.raises(WarehouseError, match="There is no warehouse at s3://"):
         read_mart("users")
-    publishing.discard(store, built)
+    publish.discard(store, built)
     with pytest.raises(AirflowFailException, match="is not there any more: build it again"):
-        tasks_warehouse.check_warehouse(built)
+        warehouse.check_warehouse(built)
 
 
 @pytest.mark.parametrize(
@@ -359,7 +357,7 @@ def test_a_store_that_is_not_there_is_told_before_anything_is_asked_of_jumpcloud
 ) -> None:
     use(monkeypatch, data_root)
     with pytest.raises(AirflowFailException, match=f"^data_root: '{data_root}' given; {told}.*; allowed: "):
-        tasks.list_organizations([])
+        common.list_organizations([])
 
 
 def test_a_store_that_does_not_answer_is_no_mistake_of_the_settings(
@@ -370,14 +368,14 @@ def test_a_store_that_does_not_answer_is_no_mistake_of_the_settings(
     use(monkeypatch, "s3://away@bucket/x")
     monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
     with pytest.raises(ConnectionError, match=r"^data_root: 's3://away@bucket/x' given; it cannot be reached: "):
-        tasks.list_organizations([])
+        common.list_organizations([])
 
 
 def test_an_installation_without_the_extra_names_it(store: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow.sdk.io.has_fs", lambda scheme: False)
     use(monkeypatch, "s3://bucket/x")
     with pytest.raises(AirflowFailException, match=r"^data_root: 's3://bucket/x' given; .* extra `s3`"):
-        tasks.list_organizations([])
+        common.list_organizations([])
 
 
 @pytest.mark.parametrize("data_root", ["gs://bucket/x", "s3://", "s3:///x", "s3://bucket/a*b", "s3://a b/x", "ftp://x"])

@@ -36,7 +36,7 @@ NOT_ENABLED = (
 )
 FORBIDDEN = "The key may not read Directory Insights of this organization (403 Forbidden)"
 # The tasks that are not an organization's own, where nothing goes wrong.
-AROUND_DIRECTORY = dict.fromkeys(("list_organizations", "record_run", "report_failures", "tell_people"), "success")
+AROUND_DIRECTORY = dict.fromkeys(("list_organizations", "record_run", "report_failures", "notify"), "success")
 AROUND_USAGE = dict.fromkeys(
     (*AROUND_DIRECTORY, "plan_units", "probe_directory_insights", "choose_usage_branch"), "success"
 )
@@ -358,12 +358,12 @@ def test_with_nothing_to_sync_both_runs_fail_and_say_what_to_do_and_no_warehouse
     failed = {"list_organizations": "failed", "record_run": "skipped", "report_failures": "failed"}
     assert scenario.runs[DIRECTORY].states == failed | {
         "extract_directory": "upstream_failed",
-        "tell_people": "success",
+        "notify": "success",
     }
     (news,) = scenario.told(DIRECTORY)
     assert "- JumpCloud could not be synced at all: " in news["message"] and advice in news["message"]
     assert scenario.runs[USAGE].states == failed | {
-        "tell_people": "skipped",
+        "notify": "skipped",
         "plan_units": "success",
         "probe_directory_insights": "upstream_failed",
         "choose_usage_branch": "upstream_failed",

@@ -18,10 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.extract import events
 from jumpcloud_elt.reading import MARTS
-from jumpcloud_elt.tasks import common as tasks
-from jumpcloud_elt.tasks import directory as tasks_directory
-from jumpcloud_elt.tasks import usage as usage_tasks
-from jumpcloud_elt.tasks import warehouse as tasks_warehouse
+from jumpcloud_elt.tasks import common, directory, usage, warehouse
 from jumpcloud_sandbox.client import Sandbox
 from support.connections import connection_json
 from support.pipeline import Row, query, run_directory, run_usage, run_warehouse
@@ -65,10 +62,10 @@ def kill(module, name, nth, before=True):
 
 MOMENTS = [
     (event_reader, "_write", 1, False),  # half a unit has been written
-    (events, "publish", 1),  # whole, and nobody can see it
-    (events, "publish", 2, False),  # seen, and nobody knows of it
-    (manifests.Run, "add", 2),  # all have landed, and it has not been said
-    (manifests.Run, "write_manifest", 1),  # said, and not recorded
+    (events, "put_whole", 1),  # whole, and nobody can see it
+    (events, "put_whole", 2, False),  # seen, and nobody knows of it
+    (manifests.RunManifest, "add", 2),  # all have landed, and it has not been said
+    (manifests.RunManifest, "write_manifest", 1),  # said, and not recorded
     (manifests, "remove_folder", 1),  # recorded
 ]
 
@@ -85,15 +82,15 @@ context = get_context("fork")
 for number, moment in enumerate(MOMENTS):
     together = context.Barrier(2)
     # The other one is killed at the next moment.
-    tasks = [
+    common = [
         context.Process(target=run, args=(name, one, together))
         for name, one in (("one", moment), ("other", MOMENTS[number - 1]))
     ]
-    for task in tasks:
+    for task in common:
         task.start()
-    for task in tasks:
+    for task in common:
         task.join(120)
-    assert [task.exitcode for task in tasks] == [-signal.SIGKILL] * 2, (moment, [task.exitcode for task in tasks])
+    assert [task.exitcode for task in common] == [-signal.SIGKILL] * 2, (moment, [task.exitcode for task in common])
 """
 
 
@@ -113,7 +110,7 @@ def with_logins(count: int, organization_id: str = ORGANIZATION) -> Json:
     return organization(3, organization_id) | {"events": logins}
 
 
-def usage(settings: Settings) -> list[tuple[object, ...]]:
+def known_usage(settings: Settings) -> list[tuple[object, ...]]:
     """Successes, and what is said of each organization's usage, after a build."""
     rows = query(
         run_warehouse("warehouse"),
@@ -138,7 +135,7 @@ def test_a_run_that_is_run_again_to_no_good_end_keeps_what_it_landed(
     serve(sandbox, with_logins(5), with_logins(4, OTHER))
     run_usage("usage", TODAY - DAY, TODAY)
     landed = [(ORGANIZATION, "available", TODAY - DAY, 5), (OTHER, "available", TODAY - DAY, 4)]
-    assert usage(settings) == landed
+    assert known_usage(settings) == landed
     serve(sandbox, with_logins(3), with_logins(4, OTHER))
     if fault:
         sandbox.set_faults(
@@ -146,7 +143,7 @@ def test_a_run_that_is_run_again_to_no_good_end_keeps_what_it_landed(
         )
     failures = run_usage("usage", TODAY - DAY, TODAY)
     assert [one["organization_name"] for one in failures] == (["Org c"] if fault else [])
-    assert usage(settings) == landed
+    assert known_usage(settings) == landed
 
 
 def test_usage_that_has_landed_stays_where_directory_insights_is_switched_off(
@@ -156,7 +153,7 @@ def test_usage_that_has_landed_stays_where_directory_insights_is_switched_off(
     run_usage("usage", TODAY - DAY, TODAY)
     serve(sandbox, with_logins(5) | {"insights": "not_enabled"})
     run_usage("usage", TODAY - DAY, TODAY)
-    assert usage(settings) == [(ORGANIZATION, "unavailable", TODAY - DAY, 5)]
+    assert known_usage(settings) == [(ORGANIZATION, "unavailable", TODAY - DAY, 5)]
 
 
 def test_a_unit_landed_by_a_run_that_was_killed_before_it_was_recorded_counts_once_it_is_read_again(
@@ -166,10 +163,10 @@ def test_a_unit_landed_by_a_run_that_was_killed_before_it_was_recorded_counts_on
     run_directory("directory")
     run_usage("killed", TODAY - DAY, TODAY)
     shutil.rmtree(settings.landing / "_runs" / "jumpcloud_usage")
-    assert usage(settings) == [(ORGANIZATION, "unknown", None, None)]
+    assert known_usage(settings) == [(ORGANIZATION, "unknown", None, None)]
     serve(sandbox, with_logins(2))
     run_usage("again", TODAY - DAY, TODAY)
-    assert usage(settings) == [(ORGANIZATION, "available", TODAY - DAY, 5)]
+    assert known_usage(settings) == [(ORGANIZATION, "available", TODAY - DAY, 5)]
 
 
 @pytest.fixture
@@ -177,7 +174,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Run yesterday and the day before, and end the extraction once both have landed, before it can say so."""
 
     def run(run_id: str, run_type: str = "manual") -> None:
-        extract, land = usage_tasks.extract_events, events.land_units
+        extract, land = usage.extract_events, events.land_units
 
         def ended(*arguments: Any) -> int:
             with contextlib.suppress(KeyboardInterrupt):
@@ -189,7 +186,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patched:
-            patched.setattr(usage_tasks, "extract_events", ended)
+            patched.setattr(usage, "extract_events", ended)
             patched.setattr(events, "land_units", land_and_die)
             (failure,) = run_usage(run_id, TODAY - 2 * DAY, TODAY, run_type)
         assert failure["reason"] == "the task ended without an outcome: it was killed, or its worker was lost"
@@ -202,7 +199,7 @@ def test_what_a_killed_first_run_had_landed_counts_though_nobody_reads_it_again(
 ) -> None:
     serve(sandbox, with_logins(5))
     killed("usage")
-    assert usage(settings) == [(ORGANIZATION, "available", TODAY - DAY, 5)]
+    assert known_usage(settings) == [(ORGANIZATION, "available", TODAY - DAY, 5)]
     rows = query(settings.warehouse, "select interval_start, outcome, rows, received from sync_log order by all")
     assert [tuple(row.values()) for row in rows] == [
         (TODAY - 2 * DAY, "ok", 0, 0),
@@ -219,7 +216,7 @@ def test_a_run_that_is_run_again_and_killed_is_not_taken_for_a_good_one(
     assert run_directory("directory") == []
     serve(sandbox, with_logins(9))
     killed("usage")
-    assert usage(settings) == [(ORGANIZATION, "available", TODAY - DAY, 9)]
+    assert known_usage(settings) == [(ORGANIZATION, "available", TODAY - DAY, 9)]
 
 
 def test_a_directory_run_that_is_run_again_and_killed_is_not_taken_for_a_good_one(
@@ -232,11 +229,11 @@ def test_a_directory_run_that_is_run_again_and_killed_is_not_taken_for_a_good_on
         raise KeyboardInterrupt
 
     monkeypatch.setattr("jumpcloud_elt.extract.directory.read_listing", die)
-    listed = tasks.list_organizations([])
+    listed = common.list_organizations([])
     run_of = {"dag_id": "jumpcloud_directory", "run_id": "directory"}
     with pytest.raises(KeyboardInterrupt):
-        tasks_directory.extract_directory(listed[0], run_of)
-    (failure,) = tasks.record_run(listed, run_of, tasks.DIRECTORY, is_restricted=False)
+        directory.extract_directory(listed[0], run_of)
+    (failure,) = common.record_run(listed, run_of, common.DIRECTORY, is_restricted=False)
     assert "it was killed" in failure["reason"]
     (row,) = query(run_warehouse("warehouse"), "select sync_status, directory_synced_at is not null as is_synced "
                    "from organizations")  # fmt: skip
@@ -369,7 +366,7 @@ def test_a_unit_landed_anew_and_not_recorded_yet_is_counted_as_it_is(sandbox: Sa
     run_usage("second", TODAY - DAY, TODAY)
     for manifest in (settings.landing / "_runs" / "jumpcloud_usage").glob("second-*"):
         manifest.unlink()
-    assert usage(settings) == [(ORGANIZATION, "available", TODAY - DAY, 9)]
+    assert known_usage(settings) == [(ORGANIZATION, "available", TODAY - DAY, 9)]
     (row,) = query(settings.warehouse, "select events from usage_coverage")
     assert row["events"] == 9
 
@@ -448,7 +445,7 @@ def test_a_build_that_fails_leaves_nothing_beside_the_published_file(
 
     monkeypatch.setattr("jumpcloud_elt.warehouse.build._describe", killed)
     with pytest.raises(KeyboardInterrupt):
-        tasks_warehouse.build_warehouse("killed")
+        warehouse.build_warehouse("killed")
     assert list(published.parent.iterdir()) == [published]
     assert published.read_bytes() == before
 
@@ -469,8 +466,8 @@ def test_what_an_abandoned_build_has_left_goes_after_a_day(sandbox: Sandbox, set
 def test_publishing_again_what_has_been_published_does_nothing(sandbox: Sandbox, settings: Settings) -> None:
     serve(sandbox, organization(5))
     run_directory("directory")
-    built = tasks_warehouse.check_warehouse(tasks_warehouse.build_warehouse("build"))
-    published = tasks_warehouse.publish_warehouse(built)
+    built = warehouse.check_warehouse(warehouse.build_warehouse("build"))
+    published = warehouse.publish_warehouse(built)
     before = Path(published).stat()
-    assert tasks_warehouse.publish_warehouse(built) == published
+    assert warehouse.publish_warehouse(built) == published
     assert Path(published).stat().st_mtime_ns == before.st_mtime_ns

@@ -220,7 +220,7 @@ def test_what_a_session_writes_that_outlives_a_publish_is_gone_with_the_next(
     assert query(warehouse, "from information_schema.tables where table_name = 'polluted'")
     with pytest.raises(WarehouseError, match="somebody has written"):
         # Only what is true is landed as a checkpoint.
-        checkpoints.prune_snapshots(dataclasses.replace(settings, snapshot_retention_days=1))
+        checkpoints.prune_landed_snapshots(dataclasses.replace(settings, snapshot_retention_days=1))
     make_unreadable(Path(str(settings.landing)))
     caplog.clear()
     run_warehouse("third")

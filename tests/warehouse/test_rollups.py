@@ -20,9 +20,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from jumpcloud_elt.core.settings import Settings, read_settings
-from jumpcloud_elt.landing import files as rollups_files
+from jumpcloud_elt.landing import files
 from jumpcloud_elt.landing.layout import unit_path
-from jumpcloud_elt.landing.units import SCHEMA
+from jumpcloud_elt.landing.units import UNIT_SCHEMA
 from jumpcloud_elt.privacy.erasure import _files
 from jumpcloud_elt.tasks import warehouse as tasks_warehouse
 from jumpcloud_elt.warehouse import events_view, rollups
@@ -113,7 +113,7 @@ def test_build_after_build_is_as_defined_whatever_happens_to_landing(
 def _build_killed(after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A build that is killed when it has written so many files of roll-ups; it may come to write no more."""
     left = iter(range(after))
-    publish = rollups_files.publish
+    publish = files.put_whole
 
     def publish_until_killed(temporary: Path, path: Path) -> None:
         if next(left, None) is None:
@@ -121,7 +121,7 @@ def _build_killed(after: int, monkeypatch: pytest.MonkeyPatch) -> None:
         publish(temporary, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr("jumpcloud_elt.warehouse.rollups.publish", publish_until_killed)
+        patch.setattr("jumpcloud_elt.warehouse.rollups.put_whole", publish_until_killed)
         with contextlib.suppress(KeyboardInterrupt, AirflowFailException):
             tasks_warehouse.build_warehouse("killed")
 
@@ -148,7 +148,7 @@ def test_only_the_months_that_have_changed_are_written_and_only_their_changed_da
     run_warehouse("first")
     before = times(settings)
     assert {name.split("/", 1)[1] for name in before} == {
-        f"{dataset}/{month}.parquet" for dataset in rollups.DATASETS for month in ("2026-03", "2026-04")
+        f"{dataset}/{month}.parquet" for dataset in rollups.ROLLUPS for month in ("2026-03", "2026-04")
     }
     run_warehouse("nothing new")
     assert times(settings) == before
@@ -356,7 +356,7 @@ def test_batches_bound_what_is_read_at_a_time_and_change_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rollups, "BATCH_FILES", 2)
-    monkeypatch.setattr(rollups, "BATCH_ROWS", 3)
+    monkeypatch.setattr(rollups, "ROLLUP_BATCH_ROWS", 3)
     units = [unit(day, *(f"e{day}{n}" for n in range(day))) for day in range(1, 6)]
     units += [unit(1, "x", hours=(hour, hour + 1)) for hour in range(4)]
     assert [len(batch) for batch in rollups._batches([(ORGANIZATION, MARCH.date(), str(n), 9) for n in range(4)])] == [
@@ -490,7 +490,7 @@ def test_a_query_of_events_opens_its_own_days_of_its_own_organization_and_nothin
     wanted = [(OTHER, MARCH + (day - 1) * DAY) for day in (3, 4)]
     bounds = {unit_path(settings.landing, one, start, start + DAY) for one, start in wanted}
     for path in settings.landing.rglob("*.parquet"):
-        if path not in bounds and path.relative_to(settings.landing).parts[0] != events_view.COLUMNS:
+        if path not in bounds and path.relative_to(settings.landing).parts[0] != events_view.COLUMNS_FOLDER:
             path.write_bytes(b"not Parquet")
     days = "date between date '2026-03-03' and date '2026-03-04'"
     found = query(warehouse, f"select event_id, date, payload from {of.format(OTHER)} {days} order by date")
@@ -503,8 +503,8 @@ def test_the_file_that_has_the_columns_is_no_unit_and_is_made_where_it_is_missin
     units = [unit(1, "e1"), unit(2, "e2", organization_id=OTHER)]
     record(settings.landing, "run", [land(settings.landing, one) for one in units])
     before = everything(run_warehouse("first"))
-    (columns,) = (settings.landing / events_view.COLUMNS).rglob("*.parquet")
-    assert pq.ParquetFile(columns).schema_arrow.equals(SCHEMA) and pq.ParquetFile(columns).metadata.num_rows == 0
+    (columns,) = (settings.landing / events_view.COLUMNS_FOLDER).rglob("*.parquet")
+    assert pq.ParquetFile(columns).schema_arrow.equals(UNIT_SCHEMA) and pq.ParquetFile(columns).metadata.num_rows == 0
     assert columns not in settings.landing.glob("directory_insights_events/**/*.parquet")
     assert columns not in list(_files(settings.landing, ORGANIZATION))
     written = columns.stat().st_mtime_ns
@@ -523,13 +523,16 @@ def test_columns_that_are_others_are_another_file_and_what_was_landed_without_th
     units = [unit(1, "e1"), unit(2, "e2", organization_id=OTHER)]
     record(settings.landing, "run", [land(settings.landing, one) for one in units])
     run_warehouse("first")
-    (of_first,) = (settings.landing / events_view.COLUMNS).rglob("*.parquet")
+    (of_first,) = (settings.landing / events_view.COLUMNS_FOLDER).rglob("*.parquet")
     monkeypatch.setattr(
-        "jumpcloud_elt.warehouse.events_view.SCHEMA", SCHEMA.append(pa.field("thought_of_later", pa.string()))
+        "jumpcloud_elt.warehouse.events_view.UNIT_SCHEMA", UNIT_SCHEMA.append(pa.field("thought_of_later", pa.string()))
     )
     is_as_expected(run_warehouse("second"), units)
     # Whoever still has the first warehouse open goes on reading.
-    assert of_first in (found := set((settings.landing / events_view.COLUMNS).rglob("*.parquet"))) and len(found) == 2
+    assert (
+        of_first in (found := set((settings.landing / events_view.COLUMNS_FOLDER).rglob("*.parquet")))
+        and len(found) == 2
+    )
 
 
 def test_events_of_a_landing_without_any_are_none_and_are_shown_once_they_land(settings: Settings) -> None:

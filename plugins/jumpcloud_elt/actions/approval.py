@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from jumpcloud_elt.actions.models import Plan
 
 APPROVE = "Approve"
-
-
-Answer = Mapping[str, Any]
+ApprovalAnswer = Mapping[str, Any]
 
 
 def why_not_approved(
-    plan: Plan, asked: Sequence[Mapping[str, Any]], answer: Answer | None, settings: Settings
+    plan: Plan, asked: Sequence[Mapping[str, Any]], answer: ApprovalAnswer | None, settings: Settings
 ) -> str | None:
     """Why an answer does not allow what is about to be done: it has to be a yes, to this very plan, and of late."""
     if not answer or is_rejected(answer):
@@ -35,12 +33,12 @@ def why_not_approved(
     return None
 
 
-def is_rejected(answer: Answer | None) -> bool:
+def is_rejected(answer: ApprovalAnswer | None) -> bool:
     """Whether somebody has answered, and not with a yes."""
     return bool(answer) and list((answer or {}).get("chosen_options") or []) != [APPROVE]
 
 
-def answered_by(answer: Answer | None) -> str:
+def answered_by(answer: ApprovalAnswer | None) -> str:
     user = (answer or {}).get("responded_by_user")
     name = user.get("name") or user.get("id") if isinstance(user, Mapping) else None
     return str(name or "somebody without a name")

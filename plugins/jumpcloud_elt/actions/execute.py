@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from jumpcloud_elt.actions.filters import find_users
 from jumpcloud_elt.actions.models import NO_USER, Look, Plan
 from jumpcloud_elt.actions.operations import Action
-from jumpcloud_elt.actions.recheck import StillSo
+from jumpcloud_elt.actions.recheck import Recheck
 from jumpcloud_elt.actions.targets import People
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.streams import Row
 from jumpcloud_elt.errors import ConfigurationError, CredentialError, JumpCloudError, ResponseError, TransientError
 from jumpcloud_elt.landing.action_log import (
+    ACTION_FAILED,
+    ACTION_UNKNOWN,
     ALREADY_SO,
     ASKED,
-    FAILED,
     NOT_DONE,
     REFUSED,
     STARTED,
-    UNKNOWN,
     Attempt,
     Entry,
     record,
@@ -34,13 +35,8 @@ from jumpcloud_elt.landing.action_log import (
 
 # What a killed task may leave as `unknown`, against two files for every user.
 CHUNK = 25
-
-
 # JumpCloud is away rather than at odds with one user.
 GIVE_UP_AFTER = 3
-
-
-TOO_MANY_REQUESTS = 429
 
 
 def run_plan(settings: Settings, plan: Plan, attempt: Attempt, asked: Sequence[Mapping[str, Any]]) -> list[Entry]:
@@ -49,15 +45,15 @@ def run_plan(settings: Settings, plan: Plan, attempt: Attempt, asked: Sequence[M
     `attempt` is this try's: its rows are its own. Raises what is not expected, when everything is recorded.
     """
     entries: list[Entry] = []
-    with JumpCloudClient(plan.attempt.connection_id, settings) as hook:
+    with JumpCloudClient(plan.attempt.connection_id, settings) as client:
         # Again: the connection may have been changed while somebody was asked.
-        hook.refuse_to_act(attempt.organization_id)
-        people = People(hook, attempt.organization_id)
-        action = Action(attempt.action, hook, people, plan.fields, plan.group_id)
+        client.refuse_to_act(attempt.organization_id)
+        people = People(client, attempt.organization_id)
+        action = Action(attempt.action, client, people, plan.fields, plan.group_id)
         still = None
         if plan.filters is not None:
             found = find_users(attempt.organization_id, plan.filters)
-            still = StillSo(hook, attempt.organization_id, plan.filters, found, settings)
+            still = Recheck(client, attempt.organization_id, plan.filters, found, settings)
         outage: list[str] = []
         for chunk in _chunks(asked):
             started = [_entry(row, STARTED, "the call is about to be made") for row in chunk]
@@ -70,7 +66,7 @@ def run_plan(settings: Settings, plan: Plan, attempt: Attempt, asked: Sequence[M
                         ended.append(_entry(row, NOT_DONE, reason))
                         continue
                     entry = _act_on(action, row, still)
-                    outage = [*outage, entry.message] if entry.outcome in (UNKNOWN, NOT_DONE) else []
+                    outage = [*outage, entry.message] if entry.outcome in (ACTION_UNKNOWN, NOT_DONE) else []
                     ended.append(entry)
             except BaseException as error:
                 ended += _interrupted(chunk[len(ended) :], error)
@@ -95,12 +91,14 @@ def _interrupted(rows: Sequence[Mapping[str, Any]], error: BaseException) -> lis
     """The one that was at it may have been called; those after it were not."""
     why = f"interrupted ({type(error).__name__})"
     return [
-        _entry(row, NOT_DONE, f"not tried: {why}") if number else _entry(row, UNKNOWN, f"{why}: look, or run it again")
+        _entry(row, NOT_DONE, f"not tried: {why}")
+        if number
+        else _entry(row, ACTION_UNKNOWN, f"{why}: look, or run it again")
         for number, row in enumerate(rows)
     ]
 
 
-def _act_on(action: Action, row: Mapping[str, Any], still: StillSo | None) -> Entry:
+def _act_on(action: Action, row: Mapping[str, Any], still: Recheck | None) -> Entry:
     user: Row | None = None
     request: Mapping[str, Any] | None = None
     try:
@@ -120,15 +118,15 @@ def _act_on(action: Action, row: Mapping[str, Any], still: StillSo | None) -> En
 
 def _failure(error: JumpCloudError, *, has_called: bool) -> tuple[str, str]:
     """Outcome and message of an error, before the call or of the call itself."""
-    is_lost = isinstance(error, TransientError) and error.status != TOO_MANY_REQUESTS
+    is_lost = isinstance(error, TransientError) and error.status != HTTPStatus.TOO_MANY_REQUESTS
     if has_called and (is_lost or error.may_have_happened or isinstance(error, ResponseError)):
-        return UNKNOWN, f"{error}. It may have happened: run it again, which looks first"
+        return ACTION_UNKNOWN, f"{error}. It may have happened: run it again, which looks first"
     if isinstance(error, CredentialError | ConfigurationError | TransientError):
         return NOT_DONE, f"not done: {error}"
-    return (FAILED, str(error)) if has_called else (REFUSED, f"not called: {error}")
+    return (ACTION_FAILED, str(error)) if has_called else (REFUSED, f"not called: {error}")
 
 
-def _look_again(action: Action, user: Row | None, still: StillSo | None) -> Look:
+def _look_again(action: Action, user: Row | None, still: Recheck | None) -> Look:
     if user is None:
         if action.name == "delete":
             return Look(ALREADY_SO, "is gone")

@@ -20,8 +20,6 @@ from jumpcloud_elt.warehouse.sql_files import read_sql
 
 # What is older says nothing about today.
 STALE_AFTER = timedelta(days=2)
-
-
 MINUTES = "%Y-%m-%d %H:%M"
 
 

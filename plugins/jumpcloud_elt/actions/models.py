@@ -12,7 +12,7 @@ from jumpcloud_elt.api.user_calls import Call
 from jumpcloud_elt.landing.action_log import Attempt
 
 # As the data dictionary has them, but for `deleted`: who is gone cannot be acted on.
-STATUSES = ("active", "locked", "password_expired", "password_pending", "staged", "suspended")
+FILTERED_STATUSES = ("active", "locked", "password_expired", "password_pending", "staged", "suspended")
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -38,7 +38,7 @@ class Action:
     """One action on users of one organization. `fields` and `group_id` name users and groups by id."""
 
     name: str
-    hook: JumpCloudClient
+    client: JumpCloudClient
     people: People
     fields: Mapping[str, Any] = field(default_factory=dict)
     group_id: str | None = None
@@ -98,7 +98,7 @@ class Action:
     def create(self) -> tuple[str, str]:
         """Create the user; return outcome and message."""
         try:
-            user = self.hook.create_user(self.fields, organization_id=self.people.organization_id)
+            user = self.client.create_user(self.fields, organization_id=self.people.organization_id)
         except RequestError as error:
             # Somebody else may have created the same user at the same time.
             return self._so_meanwhile(error, self.look_at_new)
@@ -107,24 +107,24 @@ class Action:
     def do(self, user: Row) -> tuple[str, str]:
         """Make the call for a user who has just been looked at; return outcome and message."""
         user_id, of = row_id(user), {"organization_id": self.people.organization_id}
-        hook = self.hook
+        client = self.client
         doings: dict[str, Callable[[], object]] = {
-            "activate": lambda: hook.activate_user(user_id, email=self._email, **of),
-            "suspend": lambda: hook.suspend_user(user_id, **of),
-            "unsuspend": lambda: hook.unsuspend_user(user_id, **of),
-            "update": lambda: hook.update_user(user_id, differing(user, self.fields), **of),
-            "unlock": lambda: hook.unlock_user(user_id, **of),
-            "force_password_reset": lambda: hook.force_password_reset(user_id, **of),
-            "reset_mfa": lambda: hook.reset_mfa(user_id, exclusion_days=self._exclusion_days, **of),
-            "add_to_group": lambda: hook.add_group_member(self._group, user_id, **of),
-            "remove_from_group": lambda: hook.remove_group_member(self._group, user_id, **of),
-            "delete": lambda: hook.delete_user(user_id, cascade_manager=self._cascade_manager, **of),
+            "activate": lambda: client.activate_user(user_id, email=self._email, **of),
+            "suspend": lambda: client.suspend_user(user_id, **of),
+            "unsuspend": lambda: client.unsuspend_user(user_id, **of),
+            "update": lambda: client.update_user(user_id, differing(user, self.fields), **of),
+            "unlock": lambda: client.unlock_user(user_id, **of),
+            "force_password_reset": lambda: client.force_password_reset(user_id, **of),
+            "reset_mfa": lambda: client.reset_mfa(user_id, exclusion_days=self._exclusion_days, **of),
+            "add_to_group": lambda: client.add_group_member(self._group, user_id, **of),
+            "remove_from_group": lambda: client.remove_group_member(self._group, user_id, **of),
+            "delete": lambda: client.delete_user(user_id, cascade_manager=self._cascade_manager, **of),
         }
         try:
             if doings[self.name]() is False:
                 return ALREADY_SO, "JumpCloud says: already so"
         except RequestError as error:
-            return self._so_meanwhile(error, lambda: self.look_at(hook.get_user(user_id, **of)))
+            return self._so_meanwhile(error, lambda: self.look_at(client.get_user(user_id, **of)))
         return DONE, "done"
 
     def _so_meanwhile(self, error: RequestError, look: Callable[[], Look]) -> tuple[str, str]:
@@ -164,7 +164,7 @@ class Action:
         return _ask(user_calls.delete(user_id, self._cascade_manager))
 
     def _is_member(self, user_id: str) -> bool:
-        return self.hook.is_member(self._group, user_id, organization_id=self.people.organization_id)
+        return self.client.is_member(self._group, user_id, organization_id=self.people.organization_id)
 
     @property
     def _group(self) -> str:

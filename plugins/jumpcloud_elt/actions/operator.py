@@ -13,8 +13,6 @@ from airflow.sdk.exceptions import AirflowFailException
 from jumpcloud_elt.actions.approval import digest
 
 ANSWER = "answer"
-
-
 QUESTION = "question"
 
 

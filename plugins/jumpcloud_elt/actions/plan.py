@@ -16,7 +16,7 @@ from jumpcloud_elt.actions.approval import ask
 from jumpcloud_elt.actions.filters import find_users
 from jumpcloud_elt.actions.models import NO_USER, Filters, FoundUsers, Look, Plan
 from jumpcloud_elt.actions.operations import Action
-from jumpcloud_elt.actions.recheck import StillSo
+from jumpcloud_elt.actions.recheck import Recheck
 from jumpcloud_elt.actions.request import ActionRequest
 from jumpcloud_elt.actions.targets import People, match, refuse_unseen_organization, resolve_group, single
 from jumpcloud_elt.api.client import JumpCloudClient
@@ -47,15 +47,15 @@ def make_plan(settings: Settings, request: ActionRequest, attempt: Attempt) -> t
     Raises ConfigurationError naming every target that is not one, and everybody to whom it cannot be done; of users
     found by filters these are left out instead.
     """
-    with JumpCloudClient(request.connection_id, settings) as hook:
+    with JumpCloudClient(request.connection_id, settings) as client:
         problems: list[str] = []
-        refuse_unseen_organization(hook, request.organization_id, problems)
+        refuse_unseen_organization(client, request.organization_id, problems)
         _raise(problems)
-        people = People(hook, request.organization_id)
-        resolved = _resolve(settings, hook, people, request, problems)
+        people = People(client, request.organization_id)
+        resolved = _resolve(settings, client, people, request, problems)
         _raise(problems)
         group_id = row_id(resolved.group) if resolved.group else None
-        action = Action(request.action, hook, people, resolved.fields, group_id)
+        action = Action(request.action, client, people, resolved.fields, group_id)
         if request.action == "create":
             entries = [_entry_of_new(action, problems)]
         else:
@@ -83,11 +83,11 @@ def needs_approval(action: str, calls: int, settings: Settings) -> bool:
 
 
 def _resolve(
-    settings: Settings, hook: JumpCloudClient, people: People, request: ActionRequest, problems: list[str]
+    settings: Settings, client: JumpCloudClient, people: People, request: ActionRequest, problems: list[str]
 ) -> _Resolved:
     resolved = _Resolved([], [], dict(request.fields), None)
     if request.group is not None:
-        resolved.group = resolve_group(hook, request.organization_id, request.group, problems)
+        resolved.group = resolve_group(client, request.organization_id, request.group, problems)
     for name in ("manager", "cascade_manager"):
         named = resolved.fields.get(name)
         if name == "cascade_manager" and name in resolved.fields and named in (None, NO_MANAGER):
@@ -128,7 +128,7 @@ def _look_at_all(
 ) -> list[Entry]:
     still = None
     if filters is not None and resolved.found is not None and resolved.users:
-        still = StillSo(action.hook, action.people.organization_id, filters, resolved.found, settings)
+        still = Recheck(action.client, action.people.organization_id, filters, resolved.found, settings)
 
     def look_at(user: Row) -> Look:
         look = action.look_at(user)

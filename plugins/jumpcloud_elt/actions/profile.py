@@ -32,26 +32,14 @@ _LENGTHS = {
     "manager": 254,
 }
 
-
 PROFILE_FIELDS = tuple(_LENGTHS)
-
-
 CREATE_FIELDS = (*PROFILE_FIELDS, "state")
-
-
 # A user name is the name of accounts on devices, too: JumpCloud ties them to it.
 UPDATE_FIELDS = tuple(name for name in PROFILE_FIELDS if name != "username")
-
-
 # What no two users may share.
 UNIQUE_FIELDS = ("username", "email", "employeeIdentifier")
-
-
 _EMAILS = ("email", "alternateEmail", "managedAppleId")
-
-
 _STATES = ("STAGED", "ACTIVATED")
-
 
 # As the warehouse calls them.
 _ALIASES = {
@@ -62,16 +50,13 @@ _ALIASES = {
     "manager_id": "manager",
 }
 
-
 _USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
-
 
 # As mail servers take them, without quoted parts: JumpCloud sends its mails there.
 _EMAIL = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9][A-Za-z0-9-]{0,61}[A-Za-z0-9]"
 )
-
 
 _LOCAL_PART = 64
 

@@ -23,31 +23,29 @@ from jumpcloud_elt.errors import RequestError, ResponseError, TransientError
 from jumpcloud_elt.landing.action_log import ASKED, LEFT_OUT, REFUSED
 
 USAGE_EVENTS = ("user_login_attempt", "admin_login_attempt", "sso_auth")
-
-
 NO_LONGER = "no longer as the filters ask"
 
 
-class StillSo:
+class Recheck:
     """Looks at the users of one organization with the eyes of `filters`; `found` is what the warehouse says of them.
 
-    What is the same for everybody (groups, administrators) is read once, here: raises as the hook does.
+    What is the same for everybody (groups, administrators) is read once, here: raises as the client does.
     """
 
     def __init__(
-        self, hook: JumpCloudClient, organization_id: str, filters: Filters, found: FoundUsers, settings: Settings
+        self, client: JumpCloudClient, organization_id: str, filters: Filters, found: FoundUsers, settings: Settings
     ) -> None:
-        self._hook, self._organization_id, self._settings = hook, organization_id, settings
+        self._hook, self._organization_id, self._settings = client, organization_id, settings
         self._filters, self._found = filters, found
         self._group_ids: set[str] = set()
         if filters.group:
             groups = read_until_whole(
-                lambda: list(hook.iter_groups(organization_id=organization_id)), f"groups of {organization_id}"
+                lambda: list(client.iter_groups(organization_id=organization_id)), f"groups of {organization_id}"
             )
             self._group_ids = {row_id(group) for group in groups if group.get("name") in filters.group}
-        self._administrators = list(_administrators(hook, organization_id)) if filters.role else []
+        self._administrators = list(_administrators(client, organization_id)) if filters.role else []
         unnamed = any(not role_names(row) for row in self._administrators)
-        self._roles = _roles_by_id(hook, organization_id) if unnamed else {}
+        self._roles = _roles_by_id(client, organization_id) if unnamed else {}
 
     def narrow(self, look: Look, user: Row) -> Look:
         """What there is to do to a user: nothing to one who is no longer so, or to whom it cannot be done."""
@@ -112,19 +110,19 @@ class StillSo:
         return self._hook.count_matching_events(body, organization_id=self._organization_id)
 
 
-def _administrators(hook: JumpCloudClient, organization_id: str) -> Iterator[Row]:
+def _administrators(client: JumpCloudClient, organization_id: str) -> Iterator[Row]:
     """Everybody who administers the organization, a provider's administrators too."""
     what = f"administrators of {organization_id}"
-    yield from read_until_whole(lambda: list(iter_rows(hook, ADMINISTRATORS, organization_id)), what)
-    provider_id = find_provider_id(hook)
+    yield from read_until_whole(lambda: list(iter_rows(client, ADMINISTRATORS, organization_id)), what)
+    provider_id = find_provider_id(client)
     if provider_id is not None:
-        yield from read_provider_administrators(hook, provider_id, organization_id)
+        yield from read_provider_administrators(client, provider_id, organization_id)
 
 
-def _roles_by_id(hook: JumpCloudClient, organization_id: str) -> dict[str, str]:
+def _roles_by_id(client: JumpCloudClient, organization_id: str) -> dict[str, str]:
     """The names of roles that an administrator's row does not name; of a key that may not read them, none."""
     try:
-        return {row_id(row): str(row["name"]) for row in iter_rows(hook, ROLES, organization_id) if row.get("name")}
+        return {row_id(row): str(row["name"]) for row in iter_rows(client, ROLES, organization_id) if row.get("name")}
     except TransientError:
         raise
     except (RequestError, ResponseError):

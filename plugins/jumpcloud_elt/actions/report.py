@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from jumpcloud_elt.actions.approval import Answer, answered_by, is_rejected
+from jumpcloud_elt.actions.approval import ApprovalAnswer, answered_by, is_rejected
 from jumpcloud_elt.actions.models import Plan
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.landing.action_log import (
@@ -28,8 +28,6 @@ from jumpcloud_elt.landing.action_log import (
     latest,
     tries_of,
 )
-
-Row = Mapping[str, Any]
 
 
 def refusals(params: Mapping[str, Any], message: str) -> list[Entry]:
@@ -59,7 +57,11 @@ def refusals(params: Mapping[str, Any], message: str) -> list[Entry]:
 
 
 def left_open(
-    rows: Sequence[Row], plan: Plan | None, answer: Answer | None, organization_id: str, settings: Settings
+    rows: Sequence[Mapping[str, Any]],
+    plan: Plan | None,
+    answer: ApprovalAnswer | None,
+    organization_id: str,
+    settings: Settings,
 ) -> list[tuple[Attempt, list[Entry]]]:
     """An end for everything that was asked for and not begun, by attempt: also of a plan that was made again since."""
     later = {row["target"] for number, row in tries_of(rows, plan.attempt.action_id) if number > 1} if plan else set()
@@ -82,7 +84,7 @@ def left_open(
     return list(ends.values())
 
 
-def told(action: str, rows: Sequence[Row]) -> str:
+def told(action: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """How many users ended how; everybody to whom it was not done by name, and whom it was done to."""
     counts = Counter(str(row["outcome"]) for row in rows)
     lines = [f"{action}: " + ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))]
@@ -100,7 +102,7 @@ def as_row(entry: Entry) -> dict[str, Any]:
     return row
 
 
-def _why_not_begun(plan: Plan, answer: Answer | None, settings: Settings) -> str:
+def _why_not_begun(plan: Plan, answer: ApprovalAnswer | None, settings: Settings) -> str:
     if is_rejected(answer):
         return f"rejected by {answered_by(answer)}"
     if plan.needs_approval and not answer:

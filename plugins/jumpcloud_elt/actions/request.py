@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jumpcloud_elt.actions.models import STATUSES, Filters
+from jumpcloud_elt.actions.models import FILTERED_STATUSES, Filters
 from jumpcloud_elt.actions.profile import UNIQUE_FIELDS, read_profile, shown
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.core.account import ORGANIZATION_ID, Account
@@ -19,7 +19,6 @@ from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.errors import ConfigurationError
 
 DAYS = 3650
-
 
 # What `fields` may hold for the actions that take no profile.
 _OPTIONS = {
@@ -160,7 +159,7 @@ def _filters(given: Any, settings: Settings, problems: list[str]) -> Filters | N
             values[name] = value
         else:
             values[name] = _texts(f"filters.{name}", value, problems)
-    for name, allowed in (("status", STATUSES), ("lifecycle", ("current", "past"))):
+    for name, allowed in (("status", FILTERED_STATUSES), ("lifecycle", ("current", "past"))):
         wrong = [one for one in values.get(name, ()) if one not in allowed]
         if wrong:
             problems.append(f"filters.{name}: {', '.join(map(repr, wrong))} given; allowed: {', '.join(allowed)}")

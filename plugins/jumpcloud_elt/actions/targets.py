@@ -22,8 +22,8 @@ OBJECT_ID = ORGANIZATION_ID
 class People:
     """The users of one organization, as the API has them now."""
 
-    def __init__(self, hook: JumpCloudClient, organization_id: str) -> None:
-        self._hook = hook
+    def __init__(self, client: JumpCloudClient, organization_id: str) -> None:
+        self._hook = client
         self.organization_id = organization_id
         self._everybody: list[Row] | None = None
 
@@ -73,18 +73,18 @@ class People:
         return user.get("organization") in (None, "", self.organization_id)
 
 
-def refuse_unseen_organization(hook: JumpCloudClient, organization_id: str, problems: list[str]) -> None:
+def refuse_unseen_organization(client: JumpCloudClient, organization_id: str, problems: list[str]) -> None:
     """Add to `problems` where the key does not see the organization."""
     try:
-        seen = read_organizations(hook)
+        seen = read_organizations(client)
     except (PermissionDeniedError, OrganizationHeaderError, NotFoundError):
         # A key that may not list organizations: what it may do to this one, the users' route will say.
         return
     if organization_id not in seen:
         allowed = ", ".join(f"{one} ({row.get('displayName') or 'no name'})" for one, row in list(seen.items())[:20])
         problems.append(
-            f"organization_id: {organization_id!r} given, which the key of connection {hook.jumpcloud_conn_id!r} does "
-            f"not see; allowed: {allowed or 'none: it sees no organization'}"
+            f"organization_id: {organization_id!r} given, which the key of connection {client.jumpcloud_conn_id!r} "
+            f"does not see; allowed: {allowed or 'none: it sees no organization'}"
         )
 
 
@@ -111,9 +111,9 @@ def single(people: People, matches: Mapping[str, Sequence[Row]], what: str, prob
     return list(found.values())
 
 
-def resolve_group(hook: JumpCloudClient, organization_id: str, name: str, problems: list[str]) -> Row | None:
+def resolve_group(client: JumpCloudClient, organization_id: str, name: str, problems: list[str]) -> Row | None:
     """The one user group with this id or, exactly, this name."""
-    groups = list(hook.iter_groups(organization_id=organization_id))
+    groups = list(client.iter_groups(organization_id=organization_id))
     found = [group for group in groups if name.lower() == group.get("id")] or [
         group for group in groups if name == group.get("name")
     ]

@@ -23,14 +23,11 @@ from airflow.sdk.log import mask_secret
 from jumpcloud_elt.alerts.problems import Known, Problem, View, complete
 from jumpcloud_elt.core.settings import NotifierSettings, Settings
 from jumpcloud_elt.errors import LandingError
-from jumpcloud_elt.landing.files import one_writer, publish, temporary_beside
+from jumpcloud_elt.landing.files import one_writer, put_whole, temporary_beside
 
 log = logging.getLogger(__name__)
 
-
 NOTIFICATIONS = "_notifications"
-
-
 Told = dict[str, Problem]
 
 
@@ -66,7 +63,7 @@ class News:
         return "\n".join(lines)
 
 
-def tell(settings: Settings, dag_id: str, view: View, context: Mapping[str, Any]) -> list[str]:
+def notify(settings: Settings, dag_id: str, view: View, context: Mapping[str, Any]) -> list[str]:
     """Tell every configured notifier what is new to it in what a run has seen; return what failed, in words.
 
     `context` is Airflow's, for the notifiers' templates.
@@ -91,7 +88,7 @@ def tell(settings: Settings, dag_id: str, view: View, context: Mapping[str, Any]
             told[name] = after
         state.told = told
         temporary.write_bytes(msgspec.json.encode(state))
-        publish(temporary, path)
+        put_whole(temporary, path)
     return failures
 
 

@@ -17,7 +17,6 @@ from jumpcloud_elt.landing.manifests import FAILED, HELD, KEPT, OK, SKIPPED, Out
 
 STALE, KEY_ENDS, INSIGHTS_LOST, NOTHING_SYNCED = "stale", "key ends", "Directory Insights lost", "nothing synced"
 
-
 # How a problem begins when it is told; its subject comes before.
 VERBS = {
     FAILED: "could not be synced",
@@ -28,12 +27,10 @@ VERBS = {
     NOTHING_SYNCED: "could not be synced at all",
 }
 
-
 NOT_SEEN = (
     "No configured connection saw it in the latest directory run; its last good data stays. Give the key's "
     "administrator access to it again, or name it in [jumpcloud_elt] exclude to let go of it."
 )
-
 
 ASK_FOR_INSIGHTS = (
     "Its usage stays as it was last read. Whoever looks after your JumpCloud plan can ask JumpCloud's account manager "

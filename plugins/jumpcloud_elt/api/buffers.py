@@ -12,13 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
-P = ParamSpec("P")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
-T = TypeVar("T")
-
-
-class Room:
+class BufferPool:
     """Seats for `pages` pages, and `decoders` threads to decode them. A context manager."""
 
     def __init__(self, pages: int, decoders: int) -> None:
@@ -26,21 +24,21 @@ class Room:
         self._buffers: list[bytearray] = []
         self._decoders = ThreadPoolExecutor(decoders, "decode")
 
-    def seat(self) -> Seat:
-        """One page's seat, not taken yet."""
-        return Seat(self)
+    def buffer(self) -> Buffer:
+        """One page's buffer, not taken yet."""
+        return Buffer(self)
 
-    def take(self) -> bytearray:
+    def acquire(self) -> bytearray:
         """Wait for a buffer."""
         self._free.acquire()
         return self._buffers.pop() if self._buffers else bytearray()
 
-    def leave(self, buffer: bytearray) -> None:
+    def release(self, buffer: bytearray) -> None:
         """Give a buffer back."""
         self._buffers.append(buffer)
         self._free.release()
 
-    def decode(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def decode(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Call in one of the threads that decode."""
         return self._decoders.submit(call, *args, **kwargs).result()
 
@@ -53,20 +51,20 @@ class Room:
         self._decoders.shutdown()
 
 
-class Seat:
-    """One page's seat in a `Room`, from before its body is read until it has been written.
+class Buffer:
+    """One page's buffer in a `BufferPool`, from before its body is read until it has been written.
 
     Taken and left as often as needed, by one thread at a time; what was read is gone once it is left.
     """
 
-    def __init__(self, room: Room) -> None:
-        self.room = room
+    def __init__(self, pool: BufferPool) -> None:
+        self.pool = pool
         self._buffer: bytearray | None = None
 
     def read(self, chunks: Iterable[bytes]) -> memoryview:
-        """Wait for the seat and read a body into it."""
+        """Wait for the buffer and read a body into it."""
         if self._buffer is None:
-            self._buffer = self.room.take()
+            self._buffer = self.pool.acquire()
         size = 0
         for chunk in chunks:
             end = size + len(chunk)
@@ -77,14 +75,14 @@ class Seat:
             size = end
         return memoryview(self._buffer)[:size].toreadonly()
 
-    def hand_over(self) -> Seat:
-        """The same seat, for somebody else to leave."""
-        other = Seat(self.room)
+    def hand_over(self) -> Buffer:
+        """The same buffer, for somebody else to leave."""
+        other = Buffer(self.pool)
         other._buffer, self._buffer = self._buffer, None
         return other
 
-    def leave(self) -> None:
-        """Give the seat back, if it is taken."""
+    def release(self) -> None:
+        """Give the buffer back, if it is taken."""
         buffer, self._buffer = self._buffer, None
         if buffer is not None:
-            self.room.leave(buffer)
+            self.pool.release(buffer)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from http import HTTPStatus
 from typing import Annotated, Any, NoReturn
 
 import msgspec
@@ -22,15 +23,12 @@ from airflow.sdk.log import mask_secret
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 
-from jumpcloud_elt.api.buffers import Seat
+from jumpcloud_elt.api.buffers import Buffer
 from jumpcloud_elt.api.event_queries import events_body, read_count
-from jumpcloud_elt.api.rate_limit import Pace
+from jumpcloud_elt.api.rate_limit import RateLimiter
 from jumpcloud_elt.api.responses import (
-    BAD_REQUEST,
-    REDIRECTED,
-    TOO_MANY_REQUESTS,
-    Answer,
-    T,
+    _T,
+    ApiResponse,
     _detail,
     _raise_for_status,
     _read_answer,
@@ -44,13 +42,8 @@ from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.errors import ConfigurationError, CredentialError, JumpCloudError, RequestError, TransientError
 
 TOKEN_RENEWAL_SECONDS = 60
-
-
 TOKEN_SECONDS = 3600  # where the answer does not say: what JumpCloud's own client assumes
-
-
 INSIGHTS_PATH = "/insights/directory/v1"
-
 
 # JumpCloud answers 403 when these are asked with `x-org-id`.
 ROUTES_WITHOUT_ORGANIZATION = (
@@ -76,7 +69,7 @@ class JumpCloudClient(UserWrites, HttpHook):
     :param jumpcloud_conn_id: id of an Airflow connection of type ``jumpcloud``.
     :param settings: time limits and retry bounds; the ``[jumpcloud_elt]`` section where None.
 
-    Every method raises the errors of :mod:`jumpcloud_elt.errors`. One hook is safe to share between threads.
+    Every method raises the errors of :mod:`jumpcloud_elt.errors`. One client is safe to share between threads.
     """
 
     conn_name_attr = "jumpcloud_conn_id"
@@ -89,7 +82,7 @@ class JumpCloudClient(UserWrites, HttpHook):
         self.jumpcloud_conn_id = jumpcloud_conn_id
         self.settings = settings or read_settings()
         self.request_count = 0
-        self.pace = Pace()
+        self.rate_limiter = RateLimiter()
         self._session: requests.Session | None = None
         self._account: Account | None = None
         self._token: tuple[str, float] | None = None
@@ -117,10 +110,10 @@ class JumpCloudClient(UserWrites, HttpHook):
     def get_conn(
         self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
     ) -> requests.Session:
-        """Return the hook's one session, pooled and authenticated for this account.
+        """Return the client's one session, pooled and authenticated for this account.
 
-        With `headers`: a session of their own over the same connections, for the hook's session is shared.
-        `extra_options` are those of `HttpHook.run`; its time limits are the hook's unless they say otherwise.
+        With `headers`: a session of their own over the same connections, for the client's session is shared.
+        `extra_options` are those of `HttpHook.run`; its time limits are the client's unless they say otherwise.
         """
         self.merged_extra = {"timeout": self._timeout, **(extra_options or {})}
         with self._lock:
@@ -143,7 +136,7 @@ class JumpCloudClient(UserWrites, HttpHook):
             return session
 
     def close(self) -> None:
-        """Close the pooled connections. The hook opens new ones when it is used again."""
+        """Close the pooled connections. The client opens new ones when it is used again."""
         with self._lock:
             if self._session is not None:
                 self._session.close()
@@ -157,7 +150,9 @@ class JumpCloudClient(UserWrites, HttpHook):
 
     # ---- one request -------------------------------------------------------------------------------------
 
-    def get(self, path: str, params: Mapping[str, Any] | None = None, *, organization_id: str | None = None) -> Answer:
+    def get(
+        self, path: str, params: Mapping[str, Any] | None = None, *, organization_id: str | None = None
+    ) -> ApiResponse:
         """GET a console route such as ``/api/systemusers``; `path` begins with ``/api``.
 
         `organization_id` becomes `x-org-id`, except on the routes that refuse it.
@@ -170,19 +165,19 @@ class JumpCloudClient(UserWrites, HttpHook):
         body: Mapping[str, Any],
         *,
         organization_id: str,
-        seat: Seat | None = None,
+        buffer: Buffer | None = None,
         attempts: int | None = None,
-    ) -> Answer:
+    ) -> ApiResponse:
         """POST `body` to a Directory Insights route: ``events``, ``events/count``, ``events/interval``.
 
-        `seat` is taken before the body of the answer is read, and the caller's to leave. `attempts` is how often the
+        `buffer` is taken before the body of the answer is read, and the caller's to leave. `attempts` is how often the
         request is tried, where that is not what is configured.
         """
         url = f"{self.account.insights_url}{INSIGHTS_PATH}/{route}"
         path = f"{INSIGHTS_PATH}/{route}"
-        return self._request("POST", url, path, organization_id, seat=seat, attempts=attempts, json=dict(body))
+        return self._request("POST", url, path, organization_id, buffer=buffer, attempts=attempts, json=dict(body))
 
-    def write(self, call: Call, *, organization_id: str, has_happened: Callable[[], bool]) -> Answer | None:
+    def write(self, call: Call, *, organization_id: str, has_happened: Callable[[], bool]) -> ApiResponse | None:
         """Make one `call` that changes something; return its answer, None where the answer was lost.
 
         Where no answer came (no connection, no answer in time, a broken body, 5xx), `has_happened` is asked first,
@@ -211,7 +206,7 @@ class JumpCloudClient(UserWrites, HttpHook):
         )
         lost = False
 
-        def look_first() -> Answer | None:
+        def look_first() -> ApiResponse | None:
             nonlocal lost
             if lost and has_happened():
                 self.log.info("%s %s: the answer was lost, the change has happened", call.method, call.path)
@@ -267,7 +262,7 @@ class JumpCloudClient(UserWrites, HttpHook):
         *,
         attempts: int | None = None,
         **arguments: Any,
-    ) -> Answer:
+    ) -> ApiResponse:
         return self._retrying(self._once(method, url, path, organization_id, **arguments), attempts)
 
     def _once(
@@ -277,10 +272,10 @@ class JumpCloudClient(UserWrites, HttpHook):
         path: str,
         organization_id: str | None,
         *,
-        seat: Seat | None = None,
+        buffer: Buffer | None = None,
         expects_json: bool = True,
         **arguments: Any,
-    ) -> Callable[[], Answer]:
+    ) -> Callable[[], ApiResponse]:
         """One try of a request; two where an access token has ended before its time."""
         headers = {}
         if organization_id and not path.startswith(ROUTES_WITHOUT_ORGANIZATION):
@@ -289,14 +284,14 @@ class JumpCloudClient(UserWrites, HttpHook):
 
         sent = 0
 
-        def once() -> Answer:
+        def once() -> ApiResponse:
             nonlocal sent
             with self._lock:
                 self.request_count += 1
                 token = self._token
             sent += 1
             try:
-                answer = self._send(method, url, what, headers, arguments, seat=seat, expects_json=expects_json)
+                answer = self._send(method, url, what, headers, arguments, buffer=buffer, expects_json=expects_json)
                 return dataclasses.replace(answer, attempts=sent)
             except CredentialError:
                 if token is None:
@@ -306,7 +301,7 @@ class JumpCloudClient(UserWrites, HttpHook):
                 self.request_count += 1
                 self._token = None if self._token == token else self._token
             sent += 1
-            answer = self._send(method, url, what, headers, arguments, seat=seat, expects_json=expects_json)
+            answer = self._send(method, url, what, headers, arguments, buffer=buffer, expects_json=expects_json)
             return dataclasses.replace(answer, attempts=sent)
 
         return once
@@ -323,27 +318,27 @@ class JumpCloudClient(UserWrites, HttpHook):
         headers: Mapping[str, str],
         arguments: Mapping[str, Any],
         *,
-        seat: Seat | None,
+        buffer: Buffer | None,
         expects_json: bool,
-    ) -> Answer:
-        with self.pace.turn() as began:
+    ) -> ApiResponse:
+        with self.rate_limiter.turn() as began:
             try:
                 response = self.get_conn().request(
-                    method, url, headers=headers, timeout=self._timeout, stream=seat is not None, **arguments
+                    method, url, headers=headers, timeout=self._timeout, stream=buffer is not None, **arguments
                 )
-                if not response.ok or response.status_code >= REDIRECTED:
+                if not response.ok or response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
                     # A streamed body may break here, too.
                     _ = response.content
                     _raise_for_status(response, what, self.account)
                 if expects_json or "html" in response.headers.get("Content-Type", ""):
-                    answer = _read_answer(response, seat)
+                    answer = _read_answer(response, buffer)
                 else:
                     # Some writes answer with nothing, or with a word; a page is a proxy's and says nothing.
-                    answer = Answer(b"null", response.headers)
+                    answer = ApiResponse(b"null", response.headers)
             except TransientError as error:
-                if error.status == TOO_MANY_REQUESTS:
+                if error.status == HTTPStatus.TOO_MANY_REQUESTS:
                     # Whoever else asks now would be told the same; the waits of this request come on top.
-                    self.pace.slow_down(began, self._pause(error))
+                    self.rate_limiter.slow_down(began, self._pause(error))
                 raise
             except (
                 requests.ConnectionError,
@@ -360,7 +355,7 @@ class JumpCloudClient(UserWrites, HttpHook):
                     f"{what}: status {response.status_code} with a body that is not JSON",
                     status=response.status_code,
                 ) from error
-        self.pace.succeeded()
+        self.rate_limiter.succeeded()
         return answer
 
     def _pause(self, error: TransientError) -> float:
@@ -368,7 +363,7 @@ class JumpCloudClient(UserWrites, HttpHook):
         asked = self.settings.retry_wait_seconds if error.retry_after is None else error.retry_after
         return asked if asked <= self.settings.retry_wait_max_seconds else 0.0
 
-    def _retrying(self, once: Callable[[], T], attempts: int | None = None) -> T:
+    def _retrying(self, once: Callable[[], _T], attempts: int | None = None) -> _T:
         settings = self.settings
         jittered = tenacity.wait_exponential(
             multiplier=settings.retry_wait_seconds, max=settings.retry_wait_max_seconds
@@ -459,8 +454,8 @@ class JumpCloudClient(UserWrites, HttpHook):
 def _says_nothing(error: RequestError) -> bool:
     """Whether an error leaves open what became of a call: no answer, or an address. 429 is an answer: nothing was."""
     if isinstance(error, TransientError):
-        return error.status != TOO_MANY_REQUESTS
-    return error.status is not None and REDIRECTED <= error.status < BAD_REQUEST
+        return error.status != HTTPStatus.TOO_MANY_REQUESTS
+    return error.status is not None and HTTPStatus.MULTIPLE_CHOICES <= error.status < HTTPStatus.BAD_REQUEST
 
 
 def _basic(client_id: str, client_secret: str) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from jumpcloud_elt.api.responses import Answer
+from jumpcloud_elt.api.responses import ApiResponse
 from jumpcloud_elt.errors import PageShapeError
 
 
-def read_count(answer: Answer) -> int:
+def read_count(answer: ApiResponse) -> int:
     """The number in an answer of ``events/count``. Raises PageShapeError."""
     body = answer.decode()
     count = body.get("count") if isinstance(body, dict) else None

@@ -1,30 +1,32 @@
 """Directory Insights of one organization and some services: what is asked, and how many requests that has taken.
 
-Knows the questions. Does not know how they travel (`hook`), nor what an event is (`events`).
+Knows the questions. Does not know how they travel (`client`), nor what an event is (`events`).
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
-from jumpcloud_elt.api.buffers import Seat
+from jumpcloud_elt.api.buffers import Buffer
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.api.event_queries import events_body, interval_of, read_count
-from jumpcloud_elt.api.responses import Answer
+from jumpcloud_elt.api.responses import ApiResponse
 from jumpcloud_elt.core.intervals import Interval
 
 # A histogram is a help; without it there is still the walk.
 HISTOGRAM_ATTEMPTS = 2
+# Asked whether events can be read at all: short, for nothing is read.
+PROBED_RANGE = timedelta(hours=1)
 
 
 class Insights:
     """Asks for events, their number and their histogram. Safe to share between threads."""
 
-    def __init__(self, hook: JumpCloudClient, organization_id: str, services: Sequence[str]) -> None:
-        self.hook = hook
+    def __init__(self, client: JumpCloudClient, organization_id: str, services: Sequence[str]) -> None:
+        self.client = client
         self.organization_id = organization_id
         self.services = tuple(services)
         self.requests = 0
@@ -39,9 +41,9 @@ class Insights:
         body = {**self.body(interval), **interval_of(width)}
         return self._ask("events/interval", body, attempts=HISTOGRAM_ATTEMPTS).decode()
 
-    def page(self, body: Mapping[str, Any], seat: Seat) -> Answer:
-        """A page of events; `seat` is taken for it."""
-        return self._ask("events", body, seat=seat)
+    def page(self, body: Mapping[str, Any], buffer: Buffer) -> ApiResponse:
+        """A page of events; `buffer` is taken for it."""
+        return self._ask("events", body, buffer=buffer)
 
     def body(self, interval: Interval) -> dict[str, Any]:
         """The body of a query about an interval, both ends included."""
@@ -49,9 +51,11 @@ class Insights:
         return events_body(self.services, start, end)
 
     def _ask(
-        self, route: str, body: Mapping[str, Any], *, seat: Seat | None = None, attempts: int | None = None
-    ) -> Answer:
-        answer = self.hook.insights(route, body, organization_id=self.organization_id, seat=seat, attempts=attempts)
+        self, route: str, body: Mapping[str, Any], *, buffer: Buffer | None = None, attempts: int | None = None
+    ) -> ApiResponse:
+        answer = self.client.insights(
+            route, body, organization_id=self.organization_id, buffer=buffer, attempts=attempts
+        )
         with self._lock:
             self.requests += answer.attempts
         return answer

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.api.pagination import PAGE_STYLES
-from jumpcloud_elt.api.responses import Answer
-from jumpcloud_elt.core.streams import ADMINISTRATORS, Row, Stream, T
+from jumpcloud_elt.api.responses import ApiResponse
+from jumpcloud_elt.core.streams import ADMINISTRATORS, Row, Stream
 from jumpcloud_elt.errors import IncompleteListingError, OrganizationHeaderError, PageShapeError, ResponseError
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
+
 LISTING_ATTEMPTS = 3
 
 
-def iter_rows(hook: JumpCloudClient, stream: Stream, organization_id: str, parent: str | None = None) -> Iterator[Row]:
+def iter_rows(
+    client: JumpCloudClient, stream: Stream, organization_id: str, parent: str | None = None
+) -> Iterator[Row]:
     """The rows of a listing as they come, not held against any total: to look at, never to land."""
-    requests = _Requests(hook, stream, organization_id, parent)
+    requests = _Requests(client, stream, organization_id, parent)
     for page in PAGE_STYLES[stream.page_style](requests, stream.variants[0]):
         yield from page.rows
 
 
-def read_until_whole(read: Callable[[], T], what: str) -> T:
+def read_until_whole(read: Callable[[], _T], what: str) -> _T:
     """Call `read` until it no longer raises IncompleteListingError, up to LISTING_ATTEMPTS times.
 
     Errors about the answers get `what` was read in front.
@@ -44,14 +48,14 @@ def read_until_whole(read: Callable[[], T], what: str) -> T:
 class _Requests:
     """The requests of one list, for the paginator. `is_scoped` is False once they no longer name the organization."""
 
-    def __init__(self, hook: JumpCloudClient, stream: Stream, organization_id: str, parent: str | None) -> None:
+    def __init__(self, client: JumpCloudClient, stream: Stream, organization_id: str, parent: str | None) -> None:
         self.is_scoped = True
-        self._hook = hook
+        self._hook = client
         self._path = stream.path.format(parent=parent)
         self._organization_id = organization_id
         self._may_be_asked_without = stream is ADMINISTRATORS
 
-    def __call__(self, params: Mapping[str, Any]) -> Answer:
+    def __call__(self, params: Mapping[str, Any]) -> ApiResponse:
         if self.is_scoped:
             try:
                 return self._hook.get(self._path, params, organization_id=self._organization_id)

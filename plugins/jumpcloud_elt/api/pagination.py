@@ -18,13 +18,11 @@ from typing import Any
 
 import msgspec
 
-from jumpcloud_elt.api.responses import Answer
+from jumpcloud_elt.api.responses import ApiResponse
 from jumpcloud_elt.core.streams import Row
 from jumpcloud_elt.errors import IncompleteListingError, PageShapeError, RepeatedCursorError
 
 CONSOLE_PAGE_SIZE = 100
-
-
 INSIGHTS_PAGE_SIZE = 10_000
 
 
@@ -50,7 +48,7 @@ class InsightsPage:
     rows: list[msgspec.Raw] | None = None
 
 
-Fetch = Callable[[Mapping[str, Any]], Answer]
+Fetch = Callable[[Mapping[str, Any]], ApiResponse]
 
 
 def iter_v1_pages(fetch: Fetch, params: Mapping[str, Any] | None = None) -> Iterator[Page]:
@@ -109,7 +107,7 @@ def _iter_by_offset(
     fetch: Fetch,
     params: Mapping[str, Any],
     offset_name: str,
-    read: Callable[[Answer], tuple[list[Any], int | None]],
+    read: Callable[[ApiResponse], tuple[list[Any], int | None]],
 ) -> Iterator[Page]:
     """Walk by offset, each page beginning with the last row of the one before.
 
@@ -146,7 +144,7 @@ def _row_key(row: Any) -> str | None:
     return str(key) if key is not None else None
 
 
-def _read_envelope(answer: Answer) -> tuple[list[Any], int | None]:
+def _read_envelope(answer: ApiResponse) -> tuple[list[Any], int | None]:
     body = answer.decode()
     if body == {"totalCount": 0, "results": None}:
         return [], 0
@@ -159,7 +157,7 @@ def _read_envelope(answer: Answer) -> tuple[list[Any], int | None]:
     return body["results"], total
 
 
-def _read_array(answer: Answer) -> tuple[list[Any], int | None]:
+def _read_array(answer: ApiResponse) -> tuple[list[Any], int | None]:
     body = answer.decode()
     if body is None and not _header_number(answer, "x-total-count"):
         return [], 0
@@ -174,14 +172,14 @@ def _check_row(row: Any) -> Row:
     return row
 
 
-def _count_rows(answer: Answer) -> int:
+def _count_rows(answer: ApiResponse) -> int:
     try:
         return len(msgspec.json.decode(answer.body, type=list[msgspec.Raw] | None) or [])
     except msgspec.ValidationError as error:
         raise PageShapeError("Events: expected an array of events") from error
 
 
-def _header_number(answer: Answer, name: str) -> int | None:
+def _header_number(answer: ApiResponse, name: str) -> int | None:
     text = answer.headers.get(name)
     if text is None or not text.strip():
         return None

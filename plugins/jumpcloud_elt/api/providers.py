@@ -17,22 +17,22 @@ from jumpcloud_elt.errors import RequestError, ResponseError, TransientError
 log = logging.getLogger(__name__)
 
 
-def find_provider_id(hook: JumpCloudClient) -> str | None:
+def find_provider_id(client: JumpCloudClient) -> str | None:
     """The id of the provider whose administrator the key belongs to, None where there is none to be seen."""
     try:
-        caller = hook.get("/api/users/getSelf", {"fields": "provider"}).decode()
+        caller = client.get("/api/users/getSelf", {"fields": "provider"}).decode()
     except RequestError as error:
-        log.info("The provider of connection %s is not known: %s", hook.jumpcloud_conn_id, error)
+        log.info("The provider of connection %s is not known: %s", client.jumpcloud_conn_id, error)
         return None
     provider_id = caller.get("provider") if isinstance(caller, dict) else None
     return provider_id if isinstance(provider_id, str) and provider_id else None
 
 
-def read_provider_administrators(hook: JumpCloudClient, provider_id: str, organization_id: str) -> list[Row]:
+def read_provider_administrators(client: JumpCloudClient, provider_id: str, organization_id: str) -> list[Row]:
     """The provider's administrators who are linked to an organization, as the provider's list has them."""
 
     def fetch(path: str) -> Fetch:
-        return lambda params: hook.get(path, params)
+        return lambda params: client.get(path, params)
 
     def read(pages: Callable[[], list[Page]], what: str) -> list[Row]:
         return [row for page in read_until_whole(pages, what) for row in page.rows]

@@ -1,6 +1,6 @@
-"""How fast one account is asked: when it says 429, every thread of a hook slows down, not only the one that was told.
+"""How fast one account is asked: when it says 429, every thread of a client slows down, not only the one that was told.
 
-Knows nothing of HTTP, nor of what is tried again: that is the hook's.
+Knows nothing of HTTP, nor of what is tried again: that is the client's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Pace:
+class RateLimiter:
     """Turns of requests. After `slow_down` there is silence for as long as was asked for, then half as many at a time;
     each time as many have succeeded as may be under way, one more may."""
 

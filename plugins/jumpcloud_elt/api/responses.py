@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
 import requests
 
-from jumpcloud_elt.api.buffers import Seat
+from jumpcloud_elt.api.buffers import Buffer
 from jumpcloud_elt.core.account import Account
 from jumpcloud_elt.errors import (
     ConflictError,
@@ -31,7 +32,7 @@ _decode = msgspec.json.Decoder(float_hook=float).decode
 
 
 @dataclass(frozen=True)
-class Answer:
+class ApiResponse:
     """One HTTP answer: its body, its headers (looked up in any case), and how many requests it took.
 
     `rows` are those of the body, each as it came, where whoever read it has taken it apart.
@@ -50,30 +51,16 @@ class Answer:
             raise PageShapeError("expected JSON that can be read") from error
 
 
-T = TypeVar("T")
-
-
-REDIRECTED, BAD_REQUEST = 300, 400
-
-
-REQUEST_TIMEOUT, TOO_MANY_REQUESTS, SERVER_ERROR, NOT_IMPLEMENTED = 408, 429, 500, 501
-
-
+_T = TypeVar("_T")
 READ_SIZE = 1 << 18
-
-
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
-
-
 _decode_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
 
 # Half of a surrogate pair without the other, which programs that cut text in UTF-16 leave behind; whole pairs and
 # all other escapes are matched first, and kept.
 LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
-
 
 # What JumpCloud says with a 401 or 403 that is not about the key but about `x-org-id`.
 ORGANIZATION_HEADER_MESSAGES = ("no organization selected", "organization selection not allowed")
@@ -85,8 +72,8 @@ def _raise_for_status(response: requests.Response, what: str, account: Account) 
     is_blocked = status == 403 and ("blocked" in detail.lower() or "abuse" in detail.lower())
     # JumpCloud has answered heavy traffic with "blocked"; it says nothing about what the key may do.
     if (
-        status in (REQUEST_TIMEOUT, TOO_MANY_REQUESTS)
-        or (status >= SERVER_ERROR and status != NOT_IMPLEMENTED)
+        status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+        or (status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED)
         or is_blocked
     ):
         wait = _retry_after(response)
@@ -122,18 +109,18 @@ def _raise_for_status(response: requests.Response, what: str, account: Account) 
     raise RequestError(told, status=status, detail=detail)
 
 
-def _read_answer(response: requests.Response, seat: Seat | None) -> Answer:
-    """The answer, when it is JSON. A body that is to have a seat waits in the connection until there is one."""
-    if seat is None:
-        return Answer(_readable_json(response.content, _check_syntax)[0], response.headers)
+def _read_answer(response: requests.Response, buffer: Buffer | None) -> ApiResponse:
+    """The answer, when it is JSON. A body that is to have a buffer waits in the connection until there is one."""
+    if buffer is None:
+        return ApiResponse(_readable_json(response.content, _check_syntax)[0], response.headers)
     try:
-        received = seat.read(response.iter_content(READ_SIZE))
+        received = buffer.read(response.iter_content(READ_SIZE))
         # Taking the rows apart checks the syntax as well, and whoever asked needs them.
-        body, rows = seat.room.decode(_readable_json, received, _take_apart)
-        return Answer(body, response.headers, rows)
+        body, rows = buffer.pool.decode(_readable_json, received, _take_apart)
+        return ApiResponse(body, response.headers, rows)
     except BaseException:
         response.close()
-        seat.leave()
+        buffer.release()
         raise
 
 
@@ -166,7 +153,9 @@ def _detail(response: requests.Response, account: Account) -> str:
     return words[:300]
 
 
-def _readable_json(body: bytes | memoryview, parse: Callable[[bytes | memoryview], T]) -> tuple[bytes | memoryview, T]:
+def _readable_json(
+    body: bytes | memoryview, parse: Callable[[bytes | memoryview], _T]
+) -> tuple[bytes | memoryview, _T]:
     """`body` and what `parse` makes of it; what no parser would take is replaced by U+FFFD.
 
     That is bytes which are not UTF-8, and lone surrogates: one of them in one name must not cost an organization

@@ -1,6 +1,6 @@
 """The calls that change users, as data: method, path, query and body. Makes none of them.
 
-A dry run shows them, the record of an action keeps them, and the hook makes them: each is written down once.
+A dry run shows them, the record of an action keeps them, and the client makes them: each is written down once.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from typing import Any
 
 from jumpcloud_elt.core.redaction import remove_secrets
 
-USERS = "/api/systemusers"
-
-
+USERS_PATH = "/api/systemusers"
 NO_MANAGER = "null"  # as `cascade_manager`: the reports have none afterwards
 
 
@@ -35,11 +33,11 @@ class Call:
 
 
 def create(fields: Mapping[str, Any]) -> Call:
-    return Call("POST", USERS, fields, {"fullValidationDetails": "password"}, answers_json=True)
+    return Call("POST", USERS_PATH, fields, {"fullValidationDetails": "password"}, answers_json=True)
 
 
 def update(user_id: str, fields: Mapping[str, Any]) -> Call:
-    return Call("PUT", f"{USERS}/{user_id}", fields, answers_json=True)
+    return Call("PUT", f"{USERS_PATH}/{user_id}", fields, answers_json=True)
 
 
 def suspend(user_id: str) -> Call:
@@ -51,25 +49,25 @@ def unsuspend(user_id: str) -> Call:
 
 
 def activate(user_id: str, email: bool | str | None = None) -> Call:
-    return Call("POST", f"{USERS}/{user_id}/state/activate", {} if email is None else {"email": email})
+    return Call("POST", f"{USERS_PATH}/{user_id}/state/activate", {} if email is None else {"email": email})
 
 
 def unlock(user_id: str) -> Call:
-    return Call("POST", f"{USERS}/{user_id}/unlock")
+    return Call("POST", f"{USERS_PATH}/{user_id}/unlock")
 
 
 def expire_password(user_id: str) -> Call:
-    return Call("POST", f"{USERS}/{user_id}/expire")
+    return Call("POST", f"{USERS_PATH}/{user_id}/expire")
 
 
 def reset_mfa(user_id: str, exclusion_days: int | None = None) -> Call:
     body = {} if exclusion_days is None else {"exclusion": True, "exclusionDays": exclusion_days}
-    return Call("POST", f"{USERS}/{user_id}/resetmfa", body)
+    return Call("POST", f"{USERS_PATH}/{user_id}/resetmfa", body)
 
 
 def delete(user_id: str, cascade_manager: str | None = None) -> Call:
     params = None if cascade_manager is None else {"cascade_manager": cascade_manager}
-    return Call("DELETE", f"{USERS}/{user_id}", params=params)
+    return Call("DELETE", f"{USERS_PATH}/{user_id}", params=params)
 
 
 def change_member(group_id: str, user_id: str, op: str) -> Call:

@@ -1,4 +1,4 @@
-"""What the hook can do to users, one method each: every change that is made to JumpCloud is made here.
+"""What the client can do to users, one method each: every change that is made to JumpCloud is made here.
 
 A change whose answer is lost is looked for before it is tried again. Does not decide who may be changed, asks nobody,
 and keeps no record: the Dag jumpcloud_user_action does.
@@ -15,7 +15,7 @@ from airflow.sdk.log import mask_secret
 
 from jumpcloud_elt.api import user_calls
 from jumpcloud_elt.api.pagination import iter_v1_pages, iter_v2_pages
-from jumpcloud_elt.api.responses import Answer
+from jumpcloud_elt.api.responses import ApiResponse
 from jumpcloud_elt.api.user_calls import Call
 from jumpcloud_elt.api.user_state import (
     ACTIVATED,
@@ -47,16 +47,16 @@ class UserWrites:
     @abstractmethod
     def get(
         self, path: str, params: Mapping[str, Any] | None = None, *, organization_id: str | None = None
-    ) -> Answer: ...
+    ) -> ApiResponse: ...
 
     @abstractmethod
-    def write(self, call: Call, *, organization_id: str, has_happened: Callable[[], bool]) -> Answer | None: ...
+    def write(self, call: Call, *, organization_id: str, has_happened: Callable[[], bool]) -> ApiResponse | None: ...
 
     # ---- reading -----------------------------------------------------------------------------------------
 
     def get_user(self, user_id: str, *, organization_id: str) -> Row:
         """Return a user as JumpCloud has it: the decoded JSON of ``/api/systemusers/{id}``. Raises NotFoundError."""
-        return _as_user(self.get(f"{user_calls.USERS}/{user_id}", organization_id=organization_id))
+        return _as_user(self.get(f"{user_calls.USERS_PATH}/{user_id}", organization_id=organization_id))
 
     def find_user(self, user_id: str, *, organization_id: str) -> Row | None:
         """Return the same, None where there is no such user in the organization."""
@@ -69,7 +69,7 @@ class UserWrites:
         """Yield users, all or those of a V1 filter such as ``username:$eq:ada``, which is case-sensitive."""
         params = {} if filter is None else {"filter": filter}
         for page in iter_v1_pages(
-            lambda query: self.get(user_calls.USERS, query, organization_id=organization_id), params
+            lambda query: self.get(user_calls.USERS_PATH, query, organization_id=organization_id), params
         ):
             yield from page.rows
 
@@ -224,7 +224,7 @@ class UserWrites:
 
     def _look_and_write(
         self, call: Call, user_id: str, organization_id: str, is_so: Callable[[Row], bool]
-    ) -> tuple[Answer | None, list[Row]]:
+    ) -> tuple[ApiResponse | None, list[Row]]:
         """The answer of a call; where it was lost, None and the user who was found to be so."""
         found: list[Row] = []
 
@@ -235,7 +235,7 @@ class UserWrites:
         return self.write(call, organization_id=organization_id, has_happened=has_happened), found
 
 
-def _as_user(answer: Answer) -> Row:
+def _as_user(answer: ApiResponse) -> Row:
     user = answer.decode()
     if not isinstance(user, dict) or not isinstance(user.get("_id") or user.get("id"), str):
         raise PageShapeError("expected a user with an id")

@@ -22,10 +22,8 @@ from jumpcloud_elt.core.organization import NO, UNKNOWN, YES, Credential, Organi
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import JumpCloudError
-from jumpcloud_elt.landing.capabilities import SCHEMA, capabilities_path
+from jumpcloud_elt.landing.capabilities import ACTION, CAPABILITY_SCHEMA, SYNC, capabilities_path
 from jumpcloud_elt.landing.files import write_table
-
-SYNC, ACTION = "sync", "action"
 
 
 def land_capabilities(settings: Settings, organization: Organization, run_id: str, *, is_synced: bool) -> None:
@@ -40,7 +38,7 @@ def land_capabilities(settings: Settings, organization: Organization, run_id: st
         sync = [Finding(capability, NO, reason) for capability in SYNC_CAPABILITIES]
         rows += _rows(other, sync, _actions(settings, other, credential), credential)
     seen = {"run_id": run_id, "checked_at": utc_now()}
-    table = pa.Table.from_pylist([row | seen for row in rows], schema=SCHEMA)
+    table = pa.Table.from_pylist([row | seen for row in rows], schema=CAPABILITY_SCHEMA)
     write_table(capabilities_path(settings.landing, str(organization["organization_id"])), table)
 
 
@@ -61,10 +59,10 @@ def _look_into(settings: Settings, organization: Organization, *, is_synced: boo
     """What has just been synced can be; the rest is asked for."""
     organization_id = str(organization["organization_id"])
     try:
-        with JumpCloudClient(organization["connection_id"], patient_for_seconds(settings)) as hook:
+        with JumpCloudClient(organization["connection_id"], patient_for_seconds(settings)) as client:
             if not is_synced:
-                return check_organization(hook, organization_id, utc_now())
-            insights = check_insights(hook, organization_id, utc_now())
+                return check_organization(client, organization_id, utc_now())
+            insights = check_insights(client, organization_id, utc_now())
     except JumpCloudError as error:
         return [Finding(capability, NO, str(error)) for capability in SYNC_CAPABILITIES]
     return [*(Finding(capability, YES) for capability in SYNC_CAPABILITIES[:-1]), insights]
@@ -73,8 +71,8 @@ def _look_into(settings: Settings, organization: Organization, *, is_synced: boo
 def _actions(settings: Settings, connection_id: str, credential: Credential | None) -> list[Finding]:
     """Every action is allowed, or none: JumpCloud does not tell what a role may do one by one."""
     try:
-        with JumpCloudClient(connection_id, settings) as hook:
-            state, reason = may_act(hook.account, credential)
+        with JumpCloudClient(connection_id, settings) as client:
+            state, reason = may_act(client.account, credential)
     except JumpCloudError as error:
         state, reason = NO, str(error)
     return [Finding(action, state, reason) for action in ACTIONS]

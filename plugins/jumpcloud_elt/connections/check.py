@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from jumpcloud_elt.api.client import JumpCloudClient
+from jumpcloud_elt.api.insights import PROBED_RANGE
 from jumpcloud_elt.api.listings import iter_rows, row_id
 from jumpcloud_elt.connections.causes import explain
 from jumpcloud_elt.connections.credential import warn_of_end
@@ -22,7 +23,7 @@ from jumpcloud_elt.connections.report import (
     GROUPS,
     INSIGHTS,
     SYNC_CAPABILITIES,
-    USERS,
+    USERS_STREAM,
     ConnectionReport,
     Finding,
     OrganizationReport,
@@ -46,17 +47,10 @@ from jumpcloud_elt.errors import (
     TransientError,
 )
 
-LISTINGS = {USERS: SYSTEMUSERS, ADMINS: ADMINISTRATORS, GROUPS: USERGROUPS, APPS: APPLICATIONS}
-
-
-PROBED_RANGE = timedelta(hours=1)
-
-
+LISTINGS = {USERS_STREAM: SYSTEMUSERS, ADMINS: ADMINISTRATORS, GROUPS: USERGROUPS, APPS: APPLICATIONS}
 # Somebody waits for the answer.
 PATIENCE = {"request_attempts": 2, "retry_wait_max_seconds": 5.0, "read_timeout_seconds": 20.0}
-
-
-THREADS = 8
+CHECK_THREADS = 8
 
 
 def patient_for_seconds(settings: Settings) -> Settings:
@@ -64,18 +58,18 @@ def patient_for_seconds(settings: Settings) -> Settings:
     return replace(settings, **{name: min(getattr(settings, name), most) for name, most in PATIENCE.items()})
 
 
-def check_connection(hook: JumpCloudClient, now: datetime, *, at_most: int | None = None) -> ConnectionReport:
-    """Look into the connection of `hook`, and into its first `at_most` organizations. `now` is naive UTC.
+def inspect_connection(client: JumpCloudClient, now: datetime, *, at_most: int | None = None) -> ConnectionReport:
+    """Look into the connection of `client`, and into its first `at_most` organizations. `now` is naive UTC.
 
     Raises nothing of the package's own: what goes wrong is what the report is about.
     """
-    connection_id = hook.jumpcloud_conn_id
+    connection_id = client.jumpcloud_conn_id
     try:
-        account = hook.account
+        account = client.account
     except ConfigurationError as error:
         return ConnectionReport(connection_id, str(error))
     try:
-        listed = list_of_connection(hook)
+        listed = list_of_connection(client)
     except JumpCloudError as error:
         return ConnectionReport(connection_id, str(explain(error, account, "organizations")), account)
     if not listed:
@@ -86,9 +80,9 @@ def check_connection(hook: JumpCloudClient, now: datetime, *, at_most: int | Non
             account,
         )
     chosen = listed if at_most is None else listed[:at_most]
-    with ThreadPoolExecutor(min(THREADS, len(chosen))) as pool:
-        organizations = tuple(pool.map(lambda one: _check_listed(hook, one, now), chosen))
-    credential = credential_of(hook, listed, now)
+    with ThreadPoolExecutor(min(CHECK_THREADS, len(chosen))) as pool:
+        organizations = tuple(pool.map(lambda one: _check_listed(client, one, now), chosen))
+    credential = credential_of(client, listed, now)
     return ConnectionReport(
         connection_id=connection_id,
         failure=None,
@@ -100,41 +94,41 @@ def check_connection(hook: JumpCloudClient, now: datetime, *, at_most: int | Non
     )
 
 
-def check_organization(hook: JumpCloudClient, organization_id: str, now: datetime) -> tuple[Finding, ...]:
+def check_organization(client: JumpCloudClient, organization_id: str, now: datetime) -> tuple[Finding, ...]:
     """A finding for each of SYNC_CAPABILITIES; reads one page of each at most."""
     found: dict[str, Finding] = {}
     first: dict[str, str | None] = {}
     for capability, stream in LISTINGS.items():
         try:
-            row = next(iter_rows(hook, stream, organization_id), None)
+            row = next(iter_rows(client, stream, organization_id), None)
             first[capability] = row_id(row) if row else None
             found[capability] = Finding(capability, YES)
         except JumpCloudError as error:
-            reason = str(explain(error, hook.account, capability))
-            if capability == USERS and isinstance(error, CredentialError | TransientError):
+            reason = str(explain(error, client.account, capability))
+            if capability == USERS_STREAM and isinstance(error, CredentialError | TransientError):
                 # It would be the same for every other, and a wait each time.
                 return tuple(Finding(one, NO, reason) for one in SYNC_CAPABILITIES)
             found[capability] = Finding(capability, NO, reason)
-    found[ACCESS] = _check_access(hook, organization_id, first)
-    found[INSIGHTS] = check_insights(hook, organization_id, now)
+    found[ACCESS] = _check_access(client, organization_id, first)
+    found[INSIGHTS] = check_insights(client, organization_id, now)
     return tuple(found[capability] for capability in SYNC_CAPABILITIES)
 
 
-def check_insights(hook: JumpCloudClient, organization_id: str, now: datetime) -> Finding:
+def check_insights(client: JumpCloudClient, organization_id: str, now: datetime) -> Finding:
     """Whether events can be read, of an organization whose users can.
 
     An organization without Directory Insights may be answered with nothing: only an event says that there are any.
     """
     end = now.replace(microsecond=0, tzinfo=UTC)
-    days = hook.account.usage_retention_days
+    days = client.account.usage_retention_days
     try:
         for span in (PROBED_RANGE, timedelta(days=days)):
-            if hook.count_events(organization_id, hook.settings.usage_services, end - span, end):
+            if client.count_events(organization_id, client.settings.usage_services, end - span, end):
                 return Finding(INSIGHTS, YES)
     except (NotEnabledError, PermissionDeniedError) as error:
-        return Finding(INSIGHTS, NO, str(explain(error, hook.account, "Directory Insights")))
+        return Finding(INSIGHTS, NO, str(explain(error, client.account, "Directory Insights")))
     except JumpCloudError as error:
-        return Finding(INSIGHTS, UNKNOWN, str(explain(error, hook.account, "Directory Insights")))
+        return Finding(INSIGHTS, UNKNOWN, str(explain(error, client.account, "Directory Insights")))
     return Finding(
         INSIGHTS,
         UNKNOWN,
@@ -143,26 +137,26 @@ def check_insights(hook: JumpCloudClient, organization_id: str, now: datetime) -
     )
 
 
-def _check_listed(hook: JumpCloudClient, organization: Organization, now: datetime) -> OrganizationReport:
+def _check_listed(client: JumpCloudClient, organization: Organization, now: datetime) -> OrganizationReport:
     organization_id = str(organization["organization_id"])
     error = organization["error"]
     findings = (
-        check_organization(hook, organization_id, now)
+        check_organization(client, organization_id, now)
         if error is None
         else tuple(Finding(capability, NO, error) for capability in SYNC_CAPABILITIES)
     )
     return OrganizationReport(organization_id, organization["organization_name"], findings)
 
 
-def _check_access(hook: JumpCloudClient, organization_id: str, first: dict[str, str | None]) -> Finding:
+def _check_access(client: JumpCloudClient, organization_id: str, first: dict[str, str | None]) -> Finding:
     """Who reaches what is read of each application and each group; of the first of each, here."""
     edges = ((APPLICATION_ASSOCIATIONS, first.get(APPS)), (USERGROUP_MEMBERS, first.get(GROUPS)))
     to_read = [(stream, parent) for stream, parent in edges if parent is not None]
     try:
         for stream, parent in to_read:
-            next(iter_rows(hook, stream, organization_id, parent), None)
+            next(iter_rows(client, stream, organization_id, parent), None)
     except JumpCloudError as error:
-        return Finding(ACCESS, NO, str(explain(error, hook.account, "access")))
+        return Finding(ACCESS, NO, str(explain(error, client.account, "access")))
     if to_read:
         return Finding(ACCESS, YES)
     return Finding(ACCESS, UNKNOWN, "There is neither an application nor a group whose access could be read.")

@@ -20,35 +20,26 @@ from jumpcloud_elt.errors import JumpCloudError
 
 log = logging.getLogger(__name__)
 
-
 # In lower case: clients differ in how they spell them. Of all other roles it is not published what they may change.
 WRITING_ROLES = ("administrator with billing", "administrator")
-
-
 READING_ROLES = ("read only", "billing only", "command runner", "command runner with billing")
-
-
 WARNING_DAYS = 30
-
-
 SERVICE_ACCOUNTS = "/api/v2/service-accounts"
-
-
 # Shorter ones are the same for every key ("jca_").
 KEY_PREFIX_LENGTH = 8
 
 
-def read_credential(hook: JumpCloudClient, organization_id: str | None, now: datetime) -> Credential:
+def read_credential(client: JumpCloudClient, organization_id: str | None, now: datetime) -> Credential:
     """What JumpCloud tells of the connection's own key, which has just worked; `now` is naive UTC.
 
     Asks in `organization_id` where it must be in one.
     """
-    if hook.account.is_service_account:
-        owner = _find_service_account(hook, organization_id)
+    if client.account.is_service_account:
+        owner = _find_service_account(client, organization_id)
         is_end_told = bool(owner)
-        ends_at = _end_of_secret(owner, str(hook.account.client_id), now)
+        ends_at = _end_of_secret(owner, str(client.account.client_id), now)
     else:
-        owner = _find_administrator(hook, organization_id)
+        owner = _find_administrator(client, organization_id)
         key = owner.get("apiKeyHash")
         is_end_told = isinstance(key, dict)
         ends_at = _moment(key.get("expireAt")) if isinstance(key, dict) else None
@@ -77,19 +68,19 @@ def warn_of_end(credential: Credential, secret_name: str, now: datetime) -> str 
     )
 
 
-def _find_administrator(hook: JumpCloudClient, organization_id: str | None) -> Row:
+def _find_administrator(client: JumpCloudClient, organization_id: str | None) -> Row:
     """The administrator of the key: as they see themselves, completed by the list of administrators."""
-    own = _get(hook, "/api/users/getSelf", None)
+    own = _get(client, "/api/users/getSelf", None)
     if own.get("apiKeyHash") and role_names(own):
         return own
     ids = {own.get(name) for name in ("_id", "id", "email")} - {None, ""}
     try:
-        listed = list(iter_rows(hook, ADMINISTRATORS, organization_id)) if organization_id else []
+        listed = list(iter_rows(client, ADMINISTRATORS, organization_id)) if organization_id else []
     except JumpCloudError as error:
-        log.info("The administrator of connection %s is not known: %s", hook.jumpcloud_conn_id, error)
+        log.info("The administrator of connection %s is not known: %s", client.jumpcloud_conn_id, error)
         listed = []
     found = [row for row in listed if ids & {row.get("_id"), row.get("id"), row.get("email")}]
-    found = found or [row for row in listed if _is_start_of(hook.account.secret, row)]
+    found = found or [row for row in listed if _is_start_of(client.account.secret, row)]
     # What the caller sees of itself wins; two who could be meant are nobody.
     return {**found[0], **{name: value for name, value in own.items() if value}} if len(found) == 1 else own
 
@@ -100,20 +91,20 @@ def _is_start_of(key: str, administrator: Row) -> bool:
     return isinstance(prefix, str) and len(prefix) >= KEY_PREFIX_LENGTH and key.startswith(prefix)
 
 
-def _find_service_account(hook: JumpCloudClient, organization_id: str | None) -> Row:
+def _find_service_account(client: JumpCloudClient, organization_id: str | None) -> Row:
     """The one service account that names the client id; of all others nothing can be told about this one."""
     try:
         rows = [
             row
             for page in iter_v1_pages(
-                lambda params: hook.get(SERVICE_ACCOUNTS, params, organization_id=organization_id), {"sort": None}
+                lambda params: client.get(SERVICE_ACCOUNTS, params, organization_id=organization_id), {"sort": None}
             )
             for row in page.rows
         ]
     except JumpCloudError as error:
-        log.info("The service account of connection %s is not known: %s", hook.jumpcloud_conn_id, error)
+        log.info("The service account of connection %s is not known: %s", client.jumpcloud_conn_id, error)
         return {}
-    found = [row for row in rows if str(hook.account.client_id) in _texts(row)]
+    found = [row for row in rows if str(client.account.client_id) in _texts(row)]
     return found[0] if len(found) == 1 else {}
 
 
@@ -138,11 +129,11 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(one)
 
 
-def _get(hook: JumpCloudClient, path: str, organization_id: str | None) -> Row:
+def _get(client: JumpCloudClient, path: str, organization_id: str | None) -> Row:
     try:
-        row = hook.get(path, organization_id=organization_id).decode()
+        row = client.get(path, organization_id=organization_id).decode()
     except JumpCloudError as error:
-        log.info("%s of connection %s: %s", path, hook.jumpcloud_conn_id, error)
+        log.info("%s of connection %s: %s", path, client.jumpcloud_conn_id, error)
         return {}
     return row if isinstance(row, dict) else {}
 

@@ -31,7 +31,7 @@ from jumpcloud_elt.errors import (
 log = logging.getLogger(__name__)
 
 
-def list_organizations(
+def discover_organizations(
     settings: Settings, only: Sequence[str] = (), *, with_credentials: bool = False
 ) -> list[Organization]:
     """Return the organizations of every configured connection, sorted by connection, then by name.
@@ -49,9 +49,9 @@ def list_organizations(
         if connection_id in settings.exclude:
             continue
         try:
-            with JumpCloudClient(connection_id, settings) as hook:
-                seen = list_of_connection(hook)
-                credential = credential_of(hook, seen, utc_now()) if with_credentials else None
+            with JumpCloudClient(connection_id, settings) as client:
+                seen = list_of_connection(client)
+                credential = credential_of(client, seen, utc_now()) if with_credentials else None
         except JumpCloudError as error:
             log.error("Connection %s: %s", connection_id, error)
             was_asked |= not isinstance(error, ConfigurationError)
@@ -84,17 +84,17 @@ def list_organizations(
     return sorted(organizations, key=_order) + failed
 
 
-def list_of_connection(hook: JumpCloudClient) -> list[Organization]:
+def list_of_connection(client: JumpCloudClient) -> list[Organization]:
     """The organizations of one connection that are not excluded; one that it names and does not see has an `error`."""
-    connection_id, settings, account = hook.jumpcloud_conn_id, hook.settings, hook.account
+    connection_id, settings, account = client.jumpcloud_conn_id, client.settings, client.account
     try:
-        rows = read_organizations(hook)
+        rows = read_organizations(client)
     except (PermissionDeniedError, OrganizationHeaderError, NotFoundError):
         if not account.organization_ids:
             raise
         # A key that may not list organizations can still read those that the connection names.
         rows = {one: {"id": one} for one in account.organization_ids}
-    provider_id = find_provider_id(hook) if len(rows) > 1 else None
+    provider_id = find_provider_id(client) if len(rows) > 1 else None
     wanted = account.organization_ids or tuple(rows)
     organizations = []
     for organization_id in wanted:
@@ -121,26 +121,26 @@ def list_of_connection(hook: JumpCloudClient) -> list[Organization]:
     return organizations
 
 
-def credential_of(hook: JumpCloudClient, seen: Sequence[Organization], now: datetime) -> Credential:
+def credential_of(client: JumpCloudClient, seen: Sequence[Organization], now: datetime) -> Credential:
     """What is known of the connection's key, asked in the first organization that it sees; `now` is naive UTC."""
     organization_id = next((one["organization_id"] for one in seen if one["error"] is None), None)
-    return read_credential(hook, organization_id, now)
+    return read_credential(client, organization_id, now)
 
 
-def read_organizations(hook: JumpCloudClient) -> dict[str, Row]:
+def read_organizations(client: JumpCloudClient) -> dict[str, Row]:
     """Every organization that the key sees, by id: one that a page lost would pass for gone."""
 
     def read() -> dict[str, Row]:
         rows: dict[str, Row] = {}
         total, nulls = 0, 0
-        for page in PAGE_STYLES[ORGANIZATIONS.page_style](lambda params: hook.get(ORGANIZATIONS.path, params), None):
+        for page in PAGE_STYLES[ORGANIZATIONS.page_style](lambda params: client.get(ORGANIZATIONS.path, params), None):
             rows.update((row_id(row), row) for row in page.rows)
             total, nulls = page.total or 0, nulls + page.nulls
         if not total - nulls <= len(rows) <= total:
             raise IncompleteListingError(f"{len(rows)} distinct ids received, {total} stated by the API")
         return rows
 
-    return read_until_whole(read, f"organizations of connection {hook.jumpcloud_conn_id}")
+    return read_until_whole(read, f"organizations of connection {client.jumpcloud_conn_id}")
 
 
 def _failure(connection_id: str, organization_id: str | None, name: str, error: str) -> Organization:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jumpcloud_elt.core.account import Account
 from jumpcloud_elt.core.organization import NO, YES, Credential
 
-USERS, ADMINS, GROUPS, APPS, ACCESS, INSIGHTS = (
+USERS_STREAM, ADMINS, GROUPS, APPS, ACCESS, INSIGHTS = (
     "users",
     "administrators",
     "groups",
@@ -16,11 +16,8 @@ USERS, ADMINS, GROUPS, APPS, ACCESS, INSIGHTS = (
     "directory_insights",
 )
 
-
 # What is synced, in the order in which it is shown. Only usage does without the last.
-SYNC_CAPABILITIES = (USERS, ADMINS, GROUPS, APPS, ACCESS, INSIGHTS)
-
-
+SYNC_CAPABILITIES = (USERS_STREAM, ADMINS, GROUPS, APPS, ACCESS, INSIGHTS)
 REQUIRED = SYNC_CAPABILITIES[:-1]
 
 
@@ -67,7 +64,7 @@ class ConnectionReport:
         return self.failure is None and all(one.can_be_synced for one in self.organizations)
 
 
-def render(report: ConnectionReport) -> str:
+def as_text(report: ConnectionReport) -> str:
     """The report as text, a line for each finding: what the Dag logs."""
     if report.failure is not None:
         return f"Connection {report.connection_id!r} does not work.\n{report.failure}"

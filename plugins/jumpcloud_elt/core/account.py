@@ -14,24 +14,12 @@ from urllib.parse import urlsplit
 from jumpcloud_elt.errors import ConfigurationError
 
 REGION_HOST_INFIX = {"us": "", "eu": "eu.", "in": "in."}
-
-
 CONNECTION_TYPE = "jumpcloud"
-
-
 PERMISSIONS = ("read", "read_and_act")
-
-
 ORGANIZATION_ID = re.compile(r"[0-9a-fA-F]{24}")
-
-
 HTTPS_PORT = 443
-
-
 # JumpCloud keeps events 15 to 90 days, by plan, and cannot be asked which.
 USAGE_RETENTION_DAYS = 90
-
-
 # The only token host that is known; JumpCloud's own exporters use it for every region.
 TOKEN_URL = "https://admin-oauth.id.jumpcloud.com/oauth2/token"  # noqa: S105, not a password
 

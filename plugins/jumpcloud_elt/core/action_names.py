@@ -19,9 +19,6 @@ ACTIONS = (
     "delete",
 )
 
-
 # Wait for an approval whatever their number.
 ALWAYS_APPROVED = ("delete",)
-
-
 GROUP_ACTIONS = ("add_to_group", "remove_from_group")

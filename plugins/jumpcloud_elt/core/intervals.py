@@ -16,7 +16,6 @@ from jumpcloud_elt.errors import ConfigurationError
 
 Interval = tuple[datetime, datetime]
 
-
 PRESETS = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",

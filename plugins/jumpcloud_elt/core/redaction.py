@@ -44,14 +44,10 @@ SECRET_NAMES = frozenset(
     }
 )
 
-
 # `config` is secret where it is an application's; elsewhere it is an ordinary word.
 APPLICATION_SECRET_NAMES = SECRET_NAMES | {"config", "databaseattributes"}
-
-
 # An event can be about anything, an application included.
 EVENT_SECRET_NAMES = APPLICATION_SECRET_NAMES
-
 
 # What no mart needs of a person. The names, e-mail, user name, department, job title, manager, company, cost center
 # and employee type of users and administrators stay.
@@ -75,7 +71,6 @@ PERSONAL_NAMES = frozenset(
     }
 )
 
-
 # And of events: from where and with what somebody came. `system` is the device, with its name.
 PERSONAL_EVENT_NAMES = PERSONAL_NAMES | {
     "clientip",
@@ -89,27 +84,15 @@ PERSONAL_EVENT_NAMES = PERSONAL_NAMES | {
     "useragent",
 }
 
-
 _ENDINGS = tuple(SECRET_NAMES)
-
-
 _METHODS = "auth_methods"
-
-
 _NAMING, _NAMED = ("field", "name"), ("from", "to", "value")
-
-
 # Decimals keep every number as it was written.
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
-
-
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-
-
 # A quoted word that ends like a secret's name, or a path with such a part: a cheap look (RE2, one pass) that lets
 # nearly every event through without decoding it, and never one that the rule would change.
 _BETWEEN = r'(?:[^a-z0-9"\\]|\\(?:u[0-9a-f]{4}|["\\/bfnrt]))*'
-
 
 _SUSPECT = (
     "(?i)(?:"
@@ -117,7 +100,6 @@ _SUSPECT = (
     + f')(?:{_BETWEEN}"|{_BETWEEN}[.\\[\\]/])'
     + r"|\\u00[4-7]"  # a letter written as an escape
 )
-
 
 # How nearly every suspect comes: in `auth_methods`.
 _HARMLESS = r'"password":\s*\{\s*"success":\s*(?:true|false)\s*\}'

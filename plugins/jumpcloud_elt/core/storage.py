@@ -36,22 +36,12 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
 Place: TypeAlias = "Path | ObjectStoragePath"
-
-
 STORE_URL = re.compile(r"s3://(?:(?P<conn_id>[^@/\s]+)@)?(?P<bucket>[a-zA-Z0-9][\w.-]+)(?P<prefix>(?:/[^*?\[\]\s]*)?)")
-
-
 # A PUT with a condition is one request, and S3 takes no more than this at once.
 _LARGEST_PUT = 5 * 2**30
-
-
 # Most files are smaller; of the others columns are read.
 _BLOCK = 8 * 2**20
-
-
 _HELD = ".held.tmp"
-
-
 _UNMET = ("PreconditionFailed", "ConditionalRequestConflict")
 
 
@@ -216,7 +206,7 @@ def temporary_for(place: Place) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def held_temporary_for(place: Place) -> Iterator[Path]:
+def locked_temporary_for(place: Place) -> Iterator[Path]:
     """As `temporary_for`, for what takes long to write: what killed writers have left in the folder is removed.
 
     A writer holds a lock on its file, which ends with its process: what can be locked is nobody's.
@@ -281,7 +271,7 @@ def version_of(place: ObjectStoragePath) -> str:
         return ""
 
 
-def put_again(source: Place, place: Place) -> None:
+def create_hard_link(source: Place, place: Place) -> None:
     """Make what is at `source` appear at `place` too, whole: without a second copy where a file system has links.
 
     Raises OSError where it has none.
@@ -310,7 +300,7 @@ def make_folder(folder: Place) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def take_folder(folder: Place) -> bool:
+def claim_folder(folder: Place) -> bool:
     """Make a folder, and say whether nobody else had; of a store, whether nothing lies there yet."""
     if not isinstance(folder, Path):
         return not find_files(folder, "*")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
@@ -17,12 +17,7 @@ from jumpcloud_elt.core.settings import Settings
 
 log = logging.getLogger(__name__)
 
-
-T = TypeVar("T")
-
-
 TIMESTAMP = pa.timestamp("us")
-
 
 LINEAGE_FIELDS = [
     pa.field("_connection_id", pa.string()),
@@ -65,23 +60,12 @@ class Stream:
 
 
 ORGANIZATIONS = Stream("organizations", "/api/organizations", ("organization_id",), "v1")
-
-
 SYSTEMUSERS = Stream("systemusers", "/api/systemusers", ("user_id",), "v1", personal_names=PERSONAL_NAMES)
-
-
 ADMINISTRATORS = Stream("administrators", "/api/users", ("administrator_id",), "v1", personal_names=PERSONAL_NAMES)
-
-
 APPLICATIONS = Stream("applications", "/api/applications", ("application_id",), "v1", APPLICATION_SECRET_NAMES)
-
-
 # An envelope as in V1, on a V2 route that is not known to take V1's sort.
 ROLES = Stream("roles", "/api/v2/roles", ("role_id",), "v1", variants=({"sort": None},), is_optional=True)
-
-
 USERGROUPS = Stream("usergroups", "/api/v2/usergroups", ("group_id",), "v2")
-
 
 USERGROUP_MEMBERS = Stream(
     "usergroup_members",
@@ -90,7 +74,6 @@ USERGROUP_MEMBERS = Stream(
     "v2",
     parent=USERGROUPS.name,
 )
-
 
 # Direct edges only: who reaches an application through a group is joined in DuckDB, at a tenth of the requests.
 APPLICATION_ASSOCIATIONS = Stream(
@@ -102,7 +85,6 @@ APPLICATION_ASSOCIATIONS = Stream(
     variants=({"targets": "user"}, {"targets": "user_group"}),
 )
 
-
 # Landed per organization and directory run, in this order: a parent before what depends on it.
 DIRECTORY_STREAMS = (
     SYSTEMUSERS,
@@ -113,6 +95,5 @@ DIRECTORY_STREAMS = (
     USERGROUP_MEMBERS,
     APPLICATION_ASSOCIATIONS,
 )
-
 
 Row = dict[str, Any]

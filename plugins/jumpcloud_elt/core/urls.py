@@ -3,6 +3,4 @@
 from __future__ import annotations
 
 NAME = "JumpCloud"
-
-
 URL_PREFIX = "/jumpcloud"

@@ -26,7 +26,6 @@ from jumpcloud_elt.errors import JumpCloudError
 
 log = logging.getLogger(__name__)
 
-
 # Nothing from elsewhere, no script or style but the package's own files, shown in no frame but Airflow's.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -41,11 +40,8 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 
-
 STATIC = {path.name: path for path in (HERE / "static").iterdir() if path.is_file()}
-
-
-MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
+ASSET_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
 
 
 def create_app() -> FastAPI:
@@ -67,7 +63,7 @@ def _static(name: str) -> FileResponse:
     path: Path | None = STATIC.get(name)
     if path is None:
         raise HTTPException(404, "There is no such file.")
-    return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], headers={"Cache-Control": "private, max-age=3600"})
+    return FileResponse(path, media_type=ASSET_TYPES[path.suffix], headers={"Cache-Control": "private, max-age=3600"})
 
 
 async def _add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

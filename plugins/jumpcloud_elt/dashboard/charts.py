@@ -7,11 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 TREND_WIDTH, TREND_HEIGHT = 84, 20
-
-
 TREND_DASH = 5
-
-
 HEAT_LEVELS = 4
 
 

@@ -9,8 +9,6 @@ from typing import Any
 from jumpcloud_elt.dashboard.queries import Warehouse
 
 DAY = timedelta(days=1)
-
-
 States = dict[date, str]
 
 

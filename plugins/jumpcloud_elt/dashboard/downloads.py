@@ -12,28 +12,23 @@ from typing import IO, Any
 
 from fastapi.responses import StreamingResponse
 
-from jumpcloud_elt.dashboard.lists import Listing
+from jumpcloud_elt.dashboard.lists import ListQuery
 from jumpcloud_elt.dashboard.queries import Parameters, open_for_request
 from jumpcloud_elt.export import FORMATS, SAAS_IMPORT, write_csv, write_parquet, write_saas_import
 
 # A list of millions takes a core for half a minute: who comes third waits, and the pages keep the other core.
 _turns = threading.BoundedSemaphore(2)
-
-
 IN_MEMORY_BYTES = 4_000_000
-
-
 CHUNK_BYTES = 262_144
 
-
-MEDIA_TYPES = {
+DOWNLOAD_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "parquet": "application/vnd.apache.parquet",
     "json": "application/json",
 }
 
 
-def download(dataset: str, form: str, listing: Listing, parameters: Parameters) -> StreamingResponse:
+def download(dataset: str, form: str, listing: ListQuery, parameters: Parameters) -> StreamingResponse:
     """A data set in a format of `export`, as an attachment."""
     file: Any = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115 - closed when it has been sent
     try:
@@ -52,7 +47,7 @@ def download(dataset: str, form: str, listing: Listing, parameters: Parameters) 
     file.seek(0)
     return StreamingResponse(
         _chunks(file),
-        media_type=MEDIA_TYPES[FORMATS[form]],
+        media_type=DOWNLOAD_TYPES[FORMATS[form]],
         headers={"Content-Disposition": f'attachment; filename="{name}"', "Content-Length": str(size)},
     )
 

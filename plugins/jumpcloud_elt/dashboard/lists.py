@@ -14,14 +14,12 @@ from urllib.parse import urlencode
 
 from fastapi import HTTPException, Request
 
-from jumpcloud_elt.dashboard.queries import Parameters, Row, Warehouse
+from jumpcloud_elt.core.streams import Row
+from jumpcloud_elt.dashboard.queries import Parameters, Warehouse
 from jumpcloud_elt.export import no_filters
 
 PAGE_SIZE = 50
-
-
 LONGEST_VALUE = 500
-
 
 # What a list can be filtered by in its use: the words of the address, as usage_state and days.
 USAGE = {
@@ -45,7 +43,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Listing:
+class ListQuery:
     """A list as its address asks for it: `filters` holds what was given and nothing else."""
 
     path: str
@@ -89,10 +87,10 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Page:
+class ListPage:
     """The rows of one page of a list, and where they stand in it."""
 
-    listing: Listing
+    listing: ListQuery
     rows: list[Row]
     total: int
     number: int
@@ -116,9 +114,9 @@ def clamp(page: int, total: int, size: int = PAGE_SIZE) -> int:
     return min(page, max(1, -(-total // size)))
 
 
-def read_listing(
+def parse_list_query(
     request: Request, path: str, columns: Sequence[Column], *, filters: Sequence[str], sort: str, tie_break: str
-) -> Listing:
+) -> ListQuery:
     """What the address asks for. Raises HTTPException 400 that names every parameter it cannot be asked for by."""
     problems = []
     given = {name: value[:LONGEST_VALUE] for name, value in request.query_params.items() if value.strip()}
@@ -138,7 +136,7 @@ def read_listing(
         problems.append(f"usage: {usage!r} given; allowed: {', '.join(USAGE)}")
     if problems:
         raise HTTPException(400, "; ".join(problems))
-    return Listing(
+    return ListQuery(
         path=path,
         columns=columns,
         tie_break=tie_break,
@@ -149,27 +147,27 @@ def read_listing(
     )
 
 
-def read_page(warehouse: Warehouse, query: str, listing: Listing, parameters: Parameters, key: str = "") -> Page:
+def read_page(warehouse: Warehouse, query: str, listing: ListQuery, parameters: Parameters, key: str = "") -> ListPage:
     """The rows of the page asked for; of the last one where there are not as many. `key` as in `counted_slice`."""
     if key:
         offset = (listing.page - 1) * PAGE_SIZE
         rows, total = warehouse.counted_slice(query, parameters, listing.order, limit=PAGE_SIZE, offset=offset, key=key)
         if rows or listing.page == 1:
-            return Page(listing, rows, total, listing.page)
+            return ListPage(listing, rows, total, listing.page)
     total = warehouse.count(query, parameters)
     number = clamp(listing.page, total)
     offset = (number - 1) * PAGE_SIZE
     rows = warehouse.slice(query, parameters, listing.order, limit=PAGE_SIZE, offset=offset)
-    return Page(listing, rows, total, number)
+    return ListPage(listing, rows, total, number)
 
 
-def usage_parameters(listing: Listing) -> dict[str, str | int | None]:
+def usage_parameters(listing: ListQuery) -> dict[str, str | int | None]:
     """The filter by use, as the queries take it."""
     state, days = USAGE[usage] if (usage := listing.get("usage")) else (None, None)
     return {"usage_state": state, "idle_days": days}
 
 
-def choice(listing: Listing, name: str, allowed: Mapping[str, str]) -> str | None:
+def choice(listing: ListQuery, name: str, allowed: Mapping[str, str]) -> str | None:
     """A filter with fixed values. Raises HTTPException 400 for any other."""
     value = listing.get(name)
     if value is not None and value not in allowed:
@@ -177,7 +175,7 @@ def choice(listing: Listing, name: str, allowed: Mapping[str, str]) -> str | Non
     return value
 
 
-def moment(listing: Listing, name: str) -> datetime | None:
+def read_moment(listing: ListQuery, name: str) -> datetime | None:
     """A filter that is a day, as its first instant. Raises HTTPException 400 for what is none."""
     value = listing.get(name)
     if value is None:
@@ -190,16 +188,12 @@ def moment(listing: Listing, name: str) -> datetime | None:
 
 # In words of the address: whether there is access now.
 ACCESS_CHOICES = {"now": "Has access now", "ended": "Used it, no access now"}
-
-
 ALL = "all"
-
-
 # The key of the query `access`.
 ROW = "_row"
 
 
-def access_parameters(listing: Listing) -> dict[str, Any]:
+def access_parameters(listing: ListQuery) -> dict[str, Any]:
     """The parameters of the query `access`, as an address filters it."""
     wanted = choice(listing, "access", ACCESS_CHOICES)
     return no_filters("access") | {

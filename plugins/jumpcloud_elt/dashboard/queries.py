@@ -16,20 +16,14 @@ from typing import Any
 
 import duckdb
 
+from jumpcloud_elt.core.streams import Row
 from jumpcloud_elt.errors import WarehouseError
 from jumpcloud_elt.reading import open_warehouse, unreadable
 from jumpcloud_elt.warehouse.sql_files import read_sql
 
 # Of all requests of this process together: DuckDB shares one instance among connections to one file.
 MEMORY_LIMIT = "512MB"
-
-
-THREADS = 2
-
-
-Row = dict[str, Any]
-
-
+QUERY_THREADS = 2
 Parameters = Mapping[str, Any]
 
 
@@ -141,7 +135,7 @@ def open_for_request() -> Iterator[Warehouse]:
 
 def _prepare(connection: duckdb.DuckDBPyConnection) -> Warehouse:
     connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
-    connection.execute(f"set threads = {THREADS}")
+    connection.execute(f"set threads = {QUERY_THREADS}")
     spill = _spill_folder().name
     if connection.execute("select current_setting('temp_directory')").fetchone() != (spill,):
         # Not again: requests beside each other share it, and one of them may have something in there.

@@ -21,13 +21,8 @@ from jumpcloud_elt.dashboard.charts import TREND_HEIGHT, TREND_WIDTH, trend
 from jumpcloud_elt.dashboard.lists import USAGE
 
 HERE = Path(__file__).parent
-
-
-STATUSES = ("active", "password_pending", "password_expired", "locked", "staged", "suspended", "deleted")
-
-
+STATUS_ORDER = ("active", "password_pending", "password_expired", "locked", "staged", "suspended", "deleted")
 SOURCES = {"sso": "SSO", "user_portal": "User portal", "admin_portal": "Admin portal"}
-
 
 USAGE_LABELS = {
     "used": "Used",
@@ -70,7 +65,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "moment": moment,
+        "moment": format_moment,
         "day": day,
         "count": count,
         "words": words,
@@ -81,7 +76,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "address": address,
         "usage_labels": {name: USAGE_LABELS[name] for name in USAGE_LABELS if name in USAGE},
-        "statuses": STATUSES,
+        "statuses": STATUS_ORDER,
         "trend_size": (TREND_WIDTH, TREND_HEIGHT),
     }
     return environment
@@ -93,7 +88,7 @@ def address(path: str, **parameters: Any) -> str:
     return path + (f"?{urlencode(given)}" if given else "")
 
 
-def moment(value: datetime | None) -> str:
+def format_moment(value: datetime | None) -> str:
     """A time (UTC, which each page says once), to the minute."""
     return f"{value:%Y-%m-%d %H:%M}" if value else ""
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from croniter import croniter
 
-from jumpcloud_elt.dashboard.queries import Row
+from jumpcloud_elt.core.streams import Row
 
 # A run that is at it is not late yet.
 GRACE = timedelta(hours=2)

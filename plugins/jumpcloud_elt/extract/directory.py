@@ -17,7 +17,7 @@ from jumpcloud_elt.api.providers import read_provider_administrators
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.redaction import encode_payload
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.core.storage import name_within, take_folder
+from jumpcloud_elt.core.storage import claim_folder, name_within
 from jumpcloud_elt.core.streams import (
     ADMINISTRATORS,
     DIRECTORY_STREAMS,
@@ -35,12 +35,12 @@ from jumpcloud_elt.landing.snapshots import Accepted, Decision, decide, iter_sna
 
 
 def land_directory(
-    hook: JumpCloudClient, organization: Organization, settings: Settings, accepted: Accepted | None = None
+    client: JumpCloudClient, organization: Organization, settings: Settings, accepted: Accepted | None = None
 ) -> list[Outcome]:
     """Land one snapshot of `organization` and return one outcome per stream.
 
     `snapshot_at` is the time at which reading began, in whole seconds, and no other snapshot's. `accepted` is the drop
-    in users that the run accepts. Raises the errors of the hook and of `read_listing`; what had been written by then
+    in users that the run accepts. Raises the errors of the client and of `read_listing`; what had been written by then
     belongs to no snapshot.
     """
     organization_id = str(organization["organization_id"])
@@ -49,10 +49,10 @@ def land_directory(
     outcomes: list[Outcome] = []
     parents: dict[str, list[str]] = {}
     for stream in DIRECTORY_STREAMS:
-        began, requests = time.monotonic(), hook.request_count
+        began, requests = time.monotonic(), client.request_count
         extracted_at = utc_now()
         listing = read_listing(
-            hook,
+            client,
             stream,
             organization_id,
             extracted_at,
@@ -60,8 +60,8 @@ def land_directory(
             threads=settings.request_threads,
         )
         if stream is ADMINISTRATORS and "provider_id" in organization:
-            linked = read_provider_administrators(hook, organization["provider_id"], organization_id)
-            listing = add_rows(listing, stream, linked, hook, extracted_at)
+            linked = read_provider_administrators(client, organization["provider_id"], organization_id)
+            listing = add_rows(listing, stream, linked, client, extracted_at)
         parents[stream.name] = listing.table[stream.keys[0]].to_pylist()
         outcome = _outcome(organization, settings, stream, snapshot_at)
         outcome.rows, outcome.received, outcome.api_total = (
@@ -73,12 +73,12 @@ def land_directory(
         previous = snapshot_path(settings.landing, stream.name, organization_id, previous_at) if previous_at else None
         counts = {"rows": outcome.rows, "received": outcome.received, "api_total": outcome.api_total}
         write_stream(path, listing.table, counts, previous)
-        outcome.requests = hook.request_count - requests
+        outcome.requests = client.request_count - requests
         outcome.seconds = round(time.monotonic() - began, 3)
         outcomes.append(outcome)
     decision = decide(settings, organization_id, len(parents[SYSTEMUSERS.name]), accepted)
     if decision.is_held:
-        hook.log.warning("The snapshot of %s is held: %s", organization["organization_name"], decision.reason)
+        client.log.warning("The snapshot of %s is held: %s", organization["organization_name"], decision.reason)
     outcomes.append(_commit(organization, settings, snapshot_at, decision, outcomes))
     for outcome in outcomes:
         outcome.outcome = HELD if decision.is_held else OK
@@ -92,7 +92,7 @@ def _take_second(settings: Settings, organization_id: str) -> datetime:
     A store has no folders to take: there a run is seen once it has written something.
     """
     second = utc_now().replace(microsecond=0)
-    while not take_folder(snapshot_path(settings.landing, DIRECTORY_STREAMS[0].name, organization_id, second).parent):
+    while not claim_folder(snapshot_path(settings.landing, DIRECTORY_STREAMS[0].name, organization_id, second).parent):
         second += timedelta(seconds=1)
     return second
 

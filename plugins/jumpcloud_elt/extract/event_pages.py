@@ -16,7 +16,7 @@ import pyarrow as pa
 from jumpcloud_elt.core.redaction import EVENT_SECRET_NAMES, remove_event_secrets
 from jumpcloud_elt.core.streams import LINEAGE_FIELDS
 from jumpcloud_elt.errors import PageShapeError
-from jumpcloud_elt.landing.units import _ACTOR_FIELDS, _APPLICATION_FIELDS, _TIME, SCHEMA
+from jumpcloud_elt.landing.units import _ACTOR_FIELDS, _APPLICATION_FIELDS, _TIME, UNIT_SCHEMA
 
 
 class Actor(msgspec.Struct, gc=False):
@@ -48,15 +48,9 @@ class Event(msgspec.Struct, gc=False):
 
 
 _decode_typed = msgspec.json.Decoder(list[Event]).decode
-
-
 # Numbers that no float holds are no reason to refuse an event.
 _decode_any = msgspec.json.Decoder(float_hook=float).decode
-
-
 _decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-
 _NO_ACTOR, _NO_APPLICATION = Actor(), EventApplication()
 
 
@@ -96,7 +90,7 @@ def decode_page(
         payloads,
         *(pa.repeat(pa.scalar(value, field.type), size) for value, field in zip(lineage, LINEAGE_FIELDS, strict=True)),
     ]
-    return pa.record_batch(columns, schema=SCHEMA)
+    return pa.record_batch(columns, schema=UNIT_SCHEMA)
 
 
 def _payloads(raw: list[msgspec.Raw]) -> pa.StringArray:

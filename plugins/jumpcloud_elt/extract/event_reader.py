@@ -18,16 +18,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jumpcloud_elt.api.buffers import Room, Seat
+from jumpcloud_elt.api.buffers import Buffer, BufferPool
 from jumpcloud_elt.api.insights import Insights
 from jumpcloud_elt.api.pagination import InsightsPage, iter_insights_pages
-from jumpcloud_elt.api.responses import Answer
+from jumpcloud_elt.api.responses import ApiResponse
 from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.redaction import EVENT_SECRET_NAMES, PERSONAL_EVENT_NAMES
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import IncompleteListingError, JumpCloudError
-from jumpcloud_elt.extract import parallel as walks
+from jumpcloud_elt.extract import parallel
 from jumpcloud_elt.extract.event_pages import decode_page
 from jumpcloud_elt.extract.slices import Slice, plan_slices
 from jumpcloud_elt.extract.tally import _TIME, SlicesError, UnitCounts, _Aside, _Tally
@@ -36,14 +36,9 @@ from jumpcloud_elt.landing.units import BEGAN_BEFORE_RETENTION, CONNECTION_ID, S
 
 log = logging.getLogger(__name__)
 
-
-READ_ATTEMPTS = 3
-
-
+UNIT_READ_ATTEMPTS = 3
 # Five seconds, then 25, where a request is tried again after one.
 PAUSE_GROWTH = 5
-
-
 # Ten megabytes each as they come, several times that while they are decoded. Python's lock lets two decoders do more
 # than one, and three no more than two.
 PAGES_IN_MEMORY, DECODERS = 4, 2
@@ -56,16 +51,19 @@ class Threads:
     Once `is_over`, because the task is being ended, no other page is asked for.
     """
 
-    pool: ThreadPoolExecutor
-    room: Room
+    executor: ThreadPoolExecutor
+    buffers: BufferPool
     is_over: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
 def reading_threads(settings: Settings) -> Iterator[Threads]:
     """As many requests at a time as are configured, and PAGES_IN_MEMORY pages."""
-    with Room(PAGES_IN_MEMORY, DECODERS) as room, ThreadPoolExecutor(settings.usage_slice_threads) as pool:
-        yield Threads(pool, room)
+    with (
+        BufferPool(PAGES_IN_MEMORY, DECODERS) as buffers,
+        ThreadPoolExecutor(settings.usage_slice_threads) as executor,
+    ):
+        yield Threads(executor, buffers)
 
 
 def read_complete_unit(
@@ -77,13 +75,13 @@ def read_complete_unit(
     have not agreed with the API's count of the same bounds.
     """
     known = {
-        CONNECTION_ID: insights.hook.jumpcloud_conn_id,
+        CONNECTION_ID: insights.client.jumpcloud_conn_id,
         SERVICES: list(insights.services),
         BEGAN_BEFORE_RETENTION: began_before_retention,
     }
     who = f"Events of organization {insights.organization_id} from {interval[0]} to {interval[1]}"
     told = ""
-    for attempt in range(READ_ATTEMPTS):
+    for attempt in range(UNIT_READ_ATTEMPTS):
         try:
             # Slices rest on how the API takes bounds. Where they do not add up, one walk does without.
             counts = _read_unit(temporary, insights, interval, threads, known, may_slice=attempt == 0)
@@ -93,10 +91,10 @@ def read_complete_unit(
             if counts.received == counts.api_total:
                 return counts
             told = f"{counts.received} distinct ids received, {counts.api_total} counted by the API"
-            if attempt + 1 < READ_ATTEMPTS:
-                _let_settle(insights.hook.settings, attempt, threads)
-        log.warning("%s: %s; reading %d of %d", who, told, attempt + 1, READ_ATTEMPTS)
-    raise IncompleteListingError(f"{who}: {told}; tried {READ_ATTEMPTS} times")
+            if attempt + 1 < UNIT_READ_ATTEMPTS:
+                _let_settle(insights.client.settings, attempt, threads)
+        log.warning("%s: %s; reading %d of %d", who, told, attempt + 1, UNIT_READ_ATTEMPTS)
+    raise IncompleteListingError(f"{who}: {told}; tried {UNIT_READ_ATTEMPTS} times")
 
 
 def _let_settle(settings: Settings, attempt: int, threads: Threads) -> None:
@@ -116,19 +114,19 @@ def _read_unit(
     may_slice: bool,
 ) -> UnitCounts:
     """Read the interval once and write it page by page; `known` goes into the metadata beside the counts."""
-    settings = insights.hook.settings
-    lineage = (insights.hook.jumpcloud_conn_id, utc_now(), *interval)
+    settings = insights.client.settings
+    lineage = (insights.client.jumpcloud_conn_id, utc_now(), *interval)
     names = EVENT_SECRET_NAMES if settings.land_personal_fields else EVENT_SECRET_NAMES | PERSONAL_EVENT_NAMES
-    api_total = threads.pool.submit(insights.count, interval).result()
+    api_total = threads.executor.submit(insights.count, interval).result()
     slices = [Slice(*interval, api_total)]
     if may_slice and settings.usage_slice_threads > 1:
         slices = _cut(insights, interval, api_total, threads)
 
-    def read(part: Slice, seat: Seat) -> Iterator[pa.RecordBatch]:
-        for received in _iter_pages(insights, part, seat):
+    def read(part: Slice, buffer: Buffer) -> Iterator[pa.RecordBatch]:
+        for received in _iter_pages(insights, part, buffer):
             if threads.is_over.is_set():
                 raise InterruptedError("the task is being ended")
-            page = seat.room.decode(decode_page, received.body, lineage, names, received.rows)
+            page = buffer.pool.decode(decode_page, received.body, lineage, names, received.rows)
             yield page
             # The bounds are inclusive: what lies at the end is the next slice's, and may be more than a page.
             earliest = pc.min(page["event_at"]).as_py()
@@ -138,7 +136,7 @@ def _read_unit(
     tally, aside = _Tally(interval), _Aside()
     with (
         open_writer(temporary) as writer,
-        closing(walks.walk(slices, read, threads.pool, threads.room)) as pages,
+        closing(parallel.fetch_slices(slices, read, threads.executor, threads.buffers)) as pages,
     ):
         for part, page in pages:
             own = page if len(slices) == 1 else aside.take_from(page, part)
@@ -150,7 +148,7 @@ def _read_unit(
         counts = tally.counts(api_total, lineage[1])
         if counts.received != api_total:
             # The count was taken first: events may have arrived since. It is the later count that must agree.
-            counts = replace(counts, api_total=threads.pool.submit(insights.count, interval).result())
+            counts = replace(counts, api_total=threads.executor.submit(insights.count, interval).result())
         writer.add_key_value_metadata(encode_metadata({**asdict(counts), **known}))
     return counts
 
@@ -158,17 +156,17 @@ def _read_unit(
 def _cut(insights: Insights, interval: Interval, total: int, threads: Threads) -> list[Slice]:
     """The slices of an interval; the interval itself where the API gives no histogram of it."""
     try:
-        return plan_slices(insights.histogram, interval, total, threads.pool.map)
+        return plan_slices(insights.histogram, interval, total, threads.executor.map)
     except JumpCloudError as error:
         log.warning("%s; reading the interval in one walk", error)
         return [Slice(*interval, total)]
 
 
-def _iter_pages(insights: Insights, part: Slice, seat: Seat) -> Iterator[InsightsPage]:
-    def fetch(body: Mapping[str, Any]) -> Answer:
+def _iter_pages(insights: Insights, part: Slice, buffer: Buffer) -> Iterator[InsightsPage]:
+    def fetch(body: Mapping[str, Any]) -> ApiResponse:
         # Nothing of the page before is needed any more.
-        seat.leave()
-        return insights.page(body, seat)
+        buffer.release()
+        return insights.page(body, buffer)
 
     return iter_insights_pages(fetch, insights.body((part.start, part.end)), part.expected)
 

@@ -17,10 +17,10 @@ from jumpcloud_elt.api.insights import Insights
 from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.core.storage import Place, held_temporary_for, name_within
+from jumpcloud_elt.core.storage import Place, locked_temporary_for, name_within
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.extract.event_reader import Threads, read_complete_unit, reading_threads
-from jumpcloud_elt.landing.files import one_writer, publish, read_metadata
+from jumpcloud_elt.landing.files import one_writer, put_whole, read_metadata
 from jumpcloud_elt.landing.layout import EVENTS, unit_path
 from jumpcloud_elt.landing.manifests import KEPT, OK, Outcome
 from jumpcloud_elt.landing.units import BEGAN_BEFORE_RETENTION, SERVICES
@@ -30,7 +30,7 @@ UNITS_AT_A_TIME = 4
 
 
 def land_units(
-    hook: JumpCloudClient,
+    client: JumpCloudClient,
     organization: Organization,
     intervals: Sequence[Interval],
     settings: Settings,
@@ -44,7 +44,9 @@ def land_units(
     """
     with reading_threads(settings) as threads, ThreadPoolExecutor(UNITS_AT_A_TIME) as units:
         futures = [
-            units.submit(_land, hook, threads, organization, one, settings, services.get(one, settings.usage_services))
+            units.submit(
+                _land, client, threads, organization, one, settings, services.get(one, settings.usage_services)
+            )
             for one in intervals
         ]
         try:
@@ -62,7 +64,7 @@ def land_units(
         future.result()
 
 
-def land_unit(hook: JumpCloudClient, organization: Organization, interval: Interval, settings: Settings) -> Outcome:
+def land_unit(client: JumpCloudClient, organization: Organization, interval: Interval, settings: Settings) -> Outcome:
     """Land the events of one organization in one interval, which lies within one UTC day.
 
     The distinct ids received agree with `/events/count` for the same bounds, or the interval is read again, up to
@@ -74,11 +76,11 @@ def land_unit(hook: JumpCloudClient, organization: Organization, interval: Inter
     Raises NotEnabledError or PermissionDeniedError where there is no Directory Insights.
     """
     with reading_threads(settings) as threads:
-        return _land(hook, threads, organization, interval, settings, settings.usage_services)
+        return _land(client, threads, organization, interval, settings, settings.usage_services)
 
 
 def _land(
-    hook: JumpCloudClient,
+    client: JumpCloudClient,
     threads: Threads,
     organization: Organization,
     interval: Interval,
@@ -90,17 +92,17 @@ def _land(
     began = time.monotonic()
     before = _metadata(path)
     asked_for = _with_landed_services(services, before)
-    insights = Insights(hook, organization_id, asked_for)
-    is_cut = interval[0] < utc_now() - timedelta(days=hook.account.usage_retention_days)
+    insights = Insights(client, organization_id, asked_for)
+    is_cut = interval[0] < utc_now() - timedelta(days=client.account.usage_retention_days)
     if is_cut and _landed_services(before) == sorted(asked_for):
         # What was read while JumpCloud kept all of it, and comes back with no fewer events, is whole.
         is_cut = before.get(BEGAN_BEFORE_RETENTION) is not False
-    with held_temporary_for(path) as temporary:
+    with locked_temporary_for(path) as temporary:
         counts = read_complete_unit(temporary, insights, interval, threads, began_before_retention=is_cut)
         comparable, requests = counts.received, insights.requests
         if _landed_services(before) not in ([], sorted(asked_for)):
             # More services have more events, also where JumpCloud has let go of some that have landed.
-            same = Insights(hook, organization_id, _with_landed_services((), before))
+            same = Insights(client, organization_id, _with_landed_services((), before))
             comparable = same.count(interval)
             requests += same.requests
         outcome = Outcome(
@@ -133,7 +135,7 @@ def _land(
                 outcome.extracted_at = None
                 outcome.reason = _why_kept(comparable, landed, asked_for)
             else:
-                publish(temporary, path)
+                put_whole(temporary, path)
     return outcome
 
 

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def _fill_gaps(
-    hook: JumpCloudClient,
+    client: JumpCloudClient,
     organization: Organization,
     gaps: Sequence[Interval],
     settings: Settings,
@@ -39,7 +39,7 @@ def _fill_gaps(
         log.info("%s, %s to %s: no earlier run has landed it", organization["organization_name"], start, end)
     filled: list[Outcome] = []
     try:
-        events.land_units(hook, organization, gaps, settings, filled)
+        events.land_units(client, organization, gaps, settings, filled)
     finally:
         for outcome in filled:
             if outcome.outcome == OK:
@@ -48,7 +48,7 @@ def _fill_gaps(
 
 
 def _reconcile(
-    hook: JumpCloudClient,
+    client: JumpCloudClient,
     organization: Organization,
     landed_before: Sequence[Interval],
     before: datetime,
@@ -56,7 +56,7 @@ def _reconcile(
     landed: list[Outcome],
 ) -> None:
     """Read the landed units of the days before again of which JumpCloud counts more by now."""
-    found = find_differences(hook, str(organization["organization_id"]), landed_before, before, settings)
+    found = find_differences(client, str(organization["organization_id"]), landed_before, before, settings)
     for one in found:
         log.info(
             "%s, %s to %s: %d events have landed, JumpCloud counts %d now; reading it again",
@@ -68,7 +68,7 @@ def _reconcile(
     again: list[Outcome] = []
     try:
         services = {one.interval: one.services for one in found}
-        events.land_units(hook, organization, list(services), settings, again, services)
+        events.land_units(client, organization, list(services), settings, again, services)
     finally:
         before_that = {one.interval: one.landed for one in found}
         for outcome in again:
@@ -102,28 +102,28 @@ def landed_before(organization_id: str, before: datetime, settings: Settings) ->
 
 
 def find_gaps(
-    hook: JumpCloudClient, landed: Sequence[Interval], before: datetime, settings: Settings
+    client: JumpCloudClient, landed: Sequence[Interval], before: datetime, settings: Settings
 ) -> list[Interval]:
     """What none of the units that `landed_before` gives covers, after the first of them, in units of the schedule.
 
     A schedule that was switched, an interval that failed and a scheduler that was down for a while leave such gaps.
     """
     since = before - timedelta(days=settings.usage_reconcile_days)
-    retained = utc_now() - timedelta(days=hook.account.usage_retention_days)
+    retained = utc_now() - timedelta(days=client.account.usage_retention_days)
     cron = read_usage_cron(settings.usage_schedule)
     units = [unit for gap in uncovered(landed, since, before) for unit in split_into_units(*gap, cron)]
     return [unit for unit in units if unit[1] > retained]
 
 
 def find_differences(
-    hook: JumpCloudClient, organization_id: str, landed: Sequence[Interval], before: datetime, settings: Settings
+    client: JumpCloudClient, organization_id: str, landed: Sequence[Interval], before: datetime, settings: Settings
 ) -> list[Difference]:
     """Compare the units in the `usage_reconcile_days` before `before` with `/events/count`.
 
     A unit that begins before JumpCloud's retention cannot agree any more, and is not asked about. One of which
     fewer events are counted would be read only to be kept.
     """
-    retained = utc_now() - timedelta(days=hook.account.usage_retention_days)
+    retained = utc_now() - timedelta(days=client.account.usage_retention_days)
     since = max(before - timedelta(days=settings.usage_reconcile_days), retained)
 
     def compare(interval: Interval) -> Difference:
@@ -131,7 +131,7 @@ def find_differences(
         kept = metadata.get(SERVICES)
         # Units of before services were kept have landed with those that are configured, as far as anybody knows.
         services = tuple(kept) if isinstance(kept, list) else settings.usage_services
-        counted = Insights(hook, organization_id, services).count(interval)
+        counted = Insights(client, organization_id, services).count(interval)
         return Difference(interval, services, int(str(metadata.get("received", 0))), counted)
 
     units = [unit for unit in landed if since <= unit[0] and unit[1] <= before]

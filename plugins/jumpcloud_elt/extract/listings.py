@@ -26,11 +26,11 @@ from jumpcloud_elt.errors import (
 
 log = logging.getLogger(__name__)
 
-Keys = tuple[str, ...]
+RowKey = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Listing:
+class Listed:
     """A whole stream: its rows as Arrow, one per key, the distinct rows received, the total the API stated."""
 
     table: pa.Table
@@ -39,14 +39,14 @@ class Listing:
 
 
 def read_listing(
-    hook: JumpCloudClient,
+    client: JumpCloudClient,
     stream: Stream,
     organization_id: str,
     extracted_at: datetime,
     *,
     parents: Sequence[str] = (),
     threads: int = 1,
-) -> Listing:
+) -> Listed:
     """Read `stream` of one organization completely; of a stream with a parent, the lists of all `parents`.
 
     The distinct rows of each list agree with the API's own total; a list that moved while it was read is read
@@ -57,12 +57,12 @@ def read_listing(
         (parent, variant) for parent in (parents if stream.parent else [None]) for variant in stream.variants
     ]
 
-    def read(one: tuple[str | None, Mapping[str, str | None]]) -> tuple[dict[Keys, str], int, int | None]:
+    def read(one: tuple[str | None, Mapping[str, str | None]]) -> tuple[dict[RowKey, str], int, int | None]:
         parent, variant = one
         of = f" of {stream.parent} {parent}" if parent else ""
         what = f"{stream.name}{of} of organization {organization_id}"
         try:
-            return read_until_whole(lambda: _read_once(hook, stream, organization_id, parent, variant), what)
+            return read_until_whole(lambda: _read_once(client, stream, organization_id, parent, variant), what)
         except NotFoundError:
             if parent is None and not stream.is_optional:
                 raise
@@ -79,25 +79,25 @@ def read_listing(
         results = list(pool.map(read, lists))
     rows = {key: payload for payloads, _, _ in results for key, payload in payloads.items()}
     totals = [total for _, _, total in results]
-    return Listing(
-        table=_as_table(stream, rows, hook.jumpcloud_conn_id, extracted_at),
+    return Listed(
+        table=_as_table(stream, rows, client.jumpcloud_conn_id, extracted_at),
         received=sum(received for _, received, _ in results),
         api_total=None if None in totals else sum(total for total in totals if total is not None),
     )
 
 
 def add_rows(
-    listing: Listing, stream: Stream, rows: Sequence[Row], hook: JumpCloudClient, extracted_at: datetime
-) -> Listing:
+    listing: Listed, stream: Stream, rows: Sequence[Row], client: JumpCloudClient, extracted_at: datetime
+) -> Listed:
     """`listing` with rows of another route, where it does not have them."""
     keys = set(listing.table[stream.keys[0]].to_pylist())
-    names = stream.names_to_cut(hook.settings)
-    new: dict[Keys, str] = {(row_id(row),): encode_payload(row, names) for row in rows if row_id(row) not in keys}
-    table = pa.concat_tables([listing.table, _as_table(stream, new, hook.jumpcloud_conn_id, extracted_at)])
-    return Listing(table, listing.received, listing.api_total)
+    names = stream.names_to_cut(client.settings)
+    new: dict[RowKey, str] = {(row_id(row),): encode_payload(row, names) for row in rows if row_id(row) not in keys}
+    table = pa.concat_tables([listing.table, _as_table(stream, new, client.jumpcloud_conn_id, extracted_at)])
+    return Listed(table, listing.received, listing.api_total)
 
 
-def _as_table(stream: Stream, rows: Mapping[Keys, str], connection_id: str, extracted_at: datetime) -> pa.Table:
+def _as_table(stream: Stream, rows: Mapping[RowKey, str], connection_id: str, extracted_at: datetime) -> pa.Table:
     size = len(rows)
     # Sorted by key, so that a listing that has not changed gives the same columns again.
     keys = sorted(rows)
@@ -113,19 +113,19 @@ def _as_table(stream: Stream, rows: Mapping[Keys, str], connection_id: str, extr
 
 
 def _read_once(
-    hook: JumpCloudClient,
+    client: JumpCloudClient,
     stream: Stream,
     organization_id: str,
     parent: str | None,
     variant: Mapping[str, str | None],
-) -> tuple[dict[Keys, str], int, int | None]:
+) -> tuple[dict[RowKey, str], int, int | None]:
     """One list: payloads by key, distinct rows received, the API's total."""
-    received: set[Keys] = set()
-    payloads: dict[Keys, str] = {}
+    received: set[RowKey] = set()
+    payloads: dict[RowKey, str] = {}
     total: int | None = None
     nulls = 0
-    names = stream.names_to_cut(hook.settings)
-    requests = _Requests(hook, stream, organization_id, parent)
+    names = stream.names_to_cut(client.settings)
+    requests = _Requests(client, stream, organization_id, parent)
     for page in PAGE_STYLES[stream.page_style](requests, variant):
         for row in page.rows:
             key = _row_keys(row, stream, parent)
@@ -142,7 +142,7 @@ def _read_once(
     return payloads, len(received), total
 
 
-def _row_keys(row: Row, stream: Stream, parent: str | None) -> Keys:
+def _row_keys(row: Row, stream: Stream, parent: str | None) -> RowKey:
     """What identifies a row: its id; of an edge, whence and whither it leads."""
     if parent is None:
         return (row_id(row),)

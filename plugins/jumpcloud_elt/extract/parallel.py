@@ -1,8 +1,8 @@
 """Slices of an interval walked beside each other: their pages are handed over one at a time, as they come.
 
 Decoding holds Python's lock most of the time and runs in the threads that fetch; compressing and writing does not,
-and runs in the thread that takes the pages. Memory is bounded by `Room`: a page has a seat from before its body is
-read until the taker asks for the next. Knows no events, only batches.
+and runs in the thread that takes the pages. Memory is bounded by `BufferPool`: a page has a buffer from before its body
+is read until the taker asks for the next. Knows no events, only batches.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from queue import SimpleQueue
 
 import pyarrow as pa
 
-from jumpcloud_elt.api.buffers import Room, Seat
+from jumpcloud_elt.api.buffers import Buffer, BufferPool
 from jumpcloud_elt.extract.slices import Slice
 
-Read = Callable[[Slice, Seat], Iterator[pa.RecordBatch]]
-"""Walks one slice; its pages take the seat that it is given."""
+Read = Callable[[Slice, Buffer], Iterator[pa.RecordBatch]]
+"""Walks one slice; its pages take the buffer that it is given."""
 
 
 @dataclass(frozen=True)
 class _Page:
     part: Slice
     batch: pa.RecordBatch
-    seat: Seat
+    buffer: Buffer
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ class _End:
     error: BaseException | None
 
 
-def walk(slices: Sequence[Slice], read: Read, threads: Executor, room: Room) -> Generator[tuple[Slice, pa.RecordBatch]]:
+def fetch_slices(
+    slices: Sequence[Slice], read: Read, threads: Executor, pool: BufferPool
+) -> Generator[tuple[Slice, pa.RecordBatch]]:
     """Give the pages of all slices, each with its slice, in the order in which they come.
 
     Raises what the first slice that failed has raised, once all others have stopped. Close it (`contextlib.closing`)
@@ -44,18 +46,18 @@ def walk(slices: Sequence[Slice], read: Read, threads: Executor, room: Room) -> 
     is_over = threading.Event()
 
     def walk_one(part: Slice) -> None:
-        seat = room.seat()
+        buffer = pool.buffer()
         error: BaseException | None = None
         try:
             if not is_over.is_set():
-                for batch in read(part, seat):
-                    handed.put(_Page(part, batch, seat.hand_over()))
+                for batch in read(part, buffer):
+                    handed.put(_Page(part, batch, buffer.hand_over()))
                     if is_over.is_set():
                         break
         except BaseException as raised:
             error = raised
         finally:
-            seat.leave()
+            buffer.release()
             handed.put(_End(error))
 
     for part in slices:
@@ -75,7 +77,7 @@ def walk(slices: Sequence[Slice], read: Read, threads: Executor, room: Room) -> 
                 if failed is None:
                     yield item.part, item.batch
             finally:
-                item.seat.leave()
+                item.buffer.release()
     finally:
         is_over.set()
         while under_way:
@@ -83,6 +85,6 @@ def walk(slices: Sequence[Slice], read: Read, threads: Executor, room: Room) -> 
             if isinstance(item, _End):
                 under_way -= 1
             else:
-                item.seat.leave()
+                item.buffer.release()
     if failed is not None:
         raise failed

@@ -19,19 +19,11 @@ from jumpcloud_elt.errors import PageShapeError
 
 # One walk is as good up to here, and asks for nothing else.
 ONE_WALK = 2 * INSIGHTS_PAGE_SIZE
-
-
 # A page, less what may have arrived since it was counted and what lies at the edges: a full page costs another request.
 SLICE_EVENTS = INSIGHTS_PAGE_SIZE * 98 // 100
-
-
 # As seconds, from fine to coarse; each with the unit that the API has for it.
 BUCKET_WIDTHS = (1, 2, 5, 10, 15, 30, 60, 300, 900, 3600)
-
-
 MAX_BUCKETS = 10_000
-
-
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -45,16 +37,12 @@ class Slice:
 
 
 Bucket = Slice
-
-
-Run = Callable[[Callable[[Interval], list[Bucket]], Iterable[Interval]], Iterable[list[Bucket]]]
-
-
+SliceRunner = Callable[[Callable[[Interval], list[Bucket]], Iterable[Interval]], Iterable[list[Bucket]]]
 Ask = Callable[[Interval, int], Any]
 """Asks `/events/interval` about an interval for buckets of so many seconds; returns the decoded answer."""
 
 
-def plan_slices(ask: Ask, interval: Interval, total: int, run: Run = map) -> list[Slice]:
+def plan_slices(ask: Ask, interval: Interval, total: int, run: SliceRunner = map) -> list[Slice]:
     """Cut `interval`, which holds `total` events, into slices of about a page each, in order and without gaps.
 
     Buckets that hold more than a slice should are looked into again, down to a second; `run` is a `map` that may do

@@ -23,8 +23,6 @@ from jumpcloud_elt.extract.slices import Slice
 
 # More events than this outside of the slices that they came with: the API takes bounds for something else.
 MOST_ASIDE = 5 * INSIGHTS_PAGE_SIZE
-
-
 _TIME = pa.timestamp("us")
 
 
@@ -61,9 +59,9 @@ class _Tally:
     def __init__(self, interval: Interval) -> None:
         self.rows = 0
         self._interval = interval
-        self._keys: list[Keys] = []
+        self._keys: list[EventKeys] = []
         self._is_inside: list[npt.NDArray[np.bool_]] = []
-        self._strays: list[Keys] = []
+        self._strays: list[EventKeys] = []
 
     def add(self, page: pa.RecordBatch) -> None:
         """Take note of a page's ids."""
@@ -75,7 +73,7 @@ class _Tally:
         self._is_inside.append(is_inside.to_numpy(zero_copy_only=False))
         self._strays.append(keys[is_stray.to_numpy(zero_copy_only=False)])
 
-    def holds(self, keys: Keys) -> npt.NDArray[np.bool_]:
+    def holds(self, keys: EventKeys) -> npt.NDArray[np.bool_]:
         """Which of a few ids have been received."""
         wanted = {pair.tobytes(): False for pair in keys}
         wanted_first = np.unique(keys[:, 0])
@@ -136,15 +134,11 @@ class _Aside:
 
 
 _HEX_ID = "^[0-9a-f]{24}$"
-
-
 _DIGITS, _BYTES = 24, 16
+EventKeys = npt.NDArray[np.uint64]
 
 
-Keys = npt.NDArray[np.uint64]
-
-
-def keys_of(ids: pa.StringArray) -> Keys:
+def keys_of(ids: pa.StringArray) -> EventKeys:
     """Two numbers for each id: the same for the same id, whatever array it comes in."""
     keys = np.zeros((len(ids), _BYTES), np.uint8)
     is_hex = pc.match_substring_regex(ids, _HEX_ID)
@@ -160,7 +154,7 @@ def keys_of(ids: pa.StringArray) -> Keys:
     return keys.view(np.uint64)
 
 
-def count_distinct(keys: Sequence[Keys]) -> int:
+def count_distinct(keys: Sequence[EventKeys]) -> int:
     """How many different ids `keys_of` has numbered."""
     if not sum(map(len, keys)):
         return 0

@@ -26,50 +26,24 @@ from jumpcloud_elt.landing.layout import run_file_name
 
 log = logging.getLogger(__name__)
 
-
 USER_ACTIONS = "user_actions"
-
-
 # Steps towards an outcome: not shown as one, unless nothing follows.
 ASKED = "asked"  # resolved, perhaps waiting for an approval; nothing has been called
-
-
 STARTED = "started"  # the call is about to be made
-
-
 # Outcomes.
 DONE = "done"
-
-
 ALREADY_SO = "already_so"  # nothing had to be called, or JumpCloud said so
-
-
 PLANNED = "planned"  # dry run: what would be called
-
-
 LEFT_OUT = "left_out"  # no longer as the filters ask
-
-
 REFUSED = "refused"  # nothing was called
-
-
-FAILED = "failed"  # called, and JumpCloud refused
-
-
-UNKNOWN = "unknown"  # called, and no answer came
-
-
+ACTION_FAILED = "failed"  # called, and JumpCloud refused
+ACTION_UNKNOWN = "unknown"  # called, and no answer came
 NOT_DONE = "not_done"  # not approved, or the run ended before
-
-
 # What leaves something to be done, or to be looked at.
-UNFINISHED = (REFUSED, FAILED, UNKNOWN, NOT_DONE)
-
-
+UNFINISHED = (REFUSED, ACTION_FAILED, ACTION_UNKNOWN, NOT_DONE)
 _TIME = pa.timestamp("us")
 
-
-SCHEMA = pa.schema(
+ACTION_SCHEMA = pa.schema(
     [
         ("action_id", pa.string()),
         ("requested_at", _TIME),
@@ -144,7 +118,7 @@ def record(settings: Settings, attempt: Attempt, entries: Sequence[Entry]) -> No
         rows.append({**common, **msgspec.structs.asdict(entry), "request": request, "recorded_at": recorded_at})
         log.info("%s %s: %s: %s", attempt.action, entry.target or "", entry.outcome, entry.message)
     name = f"{run_file_name(attempt.run_id)}_{uuid.uuid4().hex}.parquet"
-    write_table(_folder(settings.landing, organization_id) / name, pa.Table.from_pylist(rows, schema=SCHEMA))
+    write_table(_folder(settings.landing, organization_id) / name, pa.Table.from_pylist(rows, schema=ACTION_SCHEMA))
 
 
 def request_to_keep(settings: Settings, request: Mapping[str, Any]) -> str:
@@ -203,7 +177,7 @@ def attempt_of(row: Mapping[str, Any], organization_id: str) -> Attempt:
     return Attempt(organization_id=organization_id, **{name: row[name] for name in names})
 
 
-def files(landing: Place) -> list[Place]:
+def action_files(landing: Place) -> list[Place]:
     """Every file of the record."""
     return find_files(landing / USER_ACTIONS, "*/*.parquet")
 

@@ -6,10 +6,12 @@ import pyarrow as pa
 
 from jumpcloud_elt.core.storage import Place, find_files
 
+# Kinds.
+SYNC, ACTION = "sync", "action"
+
 CAPABILITIES = "capabilities"
 
-
-SCHEMA = pa.schema(
+CAPABILITY_SCHEMA = pa.schema(
     [
         ("connection_id", pa.string()),
         ("capability", pa.string()),
@@ -28,6 +30,6 @@ def capabilities_path(landing: Place, organization_id: str) -> Place:
     return landing / CAPABILITIES / f"organization_id={organization_id}" / f"{CAPABILITIES}.parquet"
 
 
-def files(landing: Place) -> list[Place]:
+def capability_files(landing: Place) -> list[Place]:
     """Everything that has landed of capabilities."""
     return find_files(landing / CAPABILITIES, f"*/{CAPABILITIES}.parquet")

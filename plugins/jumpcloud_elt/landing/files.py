@@ -29,11 +29,7 @@ from jumpcloud_elt.errors import LandingError
 from jumpcloud_elt.landing.layout import REBUILD_FROM
 
 METADATA_KEY = b"jumpcloud_elt"
-
-
 COMPRESSION_LEVEL = 3
-
-
 # The place of an object store that this context publishes to, and what was there when its turn began.
 _turn: ContextVar[tuple[Place, str] | None] = ContextVar("_turn", default=None)
 
@@ -46,7 +42,7 @@ def write_table(path: Place, table: pa.Table, metadata: Mapping[str, object] | N
         ) as writer:
             writer.write_table(table)
             writer.add_key_value_metadata(encode_metadata(metadata or {}))
-        publish(temporary, path)
+        put_whole(temporary, path)
 
 
 def encode_metadata(metadata: Mapping[str, object]) -> dict[bytes, bytes]:
@@ -95,7 +91,7 @@ def one_writer(path: Place) -> Iterator[None]:
             _turn.reset(turn)
 
 
-def publish(temporary: Path, path: Place) -> None:
+def put_whole(temporary: Path, path: Place) -> None:
     """Make a finished file appear as `path`, whole, replacing what was there."""
     turn = _turn.get()
     put(temporary, path, version=turn[1] if turn and turn[0] == path else None)
@@ -106,7 +102,7 @@ def require_rebuild(landing: Place) -> None:
     path = landing / REBUILD_FROM
     with temporary_beside(path) as temporary:
         temporary.write_text(f"{utc_now().isoformat()}\n")
-        publish(temporary, path)
+        put_whole(temporary, path)
 
 
 def rebuild_from(landing: Place) -> datetime:

@@ -20,21 +20,14 @@ from jumpcloud_elt.core.storage import Place, find_files, name_within, open_parq
 from jumpcloud_elt.core.times import format_time, parse_time
 from jumpcloud_elt.landing.files import read_metadata
 from jumpcloud_elt.landing.layout import EVENTS, RUNS, landed_units, unit_path
-from jumpcloud_elt.landing.manifests import HELD, OK, SCHEMA, Outcome, Run
+from jumpcloud_elt.landing.manifests import HELD, MANIFEST_SCHEMA, OK, Outcome, RunManifest
 from jumpcloud_elt.landing.snapshots import COMMIT_STREAM
 
 log = logging.getLogger(__name__)
 
-
 FOUND = "found in landing, after the task was killed"
-
-
 FOUND_LATER = "found in landing; no run had recorded it"
-
-
 DIRECTORY_DAG, USAGE_DAG = "jumpcloud_directory", "jumpcloud_usage"
-
-
 READING_THREADS = 16
 
 
@@ -62,7 +55,7 @@ def find_units(landing: Place, organization: Organization, since: datetime, unti
     return [_unit(landing, organization, unit_path(landing, organization_id, *unit), FOUND) for unit in units]
 
 
-def record_unknown(landing: Place, run: Run) -> int:
+def record_unknown(landing: Place, run: RunManifest) -> int:
     """Record every unit and every whole snapshot that no manifest knows, as of when it landed; return how many.
 
     What is landing meanwhile may be recorded twice, here and by its own run; it is one all the same.
@@ -85,7 +78,7 @@ def record_unknown(landing: Place, run: Run) -> int:
                 yield _row(one, USAGE_DAG, one.interval_start, one.extracted_at or one.interval_end)
 
         for organization_id in sorted({*units, *snapshots}):
-            tables.append(pa.Table.from_pylist(list(read(organization_id)), schema=SCHEMA))
+            tables.append(pa.Table.from_pylist(list(read(organization_id)), schema=MANIFEST_SCHEMA))
             count += len(units.get(organization_id, [])) + len(snapshots.get(organization_id, []))
     if tables:
         run.append(pa.concat_tables(tables))

@@ -10,11 +10,7 @@ from jumpcloud_elt.core.storage import Place, find_files
 from jumpcloud_elt.core.times import format_time, parse_time
 
 EVENTS = "directory_insights_events"
-
-
 RUNS = "_runs"
-
-
 REBUILD_FROM = "_rebuild_from"
 
 

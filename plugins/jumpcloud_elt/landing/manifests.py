@@ -19,34 +19,19 @@ from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.storage import Place, find_versions, open_parquet, remove_folder
 from jumpcloud_elt.core.times import utc_now
-from jumpcloud_elt.landing.files import publish, temporary_beside, write_table
+from jumpcloud_elt.landing.files import put_whole, temporary_beside, write_table
 from jumpcloud_elt.landing.layout import RUNS, run_file_name
 
 OK = "ok"
-
-
 KEPT = "kept"  # read again, came back with fewer events than have landed: the landed unit stays
-
-
 SKIPPED = "skipped"  # Directory Insights is not available
-
-
 NOT_ASKED = "not_asked"  # older than JumpCloud keeps events
-
-
 HELD = "held"  # landed, and left out of the marts by the drift guard
-
-
 FAILED = "failed"
-
-
 KILLED = "the task ended without an outcome: it was killed, or its worker was lost"
-
-
 _TIME = pa.timestamp("us")
 
-
-SCHEMA = pa.schema(
+MANIFEST_SCHEMA = pa.schema(
     [
         ("dag_id", pa.string()),
         ("run_id", pa.string()),
@@ -110,7 +95,7 @@ def list_manifests(landing: Place) -> dict[str, str]:
     return {f"{RUNS}/{name}": version for name, version in find_versions(landing / RUNS, "*/*.parquet").items()}
 
 
-class Run:
+class RunManifest:
     """One Dag run's place in landing."""
 
     def __init__(self, landing: Place, dag_id: str, run_id: str) -> None:
@@ -129,7 +114,7 @@ class Run:
         part = self._part(organization)
         with temporary_beside(part) as temporary:
             temporary.write_bytes(msgspec.json.encode(outcomes))
-            publish(temporary, part)
+            put_whole(temporary, part)
 
     def write_manifest(
         self,
@@ -176,7 +161,7 @@ class Run:
             "recorded_at": recorded_at,
         }
         rows = [{**msgspec.structs.asdict(outcome), **recorded} for outcome in outcomes]
-        write_table(self.manifest, pa.Table.from_pylist(earlier + rows, schema=SCHEMA))
+        write_table(self.manifest, pa.Table.from_pylist(earlier + rows, schema=MANIFEST_SCHEMA))
         remove_folder(self._parts)
         return outcomes
 

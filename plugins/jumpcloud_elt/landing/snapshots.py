@@ -16,17 +16,13 @@ from datetime import datetime
 import pyarrow as pa
 
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.core.storage import Place, find_files, put_again
+from jumpcloud_elt.core.storage import Place, create_hard_link, find_files
 from jumpcloud_elt.core.times import parse_time
 from jumpcloud_elt.landing.files import read_metadata, write_table
+from jumpcloud_elt.landing.manifests import HELD
 
 COMMIT_STREAM = "organizations"
-
-
 ACCEPTED = "accepted"
-
-
-HELD = "held"
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,7 @@ def write_stream(path: Place, table: pa.Table, metadata: dict[str, object], prev
     if previous is not None and previous.exists() and read_metadata(previous).get("fingerprint") == fingerprint:
         # A file system without hard links gets a whole file.
         with contextlib.suppress(OSError):
-            put_again(previous, path)
+            create_hard_link(previous, path)
             return
     write_table(path, table, {**metadata, "fingerprint": fingerprint})
 

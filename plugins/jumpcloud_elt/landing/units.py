@@ -12,18 +12,11 @@ from jumpcloud_elt.landing.files import COMPRESSION_LEVEL
 
 # In a unit's metadata: who was asked, for which services, and whether JumpCloud may have let go of some of it before.
 CONNECTION_ID, SERVICES, BEGAN_BEFORE_RETENTION = "connection_id", "services", "began_before_retention"
-
-
 _TIME = pa.timestamp("us")
-
-
 _ACTOR_FIELDS = ("id", "type", "username", "email")
-
-
 _APPLICATION_FIELDS = ("id", "name", "display_label", "sso_type")
 
-
-SCHEMA = pa.schema(
+UNIT_SCHEMA = pa.schema(
     [
         ("event_id", pa.string()),
         ("event_type", pa.string()),
@@ -39,20 +32,17 @@ SCHEMA = pa.schema(
     ]
 )
 
-
 # Everything repeats within a page but ids, times and payloads.
-_DICTIONARY_COLUMNS = [name for name in SCHEMA.names if name not in ("event_id", "event_at", "payload")]
-
-
+_DICTIONARY_COLUMNS = [name for name in UNIT_SCHEMA.names if name not in ("event_id", "event_at", "payload")]
 # The least and the greatest payload of a row group are of no use to a reader, and a kilobyte each.
-_STATISTICS_COLUMNS = [name for name in SCHEMA.names if name != "payload"]
+_STATISTICS_COLUMNS = [name for name in UNIT_SCHEMA.names if name != "payload"]
 
 
 def open_writer(path: Path) -> pq.ParquetWriter:
     """A writer of SCHEMA. Each batch becomes a row group: nothing waits in memory for the next page."""
     return pq.ParquetWriter(
         path,
-        SCHEMA,
+        UNIT_SCHEMA,
         compression="zstd",
         compression_level=COMPRESSION_LEVEL,
         use_dictionary=_DICTIONARY_COLUMNS,

@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jumpcloud_elt.core.storage import Place, find_files, identity_of, name_within, open_parquet, put_again
-from jumpcloud_elt.landing.files import COMPRESSION_LEVEL, encode_metadata, publish, read_metadata, temporary_beside
+from jumpcloud_elt.core.storage import Place, create_hard_link, find_files, identity_of, name_within, open_parquet
+from jumpcloud_elt.core.streams import Row
+from jumpcloud_elt.landing.files import COMPRESSION_LEVEL, encode_metadata, put_whole, read_metadata, temporary_beside
 from jumpcloud_elt.landing.layout import EVENTS
 from jumpcloud_elt.landing.snapshots import fingerprint_of
-from jumpcloud_elt.landing.units import SCHEMA as EVENTS_SCHEMA
-from jumpcloud_elt.landing.units import open_writer as open_events_writer
-from jumpcloud_elt.privacy.erasure_rules import Row, rule_for
+from jumpcloud_elt.landing.units import UNIT_SCHEMA, open_writer
+from jumpcloud_elt.privacy.erasure_rules import rule_for
 from jumpcloud_elt.privacy.pseudonyms import Pseudonyms
 
 
@@ -43,7 +43,7 @@ def erase(landing: Place, pseudonyms: Pseudonyms, *, is_dry_run: bool) -> Counts
         if identity in done:
             rows, twin = done[identity]
             if rows and not is_dry_run:
-                put_again(twin, path)
+                create_hard_link(twin, path)
         else:
             rows = _erase_from_file(path, Path(name_within(path, landing)), pseudonyms, is_dry_run=is_dry_run)
             done[identity] = (rows, path)
@@ -83,13 +83,13 @@ def _erase_from_file(path: Place, name: Path, pseudonyms: Pseudonyms, *, is_dry_
                     metadata |= encode_metadata({**own, "fingerprint": fingerprint_of(table)})
                 writer.write_table(table)
             writer.add_key_value_metadata({key: metadata[key] for key in metadata if key != b"ARROW:schema"})
-        publish(temporary, path)
+        put_whole(temporary, path)
     return rows
 
 
 def _open_writer(path: Path, stream: str, schema: pa.Schema) -> pq.ParquetWriter:
-    if stream == EVENTS and schema.equals(EVENTS_SCHEMA):
-        return open_events_writer(path)
+    if stream == EVENTS and schema.equals(UNIT_SCHEMA):
+        return open_writer(path)
     return pq.ParquetWriter(path, schema, compression="zstd", compression_level=COMPRESSION_LEVEL)
 
 

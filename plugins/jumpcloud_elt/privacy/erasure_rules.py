@@ -18,13 +18,10 @@ from typing import Any
 
 import msgspec
 
-from jumpcloud_elt.core.streams import ADMINISTRATORS, DIRECTORY_STREAMS, ORGANIZATIONS, SYSTEMUSERS
+from jumpcloud_elt.core.streams import ADMINISTRATORS, DIRECTORY_STREAMS, ORGANIZATIONS, SYSTEMUSERS, Row
 from jumpcloud_elt.landing.action_log import USER_ACTIONS
 from jumpcloud_elt.landing.layout import CHECKPOINTS, EVENTS, RUNS
 from jumpcloud_elt.privacy.pseudonyms import Pseudonyms
-
-Row = dict[str, Any]
-
 
 # Of a user's or administrator's row: what the marts read and is not personal.
 _KEPT = (
@@ -32,57 +29,29 @@ _KEPT = (
     "password_expired", "totp_enabled", "totpEnrolled", "role", "roles", "roleName", "roleNames",
 )  # fmt: skip
 
-
 _KEPT_OF_OBJECTS = {
     "mfa": ("configured",),
     "mfaEnrollment": ("overallStatus",),
     "admin": ("id", "roleName", "roleNames"),
 }
 
-
 # What the marts read and is personal: a pseudonym stands for each value, so that histories keep their versions.
 _NAMING = ("email", "username", "firstname", "lastname", "displayname", "department", "jobTitle")
-
-
 _NAMING_COLUMNS = ("email", "username", "first_name", "last_name", "display_name", "department", "job_title")
-
-
 _ID_COLUMNS = ("user_id", "administrator_id")
-
-
 _KEPT_OF_EVENTS = ("id", "event_type", "service", "timestamp", "organization", "success", "sso_token_success")
-
-
 _KEPT_OF_APPLICATIONS = ("id", "name", "display_label", "sso_type")
-
-
 _ACTORS = ("initiated_by", "resource")
-
-
 _ACTOR_FIELDS = ("id", "type", "username", "email")
-
-
 _OBJECT_IDS = ("id", "_id", "object_id", "user_id")
-
-
 _OBJECT_NAMES = ("username", "email", "name")
-
-
 # Where an audit names whom something was done to.
 _TARGET_COLUMNS = ("target", "username", "user_name")
-
-
 # And what it says in words of its own, which may be somebody's user name.
 _WORD_COLUMNS = ("action", "outcome")
-
-
 # Of what was sent about the person: what is not personal.
 _KEPT_OF_REQUESTS = ("state", "op", "type", "id", "manager")
-
-
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
-
-
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 

@@ -23,19 +23,16 @@ from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import LandingError
 from jumpcloud_elt.landing.files import require_rebuild
 from jumpcloud_elt.landing.layout import RUNS
-from jumpcloud_elt.landing.manifests import OK, Outcome, Run
+from jumpcloud_elt.landing.manifests import OK, Outcome, RunManifest
 from jumpcloud_elt.privacy.erasure import Counts, erase
-from jumpcloud_elt.privacy.people import find_person, refuse_if_present
-from jumpcloud_elt.privacy.pseudonyms import Forgetting, Pseudonyms, unfinished
+from jumpcloud_elt.privacy.people import identify_person, refuse_if_present
+from jumpcloud_elt.privacy.pseudonyms import Forgetting, Pseudonyms, unfinished_erasures
 from jumpcloud_elt.warehouse.publish import discard_unpublished, keep_only_published
 from jumpcloud_elt.warehouse.rollups import discard_all, discard_outdated
 
 log = logging.getLogger(__name__)
 
-
 STREAM = "forget"
-
-
 LEFTOVER_AGE = timedelta(days=1)
 
 
@@ -57,7 +54,7 @@ def find(settings: Settings, organization_id: str, target: str) -> Found:
     return _found(forgetting, erase(settings.landing, Pseudonyms(forgetting), is_dry_run=True))
 
 
-def forget(settings: Settings, organization_id: str, target: str, run: Run, requested_by: str) -> Found:
+def forget(settings: Settings, organization_id: str, target: str, run: RunManifest, requested_by: str) -> Found:
     """Rewrite what has landed of that person, and record who had it done and how much it was, not of whom.
 
     Raises as `find` does, before anything is changed.
@@ -93,7 +90,7 @@ def finish(settings: Settings, organization_id: str, target: str) -> None:
 
     Raises LandingError where a task that ran meanwhile has landed something of the person again.
     """
-    begun = unfinished(settings.landing, organization_id, target)
+    begun = unfinished_erasures(settings.landing, organization_id, target)
     if begun is None:
         return
     # A build that began before landing was rewritten may have gone on since.
@@ -112,9 +109,9 @@ def finish(settings: Settings, organization_id: str, target: str) -> None:
 
 def _begun_or_new(landing: Place, organization_id: str, target: str) -> tuple[Place | None, Forgetting]:
     """What an earlier run has begun, and where it is written down; else something new."""
-    begun = unfinished(landing, organization_id, target)
+    begun = unfinished_erasures(landing, organization_id, target)
     if begun is None:
-        return None, Forgetting.of(find_person(landing, organization_id, target))
+        return None, Forgetting.of(identify_person(landing, organization_id, target))
     refuse_if_present(landing, begun[1].person, target)
     return begun
 

@@ -17,12 +17,11 @@ from jumpcloud_elt.core.storage import Place, find_files, identity_of, open_parq
 from jumpcloud_elt.core.streams import ADMINISTRATORS, SYSTEMUSERS
 from jumpcloud_elt.errors import ConfigurationError
 from jumpcloud_elt.landing.layout import CHECKPOINTS, EVENTS, snapshot_path
-from jumpcloud_elt.landing.snapshots import HELD, iter_snapshots
+from jumpcloud_elt.landing.manifests import HELD
+from jumpcloud_elt.landing.snapshots import iter_snapshots
 
 # As events call what is a user or an administrator.
 _ACCOUNT_TYPES = ("user", "systemuser", "admin", "administrator")
-
-
 _CHANGES = r'"field"\s*:\s*"(?:email|username|alternateEmail|managedAppleId)'
 
 
@@ -81,12 +80,10 @@ class _Payload(msgspec.Struct):
 
 
 _decode_payload = msgspec.json.Decoder(_Payload).decode
-
-
 _decode = msgspec.json.Decoder(float_hook=float).decode
 
 
-def find_person(landing: Place, organization_id: str, target: str) -> Person:
+def identify_person(landing: Place, organization_id: str, target: str) -> Person:
     """The person of `organization_id` whom `target` (user id, user name or e-mail) names, who is gone from JumpCloud.
 
     Raises ConfigurationError, naming field, value and what is allowed, where nothing of the organization has

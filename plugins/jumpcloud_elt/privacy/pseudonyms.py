@@ -17,15 +17,11 @@ from collections.abc import Iterable
 import msgspec
 
 from jumpcloud_elt.core.storage import Place, find_files
-from jumpcloud_elt.landing.files import publish, temporary_beside
+from jumpcloud_elt.landing.files import put_whole, temporary_beside
 from jumpcloud_elt.privacy.people import Person
 
 FORGETTING = "_forgetting"
-
-
 MARK = "forgotten"
-
-
 _DOMAIN = "forgotten.invalid"
 
 
@@ -48,11 +44,11 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
         path = landing / FORGETTING / f"{secrets.token_hex(8)}.json"
         with temporary_beside(path) as temporary:
             temporary.write_bytes(msgspec.json.encode(self))
-            publish(temporary, path)
+            put_whole(temporary, path)
         return path
 
 
-def unfinished(landing: Place, organization_id: str, target: str) -> tuple[Place, Forgetting] | None:
+def unfinished_erasures(landing: Place, organization_id: str, target: str) -> tuple[Place, Forgetting] | None:
     """What an earlier run began for the person whom `target` names, and where it is written down."""
     for path in find_files(landing / FORGETTING, "*.json"):
         begun = msgspec.json.decode(path.read_bytes(), type=Forgetting)

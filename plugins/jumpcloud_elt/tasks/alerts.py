@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from jumpcloud_elt.alerts import notify as notifications
-from jumpcloud_elt.alerts import problems
+from jumpcloud_elt.alerts import notify, problems
 from jumpcloud_elt.connections import organizations
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings, read_settings
@@ -20,7 +19,7 @@ from jumpcloud_elt.tasks.common import run_in_landing
 log = logging.getLogger(__name__)
 
 
-def tell_of_directory(listed: Sequence[Organization] | None, run_of: dict[str, str], *, is_restricted: bool) -> None:
+def notify_of_directory(listed: Sequence[Organization] | None, run_of: dict[str, str], *, is_restricted: bool) -> None:
     """Tell the people whom the configuration names what has gone wrong since they were last told, and what is well.
 
     Skipped, saying why, where a notifier fails: the sync is as it is, and the next run tries again.
@@ -34,7 +33,7 @@ def tell_of_directory(listed: Sequence[Organization] | None, run_of: dict[str, s
     _tell(settings, run_of, view)
 
 
-def tell_of_usage(listed: Sequence[Organization] | None, run_of: dict[str, str]) -> None:
+def notify_of_usage(listed: Sequence[Organization] | None, run_of: dict[str, str]) -> None:
     """As `tell_of_directory`; of a run that could not begin the directory's next run tells."""
     if listed is None:
         raise AirflowSkipException("Nothing was tried; jumpcloud_directory tells why.")
@@ -45,14 +44,14 @@ def tell_of_usage(listed: Sequence[Organization] | None, run_of: dict[str, str])
 def _why_nothing_is_listed() -> str:
     """What listing the organizations says now: what its task said is in that task's log only."""
     try:
-        organizations.list_organizations(read_settings())
+        organizations.discover_organizations(read_settings())
     except JumpCloudError as error:
         return str(error)
     return "The organizations could not be listed; see the log of list_organizations."
 
 
 def _tell(settings: Settings, run_of: dict[str, str], view: problems.View) -> None:
-    failures = notifications.tell(settings, run_of["dag_id"], view, dict(get_current_context()))
+    failures = notify.notify(settings, run_of["dag_id"], view, dict(get_current_context()))
     if failures:
         told = "\n".join(f"- {one}" for one in failures)
         log.error("Not everybody could be told; the next run tries again:\n%s", told)

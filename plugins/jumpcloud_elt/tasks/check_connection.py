@@ -7,7 +7,7 @@ import logging
 from airflow.sdk.exceptions import AirflowFailException
 
 from jumpcloud_elt.api.client import JumpCloudClient
-from jumpcloud_elt.connections import check as connection_check
+from jumpcloud_elt.connections import check
 from jumpcloud_elt.connections import report as connection_check_report
 from jumpcloud_elt.core.settings import read_settings
 from jumpcloud_elt.core.times import utc_now
@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 def check_connection(connection_id: str) -> str:
     """Log what a connection can do, and return it. Fails where an organization of it could not be synced."""
-    with JumpCloudClient(connection_id, connection_check.patient_for_seconds(read_settings())) as hook:
-        report = connection_check.check_connection(hook, utc_now())
-    text = connection_check_report.render(report)
+    with JumpCloudClient(connection_id, check.patient_for_seconds(read_settings())) as client:
+        report = check.inspect_connection(client, utc_now())
+    text = connection_check_report.as_text(report)
     if not report.works:
         raise AirflowFailException(text)
     log.info("%s", text)

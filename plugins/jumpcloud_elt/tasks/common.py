@@ -19,14 +19,11 @@ from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.core.storage import open_data_root
 from jumpcloud_elt.errors import ConfigurationError, JumpCloudError
-from jumpcloud_elt.landing.manifests import FAILED, Outcome, Run, failure
+from jumpcloud_elt.landing.manifests import FAILED, Outcome, RunManifest, failure
 
 log = logging.getLogger(__name__)
 
-
-T = TypeVar("T")
-
-
+_T = TypeVar("_T")
 DIRECTORY = "directory"
 
 
@@ -48,7 +45,7 @@ def list_organizations(only: Sequence[str], *, with_credentials: bool = False) -
     def list_them() -> list[Organization]:
         # A store that cannot be used is told before JumpCloud is asked for anything.
         open_data_root(settings.data_root)
-        return organizations.list_organizations(settings, asked_for, with_credentials=with_credentials)
+        return organizations.discover_organizations(settings, asked_for, with_credentials=with_credentials)
 
     return or_fail(list_them)
 
@@ -99,14 +96,14 @@ def leaving_outcomes(
     so_far: Sequence[Outcome] = (),
     interval: Interval | None = None,
 ) -> list[Outcome]:
-    """Run `extract` with a hook and leave its outcomes, or those `so_far` and the failure, for the manifest."""
+    """Run `extract` with a client and leave its outcomes, or those `so_far` and the failure, for the manifest."""
     run = run_in_landing(settings, run_of)
     run.begin(organization)
     try:
         if organization["error"] is not None:
             raise ConfigurationError(organization["error"])
-        with JumpCloudClient(organization["connection_id"], settings) as hook:
-            outcomes = extract(hook)
+        with JumpCloudClient(organization["connection_id"], settings) as client:
+            outcomes = extract(client)
     except Exception as error:
         told = str(error) or type(error).__name__
         run.add(organization, [*so_far, failure(organization, stream, told, interval)])
@@ -117,12 +114,12 @@ def leaving_outcomes(
     return outcomes
 
 
-def run_in_landing(settings: Settings, run_of: dict[str, str]) -> Run:
+def run_in_landing(settings: Settings, run_of: dict[str, str]) -> RunManifest:
     """The Dag run's place in landing."""
-    return Run(settings.landing, run_of["dag_id"], run_of["run_id"])
+    return RunManifest(settings.landing, run_of["dag_id"], run_of["run_id"])
 
 
-def or_fail(call: Callable[[], T]) -> T:
+def or_fail(call: Callable[[], _T]) -> _T:
     """Call; what the package raises on purpose fails the task at once."""
     try:
         return call()

@@ -24,10 +24,10 @@ def extract_directory(
     """
     settings = read_settings()
 
-    def extract(hook: JumpCloudClient) -> list[Outcome]:
+    def extract(client: JumpCloudClient) -> list[Outcome]:
         is_accepted = str(organization["organization_id"]) in [one.lower() for one in accept_drop]
         accepted = Accepted(run_of["run_id"], None if is_accepted else deleted)
-        return directory.land_directory(hook, organization, settings, accepted)
+        return directory.land_directory(client, organization, settings, accepted)
 
     is_synced = False
     try:

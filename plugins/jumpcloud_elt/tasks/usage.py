@@ -1,6 +1,6 @@
-"""What the tasks of jumpcloud_usage do: who can be asked, which intervals, land them, record, in Airflow's states.
+"""What the common of jumpcloud_usage do: who can be asked, which intervals, land them, record, in Airflow's states.
 
-Work is in the modules called here, wiring in `dags/`; what both syncing Dags do is in `tasks`.
+Work is in the modules called here, wiring in `dags/`; what both syncing Dags do is in `common`.
 """
 
 from __future__ import annotations
@@ -14,30 +14,24 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
 
 from jumpcloud_elt.api.client import JumpCloudClient
+from jumpcloud_elt.api.insights import PROBED_RANGE
 from jumpcloud_elt.core.intervals import Interval, last_complete_interval, read_usage_cron, split_into_units
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.core.times import parse_moment, utc_now
 from jumpcloud_elt.errors import ConfigurationError, JumpCloudError, NotEnabledError, PermissionDeniedError
-from jumpcloud_elt.extract import events
-from jumpcloud_elt.extract import late_events as late
+from jumpcloud_elt.extract import events, late_events
 from jumpcloud_elt.extract.late_events import _fill_gaps, _reconcile
 from jumpcloud_elt.landing import inventory
 from jumpcloud_elt.landing.layout import EVENTS
 from jumpcloud_elt.landing.manifests import NOT_ASKED, SKIPPED, Outcome, failure
-from jumpcloud_elt.tasks import common as tasks
+from jumpcloud_elt.tasks import common
 
 log = logging.getLogger(__name__)
 
-
 # Types of Dag runs, as Airflow calls them; backfills and runs by hand leave what has landed to the scheduled ones.
 SCHEDULED, BACKFILL = "scheduled", "backfill"
-
-
 PROBE_THREADS = 8
-
-
-PROBED_RANGE = timedelta(hours=1)
 
 
 class ProbedOrganization(Organization):
@@ -63,7 +57,7 @@ def record_unavailable(probed: Sequence[ProbedOrganization], run_of: dict[str, s
     settings = read_settings()
     for organization in probed:
         log.info("%s: %s", organization["organization_name"], organization["unavailable"])
-        tasks.run_in_landing(settings, run_of).add(
+        common.run_in_landing(settings, run_of).add(
             organization, [_skipped(organization, str(organization["unavailable"]))]
         )
 
@@ -81,27 +75,31 @@ def extract_events(
     """
     settings = read_settings()
     if organization["unavailable"]:
-        tasks.run_in_landing(settings, run_of).add(organization, [_skipped(organization, organization["unavailable"])])
+        common.run_in_landing(settings, run_of).add(organization, [_skipped(organization, organization["unavailable"])])
         # Airflow itself shows why a task was skipped in a fold of its log only.
         log.info("%s: %s", organization["organization_name"], organization["unavailable"])
         raise AirflowSkipException(f"{organization['organization_name']}: {organization['unavailable']}")
     landed: list[Outcome] = []
 
-    def extract(hook: JumpCloudClient) -> list[Outcome]:
-        oldest = utc_now() - timedelta(days=hook.account.usage_retention_days)
+    def extract(client: JumpCloudClient) -> list[Outcome]:
+        oldest = utc_now() - timedelta(days=client.account.usage_retention_days)
         units = _from_xcom(intervals)
-        retention_days = hook.account.usage_retention_days
+        retention_days = client.account.usage_retention_days
         landed.extend(_not_asked(organization, one, retention_days) for one in units if one[1] <= oldest)
-        events.land_units(hook, organization, [one for one in units if one[1] > oldest], settings, landed)
+        events.land_units(client, organization, [one for one in units if one[1] > oldest], settings, landed)
         if run_type == SCHEDULED and units:
             before = units[0][0]
-            landed_before = late.landed_before(str(organization["organization_id"]), before, settings)
-            _fill_gaps(hook, organization, late.find_gaps(hook, landed_before, before, settings), settings, landed)
-            _reconcile(hook, organization, landed_before, before, settings, landed)
+            landed_before = late_events.landed_before(str(organization["organization_id"]), before, settings)
+            _fill_gaps(
+                client, organization, late_events.find_gaps(client, landed_before, before, settings), settings, landed
+            )
+            _reconcile(client, organization, landed_before, before, settings, landed)
         return landed
 
     interval = _whole(intervals)
-    outcomes = tasks.leaving_outcomes(organization, run_of, EVENTS, settings, extract, so_far=landed, interval=interval)
+    outcomes = common.leaving_outcomes(
+        organization, run_of, EVENTS, settings, extract, so_far=landed, interval=interval
+    )
     return sum(outcome.rows or 0 for outcome in outcomes)
 
 
@@ -136,15 +134,15 @@ def plan_units(dag_run: Any, params: dict[str, Any]) -> list[tuple[str, str]]:
             )
         return [(a.isoformat(), b.isoformat()) for a, b in split_into_units(*interval, cron)]
 
-    return tasks.or_fail(plan)
+    return common.or_fail(plan)
 
 
-def record_run(
+def record_usage_run(
     listed: Sequence[Organization] | None,
     run_of: dict[str, str],
     intervals: Sequence[tuple[str, str]] | None,
     run_type: str | None = None,
-) -> list[tasks.Failure]:
+) -> list[common.Failure]:
     """Write the run's manifest and return the organizations that failed; `intervals` are those of `plan_units`.
 
     What an organization's task had landed when it was killed is recorded all the same.
@@ -152,10 +150,10 @@ def record_run(
     settings = read_settings()
     interval = _whole(intervals or [])
     if listed is None or interval is None:
-        return tasks.record_run(None, run_of, EVENTS, is_restricted=False)
+        return common.record_run(None, run_of, EVENTS, is_restricted=False)
     start, end = interval
     since = start - timedelta(days=settings.usage_reconcile_days) if run_type == SCHEDULED else start
-    return tasks.record_run(
+    return common.record_run(
         listed,
         run_of,
         EVENTS,
@@ -170,22 +168,22 @@ def _probe(organization: Organization, settings: Settings) -> ProbedOrganization
     if organization["error"] is not None:
         return probed
     end = datetime.now(UTC).replace(microsecond=0)
-    with JumpCloudClient(organization["connection_id"], settings) as hook:
+    with JumpCloudClient(organization["connection_id"], settings) as client:
         try:
-            hook.count_events(str(organization["organization_id"]), settings.usage_services, end - PROBED_RANGE, end)
+            client.count_events(str(organization["organization_id"]), settings.usage_services, end - PROBED_RANGE, end)
         except (NotEnabledError, PermissionDeniedError) as error:
-            probed["unavailable"], probed["error"] = _why_unavailable(hook, organization, error)
+            probed["unavailable"], probed["error"] = _why_unavailable(client, organization, error)
         except JumpCloudError as error:
             probed["error"] = str(error)
     return probed
 
 
 def _why_unavailable(
-    hook: JumpCloudClient, organization: Organization, error: NotEnabledError | PermissionDeniedError
+    client: JumpCloudClient, organization: Organization, error: NotEnabledError | PermissionDeniedError
 ) -> tuple[str | None, str | None]:
     """Whether the answer is about Directory Insights (reason, None) or about the key itself (None, error)."""
     try:
-        hook.get("/api/systemusers", {"limit": 1}, organization_id=organization["organization_id"])
+        client.get("/api/systemusers", {"limit": 1}, organization_id=organization["organization_id"])
     except JumpCloudError as users_error:
         return None, f"{users_error} (Directory Insights refused too: {error.status} {error.detail})"
     if isinstance(error, NotEnabledError):

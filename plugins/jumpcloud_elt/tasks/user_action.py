@@ -1,4 +1,4 @@
-"""What the tasks of jumpcloud_user_action do: plan, act, sync, record, report, in Airflow's states.
+"""What the common of jumpcloud_user_action do: plan, act, sync, record, report, in Airflow's states.
 
 Work is in the modules called here, wiring in `dags/`. Whom an action is about and how it ended is handed on in the
 record under landing, not in XCom: a task that is killed leaves no XCom.
@@ -27,6 +27,7 @@ from jumpcloud_elt.core.storage import find_files
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import JumpCloudError
 from jumpcloud_elt.landing.action_log import (
+    ACTION_UNKNOWN,
     ASKED,
     DONE,
     NOT_DONE,
@@ -34,7 +35,6 @@ from jumpcloud_elt.landing.action_log import (
     REFUSED,
     STARTED,
     UNFINISHED,
-    UNKNOWN,
     Attempt,
     Entry,
     latest,
@@ -45,11 +45,9 @@ from jumpcloud_elt.landing.action_log import (
     request_to_keep,
 )
 from jumpcloud_elt.landing.layout import RUNS
-from jumpcloud_elt.tasks import common as tasks
-from jumpcloud_elt.tasks import directory as tasks_directory
+from jumpcloud_elt.tasks import common, directory
 
 log = logging.getLogger(__name__)
-
 
 Json = dict[str, Any]
 
@@ -57,7 +55,7 @@ Json = dict[str, Any]
 def plan_action(params: Mapping[str, Any], run_of: Mapping[str, str], requested_by: str) -> Json:
     """Check and resolve what was asked for, and record it; nothing is changed.
 
-    Returns the plan for the tasks that follow. What is refused is recorded too, where an organization is named.
+    Returns the plan for the common that follow. What is refused is recorded too, where an organization is named.
     """
     settings = read_settings()
     attempt = Attempt(
@@ -109,7 +107,7 @@ def act(planned: Json, approval: Mapping[str, Any] | None, try_number: int) -> d
         counts = Counter(row["outcome"] for row in rows)
         log.info("%s: %s", "Dry run, nothing is called" if attempt.is_dry_run else "Nothing has to be called", counts)
         return dict(counts)
-    # Not only the branch's word: tasks can be marked and cleared by hand.
+    # Not only the branch's word: common can be marked and cleared by hand.
     if needs_approval(attempt.action, len(asked), settings):
         reason = why_not_approved(plan, asked, approval, settings)
         if reason is not None:
@@ -134,12 +132,14 @@ def sync_directory(planned: Json | None, run_of: dict[str, str]) -> int:
     attempt = msgspec.convert(planned, Plan).attempt if planned else None
     rows = read_run(settings.landing, attempt.organization_id, attempt.run_id) if attempt else []
     # Of every try: what one has done, the next finds to be so already.
-    changed = [row for row in latest(rows, of_each_attempt=True).values() if row["outcome"] in (DONE, UNKNOWN, STARTED)]
+    changed = [
+        row for row in latest(rows, of_each_attempt=True).values() if row["outcome"] in (DONE, ACTION_UNKNOWN, STARTED)
+    ]
     if attempt is None or not changed:
         raise AirflowSkipException("Nothing has been changed; there is nothing to sync.")
     try:
         # With what is known of the keys: `capabilities` is landed anew, as by a directory run.
-        listed = organizations.list_organizations(settings, [attempt.organization_id], with_credentials=True)
+        listed = organizations.discover_organizations(settings, [attempt.organization_id], with_credentials=True)
     except JumpCloudError as error:
         raise AirflowFailException(f"The users were changed, but not synced: {error}") from error
     mine = [one for one in listed if one["organization_id"] == attempt.organization_id and one["connection_id"]]
@@ -149,9 +149,9 @@ def sync_directory(planned: Json | None, run_of: dict[str, str]) -> int:
         )
     try:
         deleted = {row["target"] for row in changed if row["action"] == "delete"}
-        return tasks_directory.extract_directory(mine[0], run_of, deleted=len(deleted))
+        return directory.extract_directory(mine[0], run_of, deleted=len(deleted))
     finally:
-        tasks.record_run(mine[:1], run_of, tasks.DIRECTORY, is_restricted=True)
+        common.record_run(mine[:1], run_of, common.DIRECTORY, is_restricted=True)
 
 
 def record_outcomes(planned: Json | None, approval: Mapping[str, Any] | None, organization_id: str, run_id: str) -> int:

@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from jumpcloud_elt.core.settings import read_settings
 from jumpcloud_elt.errors import WarehouseError
 from jumpcloud_elt.landing import inventory
-from jumpcloud_elt.landing.manifests import Run
+from jumpcloud_elt.landing.manifests import RunManifest
 from jumpcloud_elt.tasks.common import or_fail
 from jumpcloud_elt.warehouse import build as warehouse
 from jumpcloud_elt.warehouse import checkpoints
@@ -29,7 +29,7 @@ def build_warehouse(run_id: str, *, rebuild_runs: bool = False) -> str:
 
     def build() -> str:
         if rebuild_runs:
-            inventory.record_unknown(settings.landing, Run(settings.landing, WAREHOUSE_DAG, run_id))
+            inventory.record_unknown(settings.landing, RunManifest(settings.landing, WAREHOUSE_DAG, run_id))
         target = publishing.building_path(settings, run_id)
         warehouse.build(settings, target, run_id)
         return publishing.hand_over(settings, target)
@@ -67,4 +67,4 @@ def prune_snapshots() -> int:
     settings = read_settings()
     if not settings.snapshot_retention_days:
         raise AirflowSkipException("[jumpcloud_elt] snapshot_retention_days is 0: every snapshot is kept.")
-    return or_fail(lambda: checkpoints.prune_snapshots(settings))
+    return or_fail(lambda: checkpoints.prune_landed_snapshots(settings))

@@ -28,8 +28,7 @@ from jumpcloud_elt.core.storage import Place, find_files, identity_of, let_read,
 from jumpcloud_elt.core.streams import DIRECTORY_STREAMS, ORGANIZATIONS
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
-from jumpcloud_elt.landing import action_log
-from jumpcloud_elt.landing import capabilities as capabilities_capabilities
+from jumpcloud_elt.landing import action_log, capabilities
 from jumpcloud_elt.landing.files import METADATA_KEY, rebuild_from
 from jumpcloud_elt.landing.layout import snapshot_path
 from jumpcloud_elt.landing.manifests import list_manifests
@@ -40,20 +39,12 @@ from jumpcloud_elt.warehouse.sql_files import make, read_sql, set_files
 
 log = logging.getLogger(__name__)
 
-
 SCHEMA_VERSION = 2
-
-
 # DuckDB 1.2 and later clients can open it; 2.0's default cannot be opened by any 1.x client.
 STORAGE_VERSION = "v1.2.0"
-
-
 SNAPSHOT_STREAMS = (ORGANIZATIONS.name, *(stream.name for stream in DIRECTORY_STREAMS))
-
-
 # What a build hands on beside what is folded.
 CARRIED = (*STATE_TABLES, "runs", "manifests", "views")
-
 
 STAGING_OF_A_ROUND = (
     "stg_organizations",
@@ -66,7 +57,6 @@ STAGING_OF_A_ROUND = (
     "stg_application_bindings",
 )
 
-
 # Each model gives the rows of this round's organizations anew; they replace those in the state.
 FOLDED = {
     "int_administrators": "administrators",
@@ -75,7 +65,6 @@ FOLDED = {
     "int_access": "access",
     "int_groups": "groups",
 }
-
 
 INTERMEDIATE = (
     "int_rolled_up_days",
@@ -87,10 +76,8 @@ INTERMEDIATE = (
     "int_emails",
 )
 
-
 # As long as usage itself: never written down between roll-ups and mart.
 READ_ONCE = ("int_usage_actors", "int_usage_daily")
-
 
 # But for usage_daily, which comes before them.
 MARTS = (
@@ -106,10 +93,7 @@ MARTS = (
     "user_actions",
 )
 
-
-VIEWS = ("user_history", "access_history")
-
-
+HISTORY_VIEWS = ("user_history", "access_history")
 CHECKS = ("check_keys", "check_organizations", "check_secrets", "check_counts")
 
 
@@ -134,11 +118,13 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
             _fold_snapshots(connection, settings)
             _read_landed(
                 connection,
-                capabilities_capabilities.CAPABILITIES,
-                capabilities_capabilities.files(settings.landing),
-                capabilities_capabilities.SCHEMA,
+                capabilities.CAPABILITIES,
+                capabilities.capability_files(settings.landing),
+                capabilities.CAPABILITY_SCHEMA,
             )
-            _read_landed(connection, action_log.USER_ACTIONS, action_log.files(settings.landing), action_log.SCHEMA)
+            _read_landed(
+                connection, action_log.USER_ACTIONS, action_log.action_files(settings.landing), action_log.ACTION_SCHEMA
+            )
             with rollups.up_to_date(connection, settings) as months:
                 for name in INTERMEDIATE:
                     make(connection, f"intermediate/{name}", f"create temp table {name}")
@@ -147,7 +133,7 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
                 _fill_usage_daily(connection, months)
                 for name in MARTS:
                     make(connection, f"marts/{name}", f"create table {name}")
-            for name in VIEWS:
+            for name in HISTORY_VIEWS:
                 make(connection, f"marts/{name}", f"create view {name}")
             events_view.show_events(connection, settings.landing)
             _describe(connection, run_id, began_at)
@@ -231,7 +217,7 @@ def _drop_all_but_state(connection: duckdb.DuckDBPyConnection) -> None:
         "select table_type, table_schema, table_name from information_schema.tables where table_catalog = 'warehouse'"
     ).fetchall()
     for table_type, schema, name in found:
-        if name not in events_view.VIEWS and (schema != "state" or name not in CARRIED):
+        if name not in events_view.EVENT_VIEWS and (schema != "state" or name not in CARRIED):
             connection.execute(f'drop {"view" if table_type == "VIEW" else "table"} {schema}."{name}"')
 
 

@@ -19,18 +19,16 @@ from jumpcloud_elt.core.storage import Place, find_files, quote, remove_folder
 from jumpcloud_elt.core.streams import DIRECTORY_STREAMS
 from jumpcloud_elt.core.times import format_time, utc_now
 from jumpcloud_elt.errors import WarehouseError
-from jumpcloud_elt.landing.files import METADATA_KEY, publish, read_metadata, temporary_beside
+from jumpcloud_elt.landing.files import METADATA_KEY, put_whole, read_metadata, temporary_beside
 from jumpcloud_elt.landing.layout import CHECKPOINTS, snapshot_path
 from jumpcloud_elt.landing.snapshots import COMMIT_STREAM, iter_snapshots
 from jumpcloud_elt.warehouse.publish import open_file, published_file, session_log
 
 log = logging.getLogger(__name__)
 
-
 # Of the tables below, as they are landed; raised when they change, together with the way from the last version on:
 # snapshots that were pruned cannot be folded again. Checkpoints without one are of version 1.
 STATE_VERSION = 1
-
 
 # Written in this order: a checkpoint without its last table is none.
 STATE_TABLES = (
@@ -62,7 +60,7 @@ def latest_checkpoint(landing: Place) -> Place | None:
     return whole[-1].parent
 
 
-def prune_snapshots(settings: Settings) -> int:
+def prune_landed_snapshots(settings: Settings) -> int:
     """Prune the snapshots older than `snapshot_retention_days`; return how many.
 
     Each organization keeps its latest folded snapshot, whatever its age, and those that came after it. Those of
@@ -120,6 +118,6 @@ def _land_checkpoint(connection: duckdb.DuckDBPyConnection, landing: Place) -> N
                 f"copy ({rows}) to {quote(temporary)} (format parquet, compression zstd, "
                 f"kv_metadata {{{METADATA_KEY.decode()}: '{{\"state_version\": {STATE_VERSION}}}'}})"
             )
-            publish(temporary, path)
+            put_whole(temporary, path)
     for superseded in {path.parent for path in find_files(landing / CHECKPOINTS, "*/*")} - {folder}:
         remove_folder(superseded)

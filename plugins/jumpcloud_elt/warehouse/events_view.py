@@ -17,18 +17,14 @@ import duckdb
 from jumpcloud_elt.core.storage import Place, quote, url_of
 from jumpcloud_elt.landing.files import write_table
 from jumpcloud_elt.landing.layout import EVENTS
-from jumpcloud_elt.landing.units import SCHEMA
+from jumpcloud_elt.landing.units import UNIT_SCHEMA
 from jumpcloud_elt.warehouse.sql_files import make, read_sql
 
-COLUMNS = "_columns"
-
-
+COLUMNS_FOLDER = "_columns"
 # Typed here, and not cast later: only so a filter by date keeps files of other days closed.
 _OPTIONS = "hive_partitioning = true, hive_types = {'organization_id': varchar, 'date': date}"
-
-
 # What is made here: again only where it would be another, for making it lists all of landing.
-VIEWS = ("events", "landed_events")
+EVENT_VIEWS = ("events", "landed_events")
 
 
 def show_events(connection: duckdb.DuckDBPyConnection, landing: Place) -> None:
@@ -64,8 +60,8 @@ def show_events(connection: duckdb.DuckDBPyConnection, landing: Place) -> None:
 
 def _columns(landing: Place) -> Place:
     """The file that has the columns and nothing else. With others it is another: published views keep theirs."""
-    which = hashlib.sha256(str(SCHEMA).encode()).hexdigest()[:12]
-    path = landing / COLUMNS / "organization_id=none" / "date=1970-01-01" / f"{EVENTS}-{which}.parquet"
+    which = hashlib.sha256(str(UNIT_SCHEMA).encode()).hexdigest()[:12]
+    path = landing / COLUMNS_FOLDER / "organization_id=none" / "date=1970-01-01" / f"{EVENTS}-{which}.parquet"
     if not path.exists():
-        write_table(path, SCHEMA.empty_table())
+        write_table(path, UNIT_SCHEMA.empty_table())
     return path

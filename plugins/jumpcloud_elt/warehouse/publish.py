@@ -40,22 +40,13 @@ from jumpcloud_elt.landing.layout import run_file_name
 
 log = logging.getLogger(__name__)
 
-
 # As DuckDB calls the published file where it is connected to.
 CATALOG = "jumpcloud"
-
-
 ABANDONED = timedelta(days=1)
-
-
 # Published before, and kept for those who are still fetching them.
 KEPT_PREVIOUS = 2
-
-
 # A fetched file that is no longer the published one may have been handed to somebody who has not opened it yet.
 HANDED_OUT_SECONDS = 600
-
-
 _fetching = threading.Lock()
 
 

@@ -26,33 +26,20 @@ import duckdb
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.storage import Place, find_files, make_folder, quote, remove_folder
 from jumpcloud_elt.core.times import format_time
-from jumpcloud_elt.landing.files import one_writer, publish, rebuild_from, temporary_beside
+from jumpcloud_elt.landing.files import one_writer, put_whole, rebuild_from, temporary_beside
 from jumpcloud_elt.warehouse.sql_files import make, read_sql, set_files
 
 log = logging.getLogger(__name__)
 
-
 # Raised whenever a roll-up of the same landing would be another.
 VERSION = 2
-
-
 UNITS = "units"
-
-
 # Written in this order: what `units` does not name is not rolled up.
-DATASETS = ("usage_daily", "usage_applications", UNITS)
-
-
+ROLLUPS = ("usage_daily", "usage_applications", UNITS)
 # What is read at a time: bounds memory, whatever there is to read. One organization's day is never cut.
 BATCH_FILES = 2_000
-
-
-BATCH_ROWS = 2_000_000
-
-
-READ_ATTEMPTS = 3
-
-
+ROLLUP_BATCH_ROWS = 2_000_000
+ROLLUP_READ_ATTEMPTS = 3
 Unit = tuple[str, date, str, int | None]  # organization, day, path below landing, rows
 
 
@@ -111,7 +98,7 @@ class _Update:
         self.folder = folder
         self.reconcile_days = settings.usage_reconcile_days
         # A month of which a file is missing is made again.
-        names = [{path.stem for path in find_files(folder / dataset, "*.parquet")} for dataset in DATASETS]
+        names = [{path.stem for path in find_files(folder / dataset, "*.parquet")} for dataset in ROLLUPS]
         self.months = set.intersection(*names)
 
     def run(self) -> None:
@@ -141,7 +128,7 @@ class _Update:
             # Of half a million units only those that the check is about.
             "where rows <> landed_rows"
         )
-        for dataset in DATASETS:
+        for dataset in ROLLUPS:
             if dataset != UNITS:
                 self._show(dataset)
 
@@ -179,14 +166,14 @@ class _Update:
         for batch in _batches(units):
             self._read_files(batch)
             make(self.connection, "staging/stg_events", "create or replace temp table stg_events")
-            for dataset in DATASETS:
+            for dataset in ROLLUPS:
                 if dataset != UNITS:
                     self.connection.execute(f"insert into new_{dataset} by name {read_sql(f'rollups/{dataset}')}")
             self.connection.execute(
                 "insert into rollup_units by name select stg_units.* exclude (rows), unit_files.* exclude (path) "
                 "from unit_files inner join stg_units using (path)"
             )
-        for dataset in DATASETS:
+        for dataset in ROLLUPS:
             self._write(dataset, month)
         self.months.add(month)
 
@@ -197,7 +184,7 @@ class _Update:
         so that the manifest that tells of it leads back here.
         """
         set_files(self.connection, UNITS, [self.landing / path for path in paths])
-        for _ in range(READ_ATTEMPTS):
+        for _ in range(ROLLUP_READ_ATTEMPTS):
             make(self.connection, "rollups/unit_files", "create or replace temp table unit_files")
             if not self._rows("select 1 from unit_files where rows <> landed_rows limit 1"):
                 break
@@ -217,7 +204,7 @@ class _Update:
             self.connection.execute(
                 f"copy ({rows} order by organization_id, date) to {quote(temporary)} (format parquet, compression zstd)"
             )
-            publish(temporary, path)
+            put_whole(temporary, path)
         if dataset != UNITS:
             self.connection.execute(f"delete from new_{dataset}")
 
@@ -248,7 +235,7 @@ def _batches(units: Iterable[Unit]) -> Iterator[list[str]]:
     for _, day in itertools.groupby(units, key=lambda unit: unit[:2]):
         of_the_day = list(day)
         rows_of_the_day = sum(unit[3] or 0 for unit in of_the_day)
-        if paths and (len(paths) + len(of_the_day) > BATCH_FILES or rows + rows_of_the_day > BATCH_ROWS):
+        if paths and (len(paths) + len(of_the_day) > BATCH_FILES or rows + rows_of_the_day > ROLLUP_BATCH_ROWS):
             yield paths
             paths, rows = [], 0
         paths += [unit[2] for unit in of_the_day]

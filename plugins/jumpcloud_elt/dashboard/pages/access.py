@@ -10,21 +10,18 @@ from jumpcloud_elt.dashboard.lists import (
     ACCESS_CHOICES,
     ROW,
     Column,
-    Listing,
+    ListQuery,
     access_parameters,
-    read_listing,
+    parse_list_query,
     read_page,
 )
 from jumpcloud_elt.dashboard.queries import open_for_request
 from jumpcloud_elt.dashboard.rendering import render
 
 router = APIRouter()
+ACCESS_FILTERS = ("search", "organization", "usage", "access")
 
-
-FILTERS = ("search", "organization", "usage", "access")
-
-
-COLUMNS = (
+ACCESS_COLUMNS = (
     Column("application", "Application", "_by_application"),
     Column("name", "Name", "_by_name"),
     Column("organization", "Organization", "_by_organization"),
@@ -69,12 +66,12 @@ def access_parquet(request: Request) -> StreamingResponse:
     return download("access", "parquet", listing, access_parameters(listing))
 
 
-def _listing(request: Request) -> Listing:
-    return read_listing(
+def _listing(request: Request) -> ListQuery:
+    return parse_list_query(
         request,
         "access",
-        COLUMNS,
-        filters=FILTERS,
+        ACCESS_COLUMNS,
+        filters=ACCESS_FILTERS,
         sort="application",
         tie_break=ROW,
     )

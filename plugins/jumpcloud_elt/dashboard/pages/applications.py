@@ -8,33 +8,29 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 
+from jumpcloud_elt.core.streams import Row
 from jumpcloud_elt.dashboard.coverage import daily_series, known_days, last_day
 from jumpcloud_elt.dashboard.downloads import download
 from jumpcloud_elt.dashboard.lists import (
     ACCESS_CHOICES,
     ROW,
     Column,
-    Listing,
+    ListQuery,
     access_parameters,
     choice,
-    read_listing,
+    parse_list_query,
     read_page,
     usage_parameters,
 )
-from jumpcloud_elt.dashboard.queries import Row, Warehouse, open_for_request
+from jumpcloud_elt.dashboard.queries import Warehouse, open_for_request
 from jumpcloud_elt.dashboard.rendering import render
 from jumpcloud_elt.export import no_filters
 
 router = APIRouter()
-
-
-FILTERS = ("search", "organization", "usage", "listed")
-
-
+APPLICATION_FILTERS = ("search", "organization", "usage", "listed")
 LISTED = {"yes": "Listed in JumpCloud", "no": "Removed from JumpCloud"}
 
-
-COLUMNS = (
+APPLICATION_COLUMNS = (
     Column("name", "Application", "lower(name)"),
     Column("organization", "Organization", "lower(organization_name)"),
     Column("access", "With access", "users_with_access", is_number=True),
@@ -44,9 +40,7 @@ COLUMNS = (
     Column("last_used", "Last used", "last_used_at", is_number=True),
 )
 
-
 PEOPLE_FILTERS = ("organization_id", "application_id", "search", "usage", "access")
-
 
 PEOPLE_COLUMNS = (
     Column("name", "Name", "_by_name"),
@@ -57,11 +51,8 @@ PEOPLE_COLUMNS = (
     Column("last_used", "Last used", "last_used_at", is_number=True),
 )
 
-
 # Twelve weeks.
 TREND_DAYS = 84
-
-
 CHART_DAYS = 365
 
 
@@ -141,8 +132,8 @@ def _people_file(request: Request, form: str, organization_id: str, application_
     return download("access", form, listing, access_parameters(listing) | key)
 
 
-def _people_listing(request: Request) -> Listing:
-    return read_listing(
+def _people_listing(request: Request) -> ListQuery:
+    return parse_list_query(
         request,
         "application",
         PEOPLE_COLUMNS,
@@ -152,13 +143,18 @@ def _people_listing(request: Request) -> Listing:
     )
 
 
-def _listing(request: Request) -> Listing:
-    return read_listing(
-        request, "applications", COLUMNS, filters=FILTERS, sort="-never", tie_break="organization_id, application_id"
+def _listing(request: Request) -> ListQuery:
+    return parse_list_query(
+        request,
+        "applications",
+        APPLICATION_COLUMNS,
+        filters=APPLICATION_FILTERS,
+        sort="-never",
+        tie_break="organization_id, application_id",
     )
 
 
-def _parameters(listing: Listing) -> dict[str, Any]:
+def _parameters(listing: ListQuery) -> dict[str, Any]:
     listed = choice(listing, "listed", LISTED)
     return no_filters("applications") | {
         "organization_id": listing.get("organization"),

@@ -10,37 +10,26 @@ from fastapi.responses import HTMLResponse
 
 from jumpcloud_elt.core.intervals import read_cron
 from jumpcloud_elt.core.settings import read_settings
+from jumpcloud_elt.core.streams import Row
 from jumpcloud_elt.core.times import utc_now
-from jumpcloud_elt.dashboard.lists import Page, clamp, read_listing
-from jumpcloud_elt.dashboard.queries import Row, open_for_request
+from jumpcloud_elt.dashboard.lists import ListPage, clamp, parse_list_query
+from jumpcloud_elt.dashboard.queries import open_for_request
 from jumpcloud_elt.dashboard.rendering import render
 from jumpcloud_elt.dashboard.verdicts import Verdict, judge
 from jumpcloud_elt.errors import NotPublishedError
+from jumpcloud_elt.landing.capabilities import ACTION, SYNC
 
 router = APIRouter()
-
-
 # What needs somebody comes first.
 ORDER = {"red": 0, "amber": 1, "green": 2}
-
-
 TOP_APPLICATIONS = 5
-
-
 # On one page.
 CARDS = 24
-
-
 # Of more organizations than these the capabilities are folded up.
 SHOWN_IN_FULL = 6
-
-
 # A gap that is older cannot be mended: JumpCloud keeps events for 90 days at most.
 GAP_DAYS = 90
-
-
 # The kinds of the mart `capabilities`.
-SYNC, ACTION = "sync", "action"
 
 
 EVERYTHING = {SYNC: "what_is_synced", ACTION: "what_may_be_done"}
@@ -50,7 +39,7 @@ EVERYTHING = {SYNC: "what_is_synced", ACTION: "what_may_be_done"}
 def integrations(request: Request) -> HTMLResponse:
     """Cards, capabilities, and the applications that most people have and never used."""
     settings = read_settings()
-    listing = read_listing(request, "./", (), filters=("search",), sort="", tie_break="")
+    listing = parse_list_query(request, "./", (), filters=("search",), sort="", tie_break="")
     crons = (
         read_cron(settings.directory_schedule, "directory_schedule"),
         read_cron(settings.usage_schedule, "usage_schedule"),
@@ -96,7 +85,7 @@ def integrations(request: Request) -> HTMLResponse:
         "integrations.html",
         page="integrations",
         built_at=built_at,
-        list=Page(listing, [row for row, _ in shown], len(found), number, CARDS),
+        list=ListPage(listing, [row for row, _ in shown], len(found), number, CARDS),
         is_searchable=len(cards) > CARDS,
         cards=shown,
         colours=Counter([verdict.colour for _, verdict in cards] + [card["verdict"].colour for card in unseen]),

@@ -9,20 +9,15 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
+from jumpcloud_elt.core.streams import Row
 from jumpcloud_elt.dashboard.charts import heat_map
 from jumpcloud_elt.dashboard.coverage import DAY, daily_series, last_day
-from jumpcloud_elt.dashboard.queries import Row, Warehouse, open_for_request
+from jumpcloud_elt.dashboard.queries import Warehouse, open_for_request
 from jumpcloud_elt.dashboard.rendering import SOURCES, render
 
 router = APIRouter()
-
-
 RANGES = {"30": "30 days", "90": "90 days", "365": "1 year", "all": "Everything"}
-
-
 DEFAULT_RANGE = "90"
-
-
 # Of more organizations than these nobody looks at every gap at once; one is chosen for its own.
 MOST_STRIPS = 20
 

@@ -8,24 +8,28 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 
+from jumpcloud_elt.core.streams import Row
 from jumpcloud_elt.dashboard.charts import heat_map
 from jumpcloud_elt.dashboard.coverage import known_days, last_day
 from jumpcloud_elt.dashboard.downloads import download
-from jumpcloud_elt.dashboard.lists import Column, Listing, choice, moment, read_listing, read_page, usage_parameters
-from jumpcloud_elt.dashboard.queries import Row, Warehouse, open_for_request
-from jumpcloud_elt.dashboard.rendering import STATUSES, render, words
+from jumpcloud_elt.dashboard.lists import (
+    Column,
+    ListQuery,
+    choice,
+    parse_list_query,
+    read_moment,
+    read_page,
+    usage_parameters,
+)
+from jumpcloud_elt.dashboard.queries import Warehouse, open_for_request
+from jumpcloud_elt.dashboard.rendering import STATUS_ORDER, render, words
 from jumpcloud_elt.export import SAAS_IMPORT, no_filters
 
 router = APIRouter()
-
-
-FILTERS = ("search", "organization", "status", "lifecycle", "role", "usage", "last_used_before")
-
-
+USER_FILTERS = ("search", "organization", "status", "lifecycle", "role", "usage", "last_used_before")
 LIFECYCLES = {"current": "Current", "past": "Suspended or deleted"}
 
-
-COLUMNS = (
+USER_COLUMNS = (
     Column("name", "Name", "lower(display_name)"),
     Column("organization", "Organization", "lower(organization_name)"),
     Column("status", "Status", "status"),
@@ -35,12 +39,8 @@ COLUMNS = (
     Column("last_used", "Last used", "last_used_at", is_number=True),
 )
 
-
 DAYS_OF_ACTIVITY = 182
-
-
 MOST_ACCESSES = 1000
-
 
 TRACKED = {
     "status": "Status",
@@ -126,17 +126,19 @@ def user(request: Request, organization_id: str, user_id: str) -> HTMLResponse:
         )
 
 
-def _listing(request: Request) -> Listing:
-    return read_listing(request, "users", COLUMNS, filters=FILTERS, sort="name", tie_break="organization_id, user_id")
+def _listing(request: Request) -> ListQuery:
+    return parse_list_query(
+        request, "users", USER_COLUMNS, filters=USER_FILTERS, sort="name", tie_break="organization_id, user_id"
+    )
 
 
-def _parameters(listing: Listing) -> dict[str, Any]:
+def _parameters(listing: ListQuery) -> dict[str, Any]:
     return {
         "organization_id": listing.get("organization"),
-        "status": choice(listing, "status", dict.fromkeys(STATUSES, "")),
+        "status": choice(listing, "status", dict.fromkeys(STATUS_ORDER, "")),
         "lifecycle": choice(listing, "lifecycle", LIFECYCLES),
         "role": listing.get("role"),
-        "last_used_before": moment(listing, "last_used_before"),
+        "last_used_before": read_moment(listing, "last_used_before"),
         "search": listing.get("search"),
         **usage_parameters(listing),
     }
