@@ -1,1 +1,1 @@
-"""Actions."""
+"""Actions on users: request, plan, approval, execution, report."""

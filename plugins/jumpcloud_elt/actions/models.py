@@ -1,4 +1,4 @@
-"""Actions: models."""
+"""What the steps of an action hand to each other: plan, filters, what was found. Does nothing itself."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Alerts."""
+"""Problems of the syncing runs, and the notifications about them."""

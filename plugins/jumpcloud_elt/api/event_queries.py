@@ -1,4 +1,4 @@
-"""Api: event queries."""
+"""Bodies and answers of Directory Insights queries."""
 
 from __future__ import annotations
 

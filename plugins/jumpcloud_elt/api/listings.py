@@ -1,4 +1,4 @@
-"""Api: listings."""
+"""The rows of one listing: page by page, and again where the list changed while it was read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Api: responses."""
+"""From an HTTP response to rows or to an error of this package."""
 
 from __future__ import annotations
 

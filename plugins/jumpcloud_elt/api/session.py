@@ -1,4 +1,4 @@
-"""Api: session."""
+"""The pooled HTTP session, whose redirects stay on the same origin."""
 
 from __future__ import annotations
 

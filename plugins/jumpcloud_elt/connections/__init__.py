@@ -1,1 +1,1 @@
-"""Connections."""
+"""What a connection sees and may do: organizations, credential, capabilities, check."""

@@ -1,4 +1,4 @@
-"""Connections: report."""
+"""What a connection check found, as data and as text. Asks nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Core: organization."""
+"""An organization to sync and what is known of its credential, small enough for XCom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Core: times."""
+"""Times as they are used everywhere: naive UTC, read from and written as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Core: urls."""
+"""The name and the URL prefix of the dashboard, for the plugin and for what links to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dashboard: charts."""
+"""Trend lines and heat maps as data for the templates."""
 
 from __future__ import annotations
 

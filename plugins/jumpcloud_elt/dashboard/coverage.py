@@ -1,4 +1,4 @@
-"""Dashboard: coverage."""
+"""Which days are known, and daily series with unknown days left open."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Extract."""
+"""JumpCloud to landing: directory snapshots and Directory Insights events."""

@@ -1,4 +1,4 @@
-"""Extract: listings."""
+"""One stream of one organization, read completely and held against the total that the API states."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Landing."""
+"""What lies in landing: layout, files, units, snapshots, manifests, capabilities, the record of actions."""

@@ -1,4 +1,4 @@
-"""Landing: capabilities."""
+"""The landed capabilities of each organization: path, schema and kinds."""
 
 from __future__ import annotations
 

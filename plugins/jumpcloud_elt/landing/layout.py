@@ -1,4 +1,4 @@
-"""Landing: layout."""
+"""Where things lie below the landing folder: paths of snapshots, units, runs and checkpoints."""
 
 from __future__ import annotations
 

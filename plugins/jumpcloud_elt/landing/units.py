@@ -1,4 +1,4 @@
-"""Landing: units."""
+"""The file format of landed events: schema, writer, metadata. Does not know how events are read."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Privacy."""
+"""Forgetting one person: who they are in landing, pseudonyms, erasure."""

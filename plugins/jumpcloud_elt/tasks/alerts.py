@@ -1,4 +1,4 @@
-"""Tasks: alerts."""
+"""What the task `notify` of the syncing Dags does: send notifications of new and of resolved problems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks: check connection."""
+"""What the task of jumpcloud_check_connection does: log what a connection can and cannot do."""
 
 from __future__ import annotations
 

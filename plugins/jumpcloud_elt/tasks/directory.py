@@ -1,4 +1,4 @@
-"""Tasks: directory."""
+"""What the mapped task of jumpcloud_directory does: land one snapshot of one organization."""
 
 from __future__ import annotations
 

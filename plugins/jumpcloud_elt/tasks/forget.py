@@ -1,4 +1,4 @@
-"""Tasks: forget."""
+"""What the tasks of jumpcloud_forget do: find one person, erase them, finish."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks: warehouse."""
+"""What the tasks of jumpcloud_warehouse do: build, check, publish, prune."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Warehouse."""
+"""Landing to DuckDB: build, roll-ups, check, publish. Asks JumpCloud nothing."""

@@ -1,1 +1,1 @@
-"""Pages."""
+"""The pages of the dashboard, one module each. No page knows another."""
