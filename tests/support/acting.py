@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from jumpcloud_elt.core.action_names import ACTIONS
 from jumpcloud_elt.core.settings import read_settings
 from jumpcloud_elt.landing.action_log import read_run
 from jumpcloud_elt.tasks import user_action
@@ -20,6 +21,7 @@ Json = dict[str, Any]
 ORGANIZATION, OTHER = "a1" * 12, "b2" * 12
 STAFF, EMPTY = "c3" * 12, "c4" * 12
 DAG_ID = "jumpcloud_user_action"
+RUN_OF = {"dag_id": DAG_ID, "run_id": "run"}
 WRITES = ("POST", "PUT", "DELETE", "PATCH")
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
 DAY = timedelta(days=1)
@@ -31,6 +33,39 @@ def user_id(number: int, kind: str = "1") -> str:
 
 ADA, BOB, CYD, DAN, EVE, FAY = (user_id(number) for number in range(1, 7))
 STRANGER = user_id(1, "2")
+NEW = {"username": "Grace Hopper", "email": "grace@x.example", "firstname": "Grace", "department": "Navy"}
+USERS = "/api/systemusers"
+# For each action: params with a user whom it changes, params with one who needs no change, and the one call.
+CASES: dict[str, tuple[Json, Json, tuple[str, str]]] = {
+    "create": (
+        {"fields": NEW},
+        {"fields": {"username": "bob", "email": "BOB@x.example", "department": "Sales"}},
+        ("POST", USERS),
+    ),
+    "activate": ({"targets": [DAN]}, {"targets": [BOB]}, ("POST", f"{USERS}/{DAN}/state/activate")),
+    "suspend": ({"targets": [BOB]}, {"targets": [CYD]}, ("PUT", f"{USERS}/{BOB}")),
+    "unsuspend": ({"targets": [CYD]}, {"targets": [BOB]}, ("PUT", f"{USERS}/{CYD}")),
+    "update": (
+        {"targets": [BOB], "fields": {"department": "Law"}},
+        {"targets": [BOB], "fields": {"department": "Sales"}},
+        ("PUT", f"{USERS}/{BOB}"),
+    ),
+    "unlock": ({"targets": [EVE]}, {"targets": [BOB]}, ("POST", f"{USERS}/{EVE}/unlock")),
+    "force_password_reset": ({"targets": [BOB]}, {"targets": [ADA]}, ("POST", f"{USERS}/{BOB}/expire")),
+    "reset_mfa": ({"targets": [FAY]}, {"targets": [BOB]}, ("POST", f"{USERS}/{FAY}/resetmfa")),
+    "add_to_group": (
+        {"targets": [BOB], "group": "Empty"},
+        {"targets": [BOB], "group": "Staff"},
+        ("POST", f"/api/v2/usergroups/{EMPTY}/members"),
+    ),
+    "remove_from_group": (
+        {"targets": [BOB], "group": STAFF},
+        {"targets": [BOB], "group": EMPTY},
+        ("POST", f"/api/v2/usergroups/{STAFF}/members"),
+    ),
+    "delete": ({"targets": [BOB]}, {"targets": [BOB]}, ("DELETE", f"{USERS}/{BOB}")),
+}
+every_action = pytest.mark.parametrize("action", ACTIONS)
 
 
 def world(**organization: Any) -> Json:
@@ -118,6 +153,16 @@ def params(action: str, *targets: str, **more: Any) -> Json:
     }
 
 
+def given(action: str, case: Json, **more: Any) -> Json:
+    """The params of one of the `CASES`."""
+    return {**params(action), **case, **more}
+
+
+def fault_for(user: str, **do: Any) -> Json:
+    """A fault of the sandbox at every `PUT` to one user."""
+    return {"match": {"method": "PUT", "path_regex": f"/{user}$"}, "do": do}
+
+
 class Ran:
     """A run at its end: what it recorded, and what failed where."""
 
@@ -152,7 +197,7 @@ def answer_to(planned: Json, approval: Json = APPROVED, *, ago: timedelta = time
     return {**approval, "question": question, "responded_at": (datetime.now(UTC) - ago).isoformat()}
 
 
-def run_action(run_id: str, given: Json, approval: Json | None = None, *, try_number: int = 1) -> Ran:
+def run_action(run_id: str, asked_for: Json, approval: Json | None = None, *, try_number: int = 1) -> Ran:
     """One run of jumpcloud_user_action; `approval` is the answer where one is asked for, None: nobody answers."""
     ran = Ran(run_id)
     run_of = {"dag_id": DAG_ID, "run_id": run_id}
@@ -169,7 +214,7 @@ def run_action(run_id: str, given: Json, approval: Json | None = None, *, try_nu
             ran.errors[name] = str(error)
 
     with task("plan_action"):
-        ran.planned = user_action.plan_action(given, run_of, "Anna Admin")
+        ran.planned = user_action.plan_action(asked_for, run_of, "Anna Admin")
     if ran.planned is not None:
         ran.path = user_action.choose_path(ran.planned, "approve", "act")
         if ran.path == "approve":
@@ -181,7 +226,7 @@ def run_action(run_id: str, given: Json, approval: Json | None = None, *, try_nu
     with task("sync_directory"):
         user_action.sync_directory(ran.planned, run_of)
     with task("record_outcomes"):
-        user_action.record_outcomes(ran.planned, answer, str(given["organization_id"]), run_id)
+        user_action.record_outcomes(ran.planned, answer, str(asked_for["organization_id"]), run_id)
     with task("report"):
-        user_action.report(ran.planned, answer, str(given["organization_id"]), run_id)
+        user_action.report(ran.planned, answer, str(asked_for["organization_id"]), run_id)
     return ran
