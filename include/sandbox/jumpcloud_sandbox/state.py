@@ -6,6 +6,7 @@ import secrets
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -45,12 +46,28 @@ class State:
     """One sandbox. Single-threaded: handlers run in the event loop, one at a time."""
 
     def __init__(self, world: Json, *, now_ns: int | None = None) -> None:
-        self._initial = msgspec.json.encode(normalise(world))
+        complete = normalise(world)
+        self._initial = msgspec.json.encode(complete)
         self._now_ns = now_ns
         self.faults = Faults()
         self.log = RequestLog()
         self.latency_ms = 0.0
-        self.reset()
+        self._install(complete)
+
+    # After a reset the initial world is decoded when it is first read: most tests replace it before that.
+
+    @cached_property
+    def world(self) -> World:
+        world: World = msgspec.json.decode(self._initial)
+        return world
+
+    @cached_property
+    def organizations(self) -> dict[str, Organization]:
+        return {organization["id"]: organization for organization in self.world["organizations"]}
+
+    @cached_property
+    def _stores(self) -> dict[str, EventStore | SyntheticEvents]:
+        return _event_stores(self.world)
 
     def now_ns(self) -> int:
         """The sandbox's clock: fixed when it was started with one, else the machine's."""
@@ -62,7 +79,9 @@ class State:
 
     def reset(self) -> None:
         """Back to the initial world; faults, latency, log and tokens are gone."""
-        self._install(msgspec.json.decode(self._initial))
+        for name in ("world", "organizations", "_stores"):
+            self.__dict__.pop(name, None)
+        self._tokens.clear()
         self.faults.replace([])
         self.log.clear()
         self.latency_ms = 0.0
@@ -72,10 +91,9 @@ class State:
         self._install(normalise(world))
 
     def _install(self, fresh: World) -> None:
-        stores = {organization["id"]: _event_store(organization) for organization in fresh["organizations"]}
-        self.world: World = fresh
+        self._stores = _event_stores(fresh)
+        self.world = fresh
         self.organizations = {organization["id"]: organization for organization in fresh["organizations"]}
-        self._stores: dict[str, EventStore | SyntheticEvents] = stores
         self._tokens: dict[str, tuple[ServiceAccount, float]] = {}
 
     def put_organization(self, row: Json) -> None:
@@ -117,6 +135,10 @@ class State:
     def expire_tokens(self) -> None:
         """End every token at once, as if its time had passed."""
         self._tokens.clear()
+
+
+def _event_stores(world: World) -> dict[str, EventStore | SyntheticEvents]:
+    return {organization["id"]: _event_store(organization) for organization in world["organizations"]}
 
 
 def _event_store(organization: Organization) -> EventStore | SyntheticEvents:
