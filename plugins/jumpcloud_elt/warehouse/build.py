@@ -34,6 +34,8 @@ from jumpcloud_elt.landing.layout import snapshot_path
 from jumpcloud_elt.landing.manifests import list_manifests
 from jumpcloud_elt.warehouse import events_view, rollups
 from jumpcloud_elt.warehouse.checkpoints import STATE_TABLES, latest_checkpoint
+from jumpcloud_elt.warehouse.dictionary import comment, marts
+from jumpcloud_elt.warehouse.mart_checks import broken_rules
 from jumpcloud_elt.warehouse.publish import built_by, discard_abandoned, discard_file, open_file, published_file
 from jumpcloud_elt.warehouse.sql_files import make, read_sql, set_files
 
@@ -79,22 +81,7 @@ INTERMEDIATE = (
 # As long as usage itself: never written down between roll-ups and mart.
 READ_ONCE = ("int_usage_actors", "int_usage_daily")
 
-# But for usage_daily, which comes before them.
-MARTS = (
-    "organizations",
-    "capabilities",
-    "usage_by_day",
-    "application_users",
-    "applications",
-    "users",
-    "groups",
-    "usage_coverage",
-    "sync_log",
-    "user_actions",
-)
-
-HISTORY_VIEWS = ("user_history", "access_history")
-CHECKS = ("check_keys", "check_organizations", "check_secrets", "check_counts")
+CHECKS = ("check_organizations", "check_secrets", "check_counts")
 
 
 def build(settings: Settings, target: Path, run_id: str) -> None:
@@ -114,6 +101,7 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
     discard_abandoned(target.parent)
     try:
         with contextlib.closing(_open_new(target, settings)) as connection:
+            _say_which_build(connection, run_id, began_at)
             _read_runs(connection, manifests, settings)
             _fold_snapshots(connection, settings)
             _read_landed(
@@ -130,13 +118,14 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
                     make(connection, f"intermediate/{name}", f"create temp table {name}")
                 for name in READ_ONCE:
                     make(connection, f"intermediate/{name}", f"create temp view {name}")
-                _fill_usage_daily(connection, months)
-                for name in MARTS:
-                    make(connection, f"marts/{name}", f"create table {name}")
-            for name in HISTORY_VIEWS:
-                make(connection, f"marts/{name}", f"create view {name}")
-            events_view.show_events(connection, settings.landing)
-            _describe(connection, run_id, began_at)
+                for mart in marts():
+                    if mart.name == "usage_daily":
+                        _fill_usage_daily(connection, months)
+                    elif mart.name == "events":
+                        events_view.show_events(connection, settings.landing)
+                    else:
+                        make(connection, f"marts/{mart.name}", f"create {mart.meta.kind} {mart.name}")
+            comment(connection)
     except duckdb.Error as error:
         discard_file(target)
         raise WarehouseError(f"The warehouse cannot be built: {error}") from error
@@ -147,8 +136,8 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
 
 def check(settings: Settings, target: Path) -> None:
     """Raise CheckFailedError, with the first rows found, unless every check of a built file finds nothing."""
-    found = []
     with contextlib.closing(open_file(target, settings.landing)) as connection:
+        found = [line for mart in marts() for line in broken_rules(connection, mart)]
         for name in CHECKS:
             rows = connection.execute(read_sql(f"checks/{name}")).fetchmany(5)
             found += [f"{name}: {row}" for row in rows]
@@ -159,6 +148,13 @@ def check(settings: Settings, target: Path) -> None:
 def is_outdated(settings: Settings, target: Path) -> bool:
     """Whether landed files were rewritten while `target` was being built of them."""
     return built_by(target)[1] <= rebuild_from(settings.landing)
+
+
+def _say_which_build(connection: duckdb.DuckDBPyConnection, run_id: str, began_at: datetime) -> None:
+    """Set the variables of `warehouse_info`."""
+    said = {"schema_version": SCHEMA_VERSION, "package_version": jumpcloud_elt.__version__, "built_at": began_at}
+    for name, value in (said | {"run_id": run_id}).items():
+        connection.execute(f"set variable {name} = ?", [value])
 
 
 def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -297,14 +293,6 @@ def _read_landed(connection: duckdb.DuckDBPyConnection, stream: str, files: Sequ
         rows = "nothing"
     connection.execute(f"create temp table landed_{stream} as select * from {rows}")
     make(connection, f"staging/stg_{stream}", f"create temp table stg_{stream}")
-
-
-def _describe(connection: duckdb.DuckDBPyConnection, run_id: str, began_at: datetime) -> None:
-    connection.execute(
-        "create table warehouse_info as select ?::integer as schema_version, ? as package_version, "
-        "?::timestamp as built_at, ? as run_id",
-        [SCHEMA_VERSION, jumpcloud_elt.__version__, began_at, run_id],
-    )
 
 
 def _count_rows(connection: duckdb.DuckDBPyConnection, stream: str) -> None:
