@@ -46,6 +46,8 @@ def jumpcloud_check_connection() -> None:
     @task(show_return_value_in_logs=False)
     def check_connection() -> str:
         """Look into the connection and say what was found."""
+        from jumpcloud_elt.tasks import check_connection
+
         return check_connection.check_connection(get_current_context()["params"]["connection_id"].strip())
 
     check_connection()

@@ -13,13 +13,16 @@ accepted although the drift guard would hold it.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
 
 from jumpcloud_elt.core.intervals import timetable
-from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import read_settings
-from jumpcloud_elt.tasks import alerts, common, directory
+
+if TYPE_CHECKING:
+    from jumpcloud_elt.core.organization import Organization
+    from jumpcloud_elt.tasks.common import Failure
 
 ORGANIZATION_NAME = "{{ task.op_kwargs['organization']['organization_name'] }}"
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
@@ -56,29 +59,39 @@ def jumpcloud_directory() -> None:
     @task
     def list_organizations() -> list[Organization]:
         """Which organizations there are to sync."""
+        from jumpcloud_elt.tasks import common
+
         only = get_current_context()["params"]["organization_ids"] or []
         return common.list_organizations(only, with_credentials=True)
 
     @task(map_index_template=ORGANIZATION_NAME)
     def extract_directory(organization: Organization, run_of: dict[str, str]) -> int:
         """Land one snapshot of one organization, and what can be done with it."""
+        from jumpcloud_elt.tasks import directory
+
         accept_drop = get_current_context()["params"]["accept_drop"] or []
         return directory.extract_directory(organization, run_of, accept_drop)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_directory_landing")])
-    def record_run(listed: list[Organization] | None, run_of: dict[str, str]) -> list[common.Failure]:
+    def record_run(listed: list[Organization] | None, run_of: dict[str, str]) -> list[Failure]:
         """Write what happened, and tell the warehouse."""
+        from jumpcloud_elt.tasks import common
+
         is_restricted = bool(get_current_context()["params"]["organization_ids"])
         return common.record_run(listed, run_of, common.DIRECTORY, is_restricted=is_restricted)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
-    def report_failures(failures: list[common.Failure] | None) -> None:
+    def report_failures(failures: list[Failure] | None) -> None:
         """Fail if any organization did."""
+        from jumpcloud_elt.tasks import common
+
         common.report_failures(failures)
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def notify(listed: list[Organization] | None, run_of: dict[str, str]) -> None:
         """Notify of new problems and of those that are over, each once."""
+        from jumpcloud_elt.tasks import alerts
+
         is_restricted = bool(get_current_context()["params"]["organization_ids"])
         alerts.notify_of_directory(listed, run_of, is_restricted=is_restricted)
 

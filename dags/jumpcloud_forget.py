@@ -21,11 +21,12 @@ of this run: name the person by user id, or delete the run afterwards.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from airflow.sdk import Asset, Param, dag, get_current_context, task
 
-from jumpcloud_elt.privacy.forget import Found
-from jumpcloud_elt.tasks import forget, warehouse
+if TYPE_CHECKING:
+    from jumpcloud_elt.privacy.forget import Found
 
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
 
@@ -53,11 +54,15 @@ def jumpcloud_forget() -> None:
     @task
     def find_person() -> Found:
         """Find the person, and how much has landed of them."""
+        from jumpcloud_elt.tasks import forget
+
         return forget.find_person(get_current_context()["params"])
 
     @task
     def forget_person(found: Found, run_of: dict[str, str]) -> Found:
         """Rewrite every landed file that holds the person."""
+        from jumpcloud_elt.tasks import forget
+
         context = get_current_context()
         requested_by = context["dag_run"].triggering_user_name or "somebody without a name"
         return forget.forget_person(context["params"], run_of, requested_by)
@@ -65,21 +70,29 @@ def jumpcloud_forget() -> None:
     @task
     def build(forgotten: Found) -> str:
         """Compute every table of the rewritten landing, into a file beside the published one."""
+        from jumpcloud_elt.tasks import warehouse
+
         return warehouse.build_warehouse(get_current_context()["run_id"])
 
     @task
     def check(built: str) -> str:
         """Hold the built tables against what must be true of them."""
+        from jumpcloud_elt.tasks import warehouse
+
         return warehouse.check_warehouse(built)
 
     @task(outlets=[Asset("jumpcloud_warehouse")])
     def publish(checked: str) -> str:
         """Swap the built warehouse in."""
+        from jumpcloud_elt.tasks import warehouse
+
         return warehouse.publish_warehouse(checked)
 
     @task
     def finish() -> None:
         """Make sure that nothing is left, and delete the pseudonyms' key."""
+        from jumpcloud_elt.tasks import forget
+
         forget.finish_forgetting(get_current_context()["params"])
 
     publish(check(build(forget_person(find_person(), RUN)))) >> finish()

@@ -16,13 +16,17 @@ they read the gaps between what has landed, and again what has more events by no
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
 
 from jumpcloud_elt.core.intervals import timetable
-from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import read_settings
-from jumpcloud_elt.tasks import alerts, common, usage
+
+if TYPE_CHECKING:
+    from jumpcloud_elt.core.organization import Organization
+    from jumpcloud_elt.tasks.common import Failure
+    from jumpcloud_elt.tasks.usage import ProbedOrganization
 
 ORGANIZATION_NAME = "{{ task.op_kwargs['organization']['organization_name'] }}"
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
@@ -50,51 +54,67 @@ def jumpcloud_usage() -> None:
     @task
     def plan_units() -> list[tuple[str, str]]:
         """Which intervals to land."""
+        from jumpcloud_elt.tasks import usage
+
         context = get_current_context()
         return usage.plan_units(context["dag_run"], context["params"])
 
     @task
     def list_organizations() -> list[Organization]:
         """Which organizations there are to sync."""
+        from jumpcloud_elt.tasks import common
+
         return common.list_organizations([])
 
     @task
-    def probe_directory_insights(listed: list[Organization]) -> list[usage.ProbedOrganization]:
+    def probe_directory_insights(listed: list[Organization]) -> list[ProbedOrganization]:
         """Which of them have Directory Insights."""
+        from jumpcloud_elt.tasks import usage
+
         return usage.probe_directory_insights(listed)
 
     @task.branch
-    def choose_usage_branch(probed: list[usage.ProbedOrganization]) -> str:
+    def choose_usage_branch(probed: list[ProbedOrganization]) -> str:
         """Follow the extraction unless nobody has Directory Insights."""
+        from jumpcloud_elt.tasks import usage
+
         return usage.choose_usage_branch(probed, "extract_events", "usage_unavailable")
 
     @task
-    def usage_unavailable(probed: list[usage.ProbedOrganization], run_of: dict[str, str]) -> None:
+    def usage_unavailable(probed: list[ProbedOrganization], run_of: dict[str, str]) -> None:
         """No organization has Directory Insights: say so."""
+        from jumpcloud_elt.tasks import usage
+
         usage.record_unavailable(probed, run_of)
 
     @task(map_index_template=ORGANIZATION_NAME)
-    def extract_events(
-        organization: usage.ProbedOrganization, run_of: dict[str, str], units: list[tuple[str, str]]
-    ) -> int:
+    def extract_events(organization: ProbedOrganization, run_of: dict[str, str], units: list[tuple[str, str]]) -> int:
         """Land one organization's events."""
+        from jumpcloud_elt.tasks import usage
+
         return usage.extract_events(organization, run_of, units, get_current_context()["dag_run"].run_type)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_usage_landing")])
     def record_run(
         listed: list[Organization] | None, units: list[tuple[str, str]] | None, run_of: dict[str, str]
-    ) -> list[common.Failure]:
+    ) -> list[Failure]:
         """Write what happened, and tell the warehouse."""
+        from jumpcloud_elt.tasks import usage
+
         return usage.record_usage_run(listed, run_of, units, get_current_context()["dag_run"].run_type)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
-    def report_failures(failures: list[common.Failure] | None) -> None:
+    def report_failures(failures: list[Failure] | None) -> None:
         """Fail if any organization did."""
+        from jumpcloud_elt.tasks import common
+
         common.report_failures(failures)
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def notify(listed: list[Organization] | None, run_of: dict[str, str]) -> None:
         """Notify of new problems and of those that are over, each once."""
+        from jumpcloud_elt.tasks import alerts
+
         alerts.notify_of_usage(listed, run_of)
 
     units = plan_units()

@@ -26,7 +26,6 @@ from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, tas
 from jumpcloud_elt.actions.operator import ANSWER, AnsweredApproval
 from jumpcloud_elt.core.action_names import ACTIONS
 from jumpcloud_elt.core.settings import read_settings
-from jumpcloud_elt.tasks import user_action
 
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
 SETTINGS = read_settings()
@@ -102,6 +101,8 @@ def jumpcloud_user_action() -> None:
     @task
     def plan_action(run_of: dict[str, str]) -> dict[str, Any]:
         """Check what was asked for, find whom it is about, and look at everybody. Changes nothing."""
+        from jumpcloud_elt.tasks import user_action
+
         context = get_current_context()
         requested_by = context["dag_run"].triggering_user_name or "somebody without a name"
         return user_action.plan_action(context["params"], run_of, requested_by)
@@ -109,6 +110,8 @@ def jumpcloud_user_action() -> None:
     @task.branch
     def choose_path(planned: dict[str, Any]) -> str:
         """Ask for an approval where one is needed."""
+        from jumpcloud_elt.tasks import user_action
+
         return user_action.choose_path(planned, "approve", "act")
 
     # Asked once: no answer is not an error that may heal.
@@ -125,6 +128,8 @@ def jumpcloud_user_action() -> None:
     @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, max_active_tis_per_dag=1)
     def act(planned: dict[str, Any]) -> dict[str, int]:
         """Look at each user again, and call what is to be called."""
+        from jumpcloud_elt.tasks import user_action
+
         context = get_current_context()
         approval = context["ti"].xcom_pull(task_ids="approve", key=ANSWER)
         return user_action.act(planned, approval, context["ti"].try_number)
@@ -132,11 +137,15 @@ def jumpcloud_user_action() -> None:
     @task(trigger_rule=TriggerRule.ALL_DONE, max_active_tis_per_dag=1)
     def sync_directory(planned: dict[str, Any] | None, run_of: dict[str, str]) -> int:
         """Land a new snapshot of the organization, if anything was changed."""
+        from jumpcloud_elt.tasks import user_action
+
         return user_action.sync_directory(planned, run_of)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_user_action_landing")])
     def record_outcomes(planned: dict[str, Any] | None) -> int:
         """Record what was not begun, and tell the warehouse."""
+        from jumpcloud_elt.tasks import user_action
+
         context = get_current_context()
         approval = context["ti"].xcom_pull(task_ids="approve", key=ANSWER)
         return user_action.record_outcomes(
@@ -146,6 +155,8 @@ def jumpcloud_user_action() -> None:
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
     def report(planned: dict[str, Any] | None) -> str:
         """Say what was done and what was not; fail unless everything was."""
+        from jumpcloud_elt.tasks import user_action
+
         context = get_current_context()
         approval = context["ti"].xcom_pull(task_ids="approve", key=ANSWER)
         return user_action.report(planned, approval, str(context["params"]["organization_id"]), context["run_id"])

@@ -16,8 +16,6 @@ from datetime import timedelta
 
 from airflow.sdk import Asset, Param, dag, get_current_context, task
 
-from jumpcloud_elt.tasks import warehouse
-
 
 @dag(
     schedule=(
@@ -40,22 +38,30 @@ def jumpcloud_warehouse() -> None:
     @task
     def build() -> str:
         """Compute every table into a file beside the published one."""
+        from jumpcloud_elt.tasks import warehouse
+
         context = get_current_context()
         return warehouse.build_warehouse(context["run_id"], rebuild_runs=context["params"]["rebuild_runs"])
 
     @task
     def check(built: str) -> str:
         """Hold the built tables against what must be true of them."""
+        from jumpcloud_elt.tasks import warehouse
+
         return warehouse.check_warehouse(built)
 
     @task(outlets=[Asset("jumpcloud_warehouse")])
     def publish(checked: str) -> str:
         """Swap the built warehouse in."""
+        from jumpcloud_elt.tasks import warehouse
+
         return warehouse.publish_warehouse(checked)
 
     @task
     def prune_snapshots() -> int:
         """Remove old snapshots, if that is configured."""
+        from jumpcloud_elt.tasks import warehouse
+
         return warehouse.prune_snapshots()
 
     publish(check(build())) >> prune_snapshots()

@@ -48,6 +48,19 @@ ONE_RUN_AT_A_TIME = ("jumpcloud_directory", "jumpcloud_forget", "jumpcloud_wareh
 ONE_TASK_AT_A_TIME = {"act", "sync_directory"}
 # A report is no better the second time, and nobody is asked twice.
 TRIED_ONCE = ("report_failures", "report", "approve")
+# What tasks and pages work with, and Airflow itself does not import.
+HEAVY = {
+    "airflow.providers.http.hooks.http",
+    "boto3",
+    "botocore",
+    "duckdb",
+    "fastapi",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "requests",
+    "s3fs",
+}
 # Parses the Dags and loads the plugins as Airflow does, and tells what else happened meanwhile.
 PARSE = """
 import json, sys
@@ -55,6 +68,7 @@ from airflow import plugins_manager
 from airflow.dag_processing.dagbag import DagBag
 
 dags, plugins = sys.argv[1:]
+of_airflow = set(sys.modules)
 DagBag(dags)  # what is imported is imported now
 touched = []
 sys.addaudithook(lambda event, arguments: touched.append((event, str(arguments[0] if arguments else ""))))
@@ -68,6 +82,7 @@ print(json.dumps({
     "touched": parsed,
     "plugin_errors": plugins_manager.get_import_errors(),
     "modules": [name for name, file in files.items() if file.startswith(plugins)],
+    "imported": sorted(set(sys.modules) - of_airflow),
 }))
 """
 
@@ -102,6 +117,11 @@ def test_parsing_reads_nothing_but_source_and_talks_to_nobody(parsed: dict[str, 
     assert {path for path in opened if not path.endswith((".py", ".pyc"))} == set()
     talking = ("socket.", "sqlite3.", "subprocess.", "http.", "urllib.", "os.system", "os.exec", "os.posix_spawn")
     assert [event for event, _ in parsed["touched"] if event.startswith(talking)] == []
+
+
+def test_neither_dags_nor_plugins_import_what_only_tasks_and_pages_need(parsed: dict[str, Any]) -> None:
+    """The Dag processor reads every Dag file again and again, each time in a new process."""
+    assert HEAVY & set(parsed["imported"]) == set()
 
 
 def test_airflow_loads_the_package_as_a_package_and_its_modules_not_one_by_one(parsed: dict[str, Any]) -> None:
@@ -170,6 +190,7 @@ def test_one_run_of_each_leaves_states_by_organization_and_neither_keys_nor_rows
         dags["jumpcloud_directory"].test(),
         dags["jumpcloud_usage"].test(logical_date=today),
         dags["jumpcloud_warehouse"].test(),
+        dags["jumpcloud_check_connection"].test(),
     ]
     states = {run.dag_id: {_name(task): task.state for task in run.get_task_instances()} for run in runs}
     around = dict.fromkeys(("list_organizations", "record_run", "report_failures", "notify"), "success")
@@ -196,8 +217,9 @@ def test_one_run_of_each_leaves_states_by_organization_and_neither_keys_nor_rows
             "publish": "success",
             "prune_snapshots": "skipped",
         },
+        "jumpcloud_check_connection": {"check_connection": "success"},
     }
-    assert [run.state for run in runs] == ["success"] * 3
+    assert [run.state for run in runs] == ["success"] * 4
     with create_session() as session:
         kept = [(one.task_id, json.dumps(one.value)) for one in session.scalars(select(XComModel))]
         kept += [

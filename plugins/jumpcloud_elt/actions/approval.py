@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from jumpcloud_elt.actions.models import Plan
-from jumpcloud_elt.core.settings import Settings
-
 if TYPE_CHECKING:
     from jumpcloud_elt.actions.models import Plan
+    from jumpcloud_elt.core.settings import Settings
 
 APPROVE = "Approve"
 ApprovalAnswer = Mapping[str, Any]

@@ -27,12 +27,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import pyarrow.parquet as pq
-
 from jumpcloud_elt.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow.parquet as pq
     from airflow.sdk import ObjectStoragePath
 
 Place: TypeAlias = "Path | ObjectStoragePath"
@@ -338,6 +337,8 @@ def read_if_there(place: Place) -> bytes | None:
 
 def open_parquet(place: Place) -> pq.ParquetFile:
     """A Parquet file to read; nothing in its path becomes a column."""
+    import pyarrow.parquet as pq  # noqa: PLC0415, Airflow parses Dags without it
+
     if isinstance(place, Path):
         return pq.ParquetFile(place)
     return pq.ParquetFile(place.path, filesystem=place.fs)
