@@ -15,7 +15,7 @@ export AIRFLOW_HOME AIRFLOW__CORE__DAGS_FOLDER AIRFLOW__CORE__PLUGINS_FOLDER AIR
 export AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT
 export PYTHONPATH := $(CURDIR)/include/sandbox
 
-.PHONY: demo test up airflow bench screenshots lint lock clean
+.PHONY: demo test up airflow bench screenshots dictionary lint lock clean
 
 demo: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the whole product against the sandbox, in one command
 	@$(BIN)/python -m jumpcloud_sandbox.demo
@@ -31,6 +31,9 @@ test: $(VENV)/.installed ## the whole test suite
 
 screenshots: $(VENV)/.installed ## the pictures of the README anew, taken by the browser tests
 	@REQUIRE_BROWSER=1 SCREENSHOTS="$(CURDIR)/docs/images" $(BIN)/python -m pytest tests/browser $(ARGS)
+
+dictionary: $(VENV)/.installed ## the documents that are made from include/sql/marts/*.yml
+	@$(BIN)/python -m jumpcloud_elt.warehouse.dictionary_pages docs
 
 lint: $(VENV)/.installed ## ruff, mypy, sqlfluff
 	@$(BIN)/ruff check .

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pyarrow as pa
 
+from jumpcloud_elt.connections.report import SYNC_CAPABILITIES
+from jumpcloud_elt.core.action_names import ACTIONS
+from jumpcloud_elt.core.organization import NO, UNKNOWN, YES
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.streams import DIRECTORY_STREAMS
 from jumpcloud_elt.landing import action_log, manifests, units
+from jumpcloud_elt.landing.action_log import (
+    ACTION_FAILED,
+    ACTION_UNKNOWN,
+    ALREADY_SO,
+    ASKED,
+    DONE,
+    LEFT_OUT,
+    NOT_DONE,
+    PLANNED,
+    REFUSED,
+)
+from jumpcloud_elt.landing.capabilities import ACTION, SYNC
+from jumpcloud_elt.landing.manifests import FAILED, HELD, KEPT, NOT_ASKED, OK, SKIPPED
 from jumpcloud_elt.reading import MARTS, read_mart
+from jumpcloud_elt.warehouse.dictionary import marts
+from jumpcloud_elt.warehouse.dictionary_pages import documents
+from jumpcloud_elt.warehouse.sql_files import sql_folder
 from support.paths import ROOT
 from support.pipeline import query, run_directory, run_usage, run_warehouse
 from support.worlds import DAY, TODAY
@@ -17,51 +37,87 @@ from support.worlds import DAY, TODAY
 DICTIONARY = ROOT / "docs" / "data-dictionary.md"
 
 
-def documented() -> dict[str, dict[str, tuple[str, str]]]:
-    """Type and nullability by table and column."""
-    tables: dict[str, dict[str, tuple[str, str]]] = {}
-    for part in DICTIONARY.read_text(encoding="utf-8").split("\n## ")[1:]:
-        columns = re.findall(r"^\| `(\w+)` \| ([A-Z]+(?:\[\])?) \| (yes|no) \|", part, re.MULTILINE)
-        if columns:
-            tables[part.split("\n")[0]] = {name: (kind, null) for name, kind, null in columns}
-    return tables
-
-
 def landing_section(title: str) -> str:
     return DICTIONARY.read_text(encoding="utf-8").split(f"\n### {title}\n")[1].split("\n#")[0]
 
 
-def test_the_dictionary_is_the_warehouse(settings: Settings) -> None:
+def test_every_mart_is_built_as_its_yml_says(settings: Settings) -> None:
     assert run_directory("directory") == []
     rows = query(
         run_warehouse("warehouse"),
-        "select table_name, column_name, data_type from information_schema.columns where table_schema = 'main'",
+        "select table_name, column_name, lower(data_type) as data_type from duckdb_columns() "
+        "where schema_name = 'main' and not internal order by table_name, column_index",
     )
-    built: dict[str, dict[str, str]] = {}
+    built: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
-        built.setdefault(row["table_name"], {})[row["column_name"]] = row["data_type"]
-    assert {
-        table: {name: kind for name, (kind, _) in columns.items()} for table, columns in documented().items()
-    } == built
+        built.setdefault(row["table_name"], []).append((row["column_name"], row["data_type"]))
+    assert {mart.name: [(column.name, column.data_type) for column in mart.columns] for mart in marts()} == built
+    assert {file.stem for file in (sql_folder() / "marts").glob("*.sql")} == set(built)
 
 
 def test_columns_that_are_never_null_are_not(settings: Settings) -> None:
     assert run_directory("directory") == []
     assert run_usage("usage", TODAY - 5 * DAY, TODAY) == []
     warehouse = run_warehouse("warehouse")
-    for table, columns in documented().items():
-        never = [name for name, (_, null) in columns.items() if null == "no"]
+    for mart in marts():
+        never = [column.name for column in mart.columns if not column.is_nullable]
         nulls = ", ".join(f'count(*) - count("{name}") as "{name}"' for name in never)
-        (row,) = query(warehouse, f"select {nulls} from {table}")
-        assert row == dict.fromkeys(never, 0), table
+        (row,) = query(warehouse, f"select {nulls} from {mart.name}")
+        assert row == dict.fromkeys(never, 0), mart.name
 
 
-def test_every_documented_table_can_be_read_as_a_frame(settings: Settings) -> None:
+def test_every_table_can_be_read_as_a_frame(settings: Settings) -> None:
     assert run_directory("directory") == []
     warehouse = run_warehouse("warehouse")
-    assert {*MARTS, "events"} == set(documented())
-    for mart in MARTS:
-        assert list(read_mart(mart, path=warehouse).columns) == list(documented()[mart]), mart
+    assert {*MARTS, "events"} == {mart.name for mart in marts()}
+    for mart in marts():
+        if mart.name in MARTS:
+            assert list(read_mart(mart.name, path=warehouse).columns) == [column.name for column in mart.columns]
+
+
+def test_the_published_file_says_what_its_tables_and_columns_mean(settings: Settings) -> None:
+    assert run_directory("directory") == []
+    run_warehouse("first")
+    warehouse = run_warehouse("second")
+    comments = query(
+        warehouse,
+        "select table_name as name, comment from duckdb_tables() where schema_name = 'main' "
+        "union all select view_name, comment from duckdb_views() where schema_name = 'main' and not internal",
+    )
+    assert {row["name"]: row["comment"] for row in comments} == {mart.name: mart.description for mart in marts()}
+    columns = query(warehouse, "select * from duckdb_columns() where schema_name = 'main' and not internal")
+    assert {(row["table_name"], row["column_name"]): row["comment"] for row in columns} == {
+        (mart.name, column.name): column.text for mart in marts() for column in mart.columns
+    }
+
+
+def test_documents_are_what_make_dictionary_writes() -> None:
+    for path, text in documents(ROOT / "docs").items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is outdated: run `make dictionary`"
+
+
+def test_the_sources_of_dbt_name_every_table_column_and_rule() -> None:
+    read = msgspec.yaml.decode((ROOT / "docs" / "dbt" / "sources.yml").read_bytes())
+    (source,) = read["sources"]
+    assert source["schema"] == "main"
+    assert [(table["name"], table["columns"]) for table in source["tables"]] == [
+        (mart.name, msgspec.to_builtins(mart.columns)) for mart in marts()
+    ]
+
+
+def test_accepted_values_are_those_that_the_package_writes() -> None:
+    actions = [*ACTIONS]
+    outcomes = [DONE, ALREADY_SO, PLANNED, LEFT_OUT, REFUSED, ACTION_FAILED, ACTION_UNKNOWN, NOT_DONE, ASKED]
+    written = {
+        ("capabilities", "capability"): [*SYNC_CAPABILITIES, *actions],
+        ("capabilities", "kind"): [SYNC, ACTION],
+        ("capabilities", "state"): [YES, NO, UNKNOWN],
+        ("user_actions", "action"): actions,
+        ("user_actions", "outcome"): outcomes,
+        ("sync_log", "outcome"): [OK, HELD, FAILED, SKIPPED, KEPT, NOT_ASKED],
+    }
+    accepted = {(mart.name, column.name): column.accepted_values for mart in marts() for column in mart.columns}
+    assert {where: accepted[where] for where in written} == written
 
 
 def test_the_columns_of_landed_events_and_manifests_are_those_of_their_schemas() -> None:

@@ -443,7 +443,7 @@ def test_a_build_that_fails_leaves_nothing_beside_the_published_file(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jumpcloud_elt.warehouse.build._describe", killed)
+    monkeypatch.setattr("jumpcloud_elt.warehouse.build.comment", killed)
     with pytest.raises(KeyboardInterrupt):
         warehouse.build_warehouse("killed")
     assert list(published.parent.iterdir()) == [published]
