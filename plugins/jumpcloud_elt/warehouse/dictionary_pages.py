@@ -17,7 +17,7 @@ BEGIN, END = "<!-- begin: made by make dictionary -->\n", "<!-- end: made by mak
 SOURCES_HEAD = """\
 # Made by make dictionary. Copy it into the models folder of a dbt project (dbt 1.10.5 or later, dbt-duckdb), whose
 # profile attaches the published file:
-#     attach: [{path: <data_root>/warehouse.duckdb, alias: jumpcloud, read_only: true}]
+#     attach: [{path: <data_root>/warehouse/jumpcloud.duckdb, alias: jumpcloud, read_only: true}]
 """
 
 
