@@ -15,7 +15,10 @@ export AIRFLOW_HOME AIRFLOW__CORE__DAGS_FOLDER AIRFLOW__CORE__PLUGINS_FOLDER AIR
 export AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT
 export PYTHONPATH := $(CURDIR)/include/sandbox
 
-.PHONY: demo test up airflow bench screenshots dictionary lint lock clean
+# pytest-xdist, with the groups of tests/conftest.py in their order there.
+GROUPED := --dist loadgroup --no-loadscope-reorder
+
+.PHONY: demo test test-fast up airflow bench screenshots dictionary lint lock clean
 
 demo: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the whole product against the sandbox, in one command
 	@$(BIN)/python -m jumpcloud_sandbox.demo
@@ -26,8 +29,12 @@ up: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the demo with the Airflow UI
 airflow: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the Airflow CLI: make airflow ARGS="dags list"
 	@PATH="$(BIN):$$PATH" $(BIN)/airflow $(ARGS)
 
-test: $(VENV)/.installed ## the whole test suite
-	@$(BIN)/python -m pytest $(ARGS)
+# More processes than two cores: those with a scheduler mostly wait for it.
+test: $(VENV)/.installed ## the whole test suite, or a part in one process: make test ARGS="tests/api -k retry"
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 3 $(GROUPED))
+
+test-fast: $(VENV)/.installed ## what needs neither a running Airflow nor a browser, and is not slow
+	@$(BIN)/python -m pytest -n 2 $(GROUPED) -m "not system and not browser and not slow" $(ARGS)
 
 screenshots: $(VENV)/.installed ## the pictures of the README anew, taken by the browser tests
 	@REQUIRE_BROWSER=1 SCREENSHOTS="$(CURDIR)/docs/images" $(BIN)/python -m pytest tests/browser $(ARGS)
@@ -35,10 +42,11 @@ screenshots: $(VENV)/.installed ## the pictures of the README anew, taken by the
 dictionary: $(VENV)/.installed ## the documents that are made from include/sql/marts/*.yml
 	@$(BIN)/python -m jumpcloud_elt.warehouse.dictionary_pages docs
 
-lint: $(VENV)/.installed ## ruff, mypy, sqlfluff
+lint: $(VENV)/.installed ## ruff, mypy, import-linter, sqlfluff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/sqlfluff lint --disable-progress-bar include/sql
 
 bench: $(VENV)/.installed ## speed and memory, as ratios

@@ -1,7 +1,11 @@
-"""One Airflow home and one sandbox process for the whole session; a fresh data root for each test."""
+"""One Airflow home and one sandbox for each process that runs tests; a fresh data root for each test.
+
+A module is run by one process, and so are all of the browser's, which share an Airflow.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -34,24 +38,52 @@ os.environ |= {
 
 from jumpcloud_elt.core.settings import Settings, read_settings  # noqa: E402
 from jumpcloud_sandbox.client import Sandbox  # noqa: E402
-from support.browser import browser_airflow, browser_process, page  # noqa: E402, F401 - fixtures, for every test module
 from support.connections import API_KEY, connection_json  # noqa: E402
 
 # A busy machine is no failure, and a run that fails must fail again.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
 
+# What takes longest is begun first, so that no process is left with it at the end.
+FIRST = ("system/test_user_action_scheduler", "system/test_scheduler", "browser", "system/test_object_store")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark by folder, group for `--dist loadgroup`, and begin with the longest."""
+    groups = {}
+    for item in items:
+        path = item.path.relative_to(ROOT / "tests").with_suffix("")
+        folder = path.parts[0]
+        if folder in ("system", "browser"):
+            item.add_marker(folder)
+        groups[item] = folder if folder == "browser" else str(path)
+        item.add_marker(pytest.mark.xdist_group(groups[item]))
+    items.sort(key=lambda item: FIRST.index(groups[item]) if groups[item] in FIRST else len(FIRST))
+
+
+def pytest_unconfigure() -> None:
+    # A process of pytest-xdist ends without doing so by itself.
+    _HOME.cleanup()
+
 
 @pytest.fixture(scope="session")
-def migrated_database() -> Path:
-    """An empty Airflow metadata database, to be copied."""
-    database = Path(_HOME.name, "migrated.db")
-    subprocess.run(
-        [Path(sys.executable).with_name("airflow"), "db", "migrate"],
-        env=os.environ | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}"},
-        capture_output=True,
-        check=True,
-    )
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty Airflow metadata database, to be copied; made by the first process that needs it."""
+    is_one_of_many = "PYTEST_XDIST_WORKER" in os.environ
+    folder = tmp_path_factory.getbasetemp().parent if is_one_of_many else tmp_path_factory.mktemp("database")
+    database = folder / "migrated.db"
+    with (folder / "migrated.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not database.exists():
+            new = folder / "new.db"
+            subprocess.run(
+                [Path(sys.executable).with_name("airflow"), "db", "migrate"],
+                env=os.environ | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{new}"},
+                capture_output=True,
+                check=True,
+            )
+            new.rename(database)
     return database
 
 

@@ -453,6 +453,7 @@ def test_the_test_button_shows_the_summary_and_not_the_id_of_the_moment(check: C
     assert not works and "API key: missing" in message and "jumpcloud_default" not in message
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("airflow_database")
 def test_the_command_line_says_whether_a_connection_works(check: Check) -> None:
     def airflow_says() -> tuple[int, str]:

@@ -54,7 +54,7 @@ TIMES = ["_extracted_at", "landed_at", "recorded_at", "built_at", "checked_at", 
 Json = dict[str, Any]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     with s3_server() as url:
         yield url

@@ -93,7 +93,7 @@ class Scenario:
 Begin = Callable[..., Scenario]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def begin(
     tmp_path_factory: pytest.TempPathFactory, migrated_database: Path, sandbox_process: Sandbox
 ) -> Iterator[Begin]:
@@ -107,7 +107,7 @@ def begin(
         "AIRFLOW__JUMPCLOUD_ELT__NOTIFIERS": json.dumps([notifier]),
         "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]),
     }
-    home = Path(os.environ["AIRFLOW_HOME"])
+    home = link.parent
     with AirflowServer.start(home, migrated_database, link, options=options) as server:
 
         def begin(*organizations: Json, faults: tuple[Json, ...] = ()) -> Scenario:

@@ -75,6 +75,7 @@ def everything(warehouse: Path) -> dict[str, Any]:
     return {table: query(warehouse, f"select * from {table} order by all") for table in tables}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_build_after_build_is_as_defined_whatever_happens_to_landing(
     seed: int, settings: Settings, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,44 @@
+"""What no linter holds: one meaning for each public name of the package, and test modules that know only tests/support.
+
+The arrows between the package's floors are held by import-linter, in `make lint`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+from support.definitions import PACKAGE, public_names
+from support.paths import ROOT
+
+# Each module has its own, by convention of `logging` and of FastAPI.
+IN_EVERY_MODULE = {"log", "router"}
+
+
+def test_no_two_modules_of_the_package_define_the_same_public_name() -> None:
+    homes: dict[str, list[str]] = defaultdict(list)
+    for path in PACKAGE.rglob("*.py"):
+        for name in public_names(path) - IN_EVERY_MODULE:
+            homes[name].append(str(path.relative_to(PACKAGE)))
+    assert len(homes) > 400
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
+
+
+def test_no_test_module_imports_from_another() -> None:
+    modules = sorted((ROOT / "tests").rglob("*.py"))
+    names = {path.stem for path in modules if path.stem.startswith("test_")} | {"conftest", "tests"}
+    assert len(names) > 40
+    found = {str(path.relative_to(ROOT)): _imported(path) & names for path in modules}
+    assert {path: imported for path, imported in found.items() if imported} == {}
+
+
+def _imported(path: Path) -> set[str]:
+    """Every part of every dotted name that a module imports, at whatever depth of its code."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {part for alias in node.names for part in alias.name.split(".")}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {*(node.module or "").split("."), *(alias.name for alias in node.names)}
+    return names
