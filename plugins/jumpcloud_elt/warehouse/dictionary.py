@@ -32,7 +32,7 @@ class _AcceptedValues(_Properties):
     accepted_values: _Arguments
 
 
-class Column(_Properties):
+class MartColumn(_Properties):
     """A column: `data_type` as DuckDB names it in lower case."""
 
     name: str
@@ -78,7 +78,7 @@ class Mart(_Properties):
     name: str
     description: str
     config: _Config
-    columns: list[Column]
+    columns: list[MartColumn]
 
     @property
     def meta(self) -> _Meta:

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from jumpcloud_elt.core.storage import quote
-from jumpcloud_elt.warehouse.dictionary import Column, Mart
+from jumpcloud_elt.warehouse.dictionary import Mart, MartColumn
 
 # Of one kind, in one mart: enough to see what is wrong.
 MOST_LINES = 5
@@ -36,7 +36,7 @@ def broken_rules(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Iterator[
         yield from _repeated_keys(connection, mart)
 
 
-def _conditions(column: Column) -> Iterator[str]:
+def _conditions(column: MartColumn) -> Iterator[str]:
     """What is true of a row whose value may not be."""
     if not column.is_nullable:
         yield f'"{column.name}" is null'
