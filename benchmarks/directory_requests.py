@@ -63,10 +63,10 @@ def main() -> None:
         os.environ["AIRFLOW_CONN_JUMPCLOUD_DEFAULT"] = json.dumps(connection)
         # Imported once Airflow has a home of its own.
         from jumpcloud_elt.api.pagination import iter_v2_pages
+        from jumpcloud_elt.connections.client import open_client
         from jumpcloud_elt.core.organization import Organization
         from jumpcloud_elt.core.settings import read_settings
         from jumpcloud_elt.extract.directory import land_directory
-        from jumpcloud_elt.hook import JumpCloudHook
 
         settings = read_settings()
         organization = Organization(
@@ -76,9 +76,9 @@ def main() -> None:
             payload={"id": ORGANIZATION},
             error=None,
         )
-        with JumpCloudHook("jumpcloud_default", settings) as hook:
+        with open_client("jumpcloud_default", settings) as client:
             began = time.monotonic()
-            outcomes = land_directory(hook, organization, settings)
+            outcomes = land_directory(client, organization, settings)
             seconds = time.monotonic() - began
             print(f"{'stream':<26}{'rows':>9}{'requests':>10}{'seconds':>9}")
             for outcome in outcomes:
@@ -90,14 +90,14 @@ def main() -> None:
 
             def walk(application: str) -> int:
                 path = f"/api/v2/applications/{application}/users"
-                pages = iter_v2_pages(lambda params: hook.get(path, params, organization_id=ORGANIZATION))
+                pages = iter_v2_pages(lambda params: client.get(path, params, organization_id=ORGANIZATION))
                 return sum(len(page.rows) for page in pages)
 
-            requests, began = hook.request_count, time.monotonic()
+            requests, began = client.request_count, time.monotonic()
             applications = [f"3{number:023x}" for number in range(APPLICATIONS)]
             with ThreadPoolExecutor(settings.request_threads) as pool:
                 pairs = sum(pool.map(walk, applications))
-            walked, walk_seconds = hook.request_count - requests, time.monotonic() - began
+            walked, walk_seconds = client.request_count - requests, time.monotonic() - began
         print(f"\naccess by joining edges: {joined} requests (whole snapshot: {seconds:.1f} s)")
         print(f"access by walking:       {walked} requests for {pairs} pairs ({walk_seconds:.1f} s)")
         print(f"ratio:                   {walked / joined:.1f}")

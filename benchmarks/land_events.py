@@ -140,10 +140,10 @@ def land(url: str, folder: Path, *, on_one_core: bool = True) -> None:
     }
     import pandas  # noqa: F401 - pyarrow imports it with its first array
 
+    from jumpcloud_elt.connections.client import open_client
     from jumpcloud_elt.core.organization import Organization
     from jumpcloud_elt.core.settings import read_settings
     from jumpcloud_elt.extract.events import land_unit
-    from jumpcloud_elt.hook import JumpCloudHook
 
     settings = read_settings()
     organization = Organization(
@@ -155,8 +155,8 @@ def land(url: str, folder: Path, *, on_one_core: bool = True) -> None:
     )
 
     def work() -> tuple[int, int]:
-        with JumpCloudHook("jumpcloud_default", settings) as hook:
-            outcome = land_unit(hook, organization, DAY, settings)
+        with open_client("jumpcloud_default", settings) as client:
+            outcome = land_unit(client, organization, DAY, settings)
         assert outcome.rows is not None
         assert outcome.received == outcome.api_total == outcome.rows
         return outcome.rows, _size(folder)

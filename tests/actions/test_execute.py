@@ -92,7 +92,7 @@ def test_a_retry_after_a_killed_try_looks_first(action: str, acted: bool, sandbo
     # Every answer is lost, until the worker is too.
     sandbox.set_faults({"match": match, "do": {"drop_connection": True, "acted": acted}})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jumpcloud_elt.api.client.JumpCloudClient._retrying", _die)
+        patch.setattr("jumpcloud_elt.api.retry.RetryPolicy.call", _die)
         with pytest.raises(KeyboardInterrupt):
             user_action.act(planned, answer_to(planned), 1)
     sandbox.set_faults()
@@ -100,7 +100,7 @@ def test_a_retry_after_a_killed_try_looks_first(action: str, acted: bool, sandbo
     assert len(writes(sandbox)) == (1 if acted else 2)
 
 
-def _die(hook: Any, once: Any, attempts: int | None = None) -> Any:
+def _die(policy: Any, once: Any, attempts: int | None = None) -> Any:
     """Answers reads; at the first write the worker is gone, right after the request went out."""
     try:
         return once()

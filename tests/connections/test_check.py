@@ -89,8 +89,7 @@ def check(settings: Settings, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox)
         sandbox.set_faults(*faults)
         connection = connection_json(sandbox.url, password, **fields)
         monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection)
-        with JumpCloudHook(settings=settings) as hook:
-            return inspect_connection(hook, NOW, at_most=at_most)
+        return inspect_connection("jumpcloud_default", settings, NOW, at_most=at_most)
 
     return check
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jumpcloud_elt.connections.client import open_client
 from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
@@ -30,7 +31,6 @@ from jumpcloud_elt.errors import (
 )
 from jumpcloud_elt.extract.event_pages import decode_page, parse_timestamps
 from jumpcloud_elt.extract.events import land_unit
-from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.landing import units
 from jumpcloud_elt.landing.files import read_metadata, temporary_beside
 from jumpcloud_elt.landing.layout import unit_path
@@ -282,8 +282,8 @@ def settings(settings: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
 
 
 def land(settings: Settings, interval: Interval = (DAY, NEXT)) -> Outcome:
-    with JumpCloudHook(settings=settings) as hook:
-        return land_unit(hook, ORGANIZATION, interval, settings)
+    with open_client("jumpcloud_default", settings) as client:
+        return land_unit(client, ORGANIZATION, interval, settings)
 
 
 def landed(settings: Settings, interval: Interval = (DAY, NEXT)) -> list[Json]:

@@ -19,6 +19,7 @@ import pytest
 from jumpcloud_elt.api.buffers import BufferPool
 from jumpcloud_elt.api.event_queries import interval_of
 from jumpcloud_elt.api.rate_limit import RateLimiter
+from jumpcloud_elt.connections.client import open_client
 from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
@@ -27,7 +28,6 @@ from jumpcloud_elt.extract import event_reader, events, parallel, slices, tally
 from jumpcloud_elt.extract.events import land_unit, land_units
 from jumpcloud_elt.extract.slices import Slice, plan_slices, read_buckets
 from jumpcloud_elt.extract.tally import count_distinct, keys_of
-from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.landing.layout import unit_path
 from jumpcloud_elt.landing.manifests import Outcome
 from jumpcloud_sandbox.client import Sandbox
@@ -77,8 +77,8 @@ def settings(settings: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
 
 
 def land(settings: Settings, interval: Interval = (DAY, NEXT)) -> Outcome:
-    with JumpCloudHook(settings=settings) as hook:
-        return land_unit(hook, ORGANIZATION, interval, settings)
+    with open_client("jumpcloud_default", settings) as client:
+        return land_unit(client, ORGANIZATION, interval, settings)
 
 
 def ids(settings: Settings, interval: Interval = (DAY, NEXT)) -> list[str]:
@@ -419,9 +419,9 @@ def test_a_server_that_says_429_slows_all_slices_down_and_breaks_nothing(sandbox
     sandbox.set_faults(
         {"match": {**PAGE, "nth": [3, 4, 5, 9, 10, 20]}, "do": {"status": 429, "headers": {"Retry-After": "0.05"}}}
     )
-    with JumpCloudHook(settings=settings) as hook:
-        outcome = land_unit(hook, ORGANIZATION, (DAY, NEXT), settings)
-        assert hook.rate_limiter.limit < math.inf
+    with open_client("jumpcloud_default", settings) as client:
+        outcome = land_unit(client, ORGANIZATION, (DAY, NEXT), settings)
+        assert client.rate_limiter.limit < math.inf
     assert sorted(ids(settings)) == [f"e{number:05d}" for number in range(300)]
     assert outcome.requests == len(sandbox.requests())
 
@@ -484,8 +484,8 @@ def test_small_units_of_a_range_are_read_at_the_same_time_and_never_more_than_co
     )
     sandbox.set_latency(20)
     landed: list[Outcome] = []
-    with JumpCloudHook(settings=settings) as hook:
-        land_units(hook, ORGANIZATION, days, replace(settings, usage_slice_threads=3), landed)
+    with open_client("jumpcloud_default", settings) as client:
+        land_units(client, ORGANIZATION, days, replace(settings, usage_slice_threads=3), landed)
     assert [(one.interval_start, one.received, one.requests) for one in landed] == [(start, 1, 2) for start, _ in days]
     assert 2 <= sandbox.request_log()["max_in_flight"] <= 3
 
@@ -494,8 +494,8 @@ def test_a_unit_that_fails_is_raised_and_what_landed_beside_it_is_told(sandbox: 
     days = [(DAY + n * (NEXT - DAY), DAY + (n + 1) * (NEXT - DAY)) for n in range(12)]
     sandbox.set_faults({"match": {**PAGE, "body_regex": '"start_time": ?"2026-03-03'}, "do": {"status": 400}})
     landed: list[Outcome] = []
-    with JumpCloudHook(settings=settings) as hook, pytest.raises(Exception, match="400"):
-        land_units(hook, ORGANIZATION, days, settings, landed)
+    with open_client("jumpcloud_default", settings) as client, pytest.raises(Exception, match="400"):
+        land_units(client, ORGANIZATION, days, settings, landed)
     assert {one.interval_start for one in landed} == {
         datetime.strptime(path.name[:8], "%Y%m%d") for path in files(settings)
     }
@@ -512,8 +512,8 @@ def test_a_range_whose_task_is_ended_does_not_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(events, "wait", ended)
-    with JumpCloudHook(settings=settings) as hook, pytest.raises(KeyboardInterrupt):
-        land_units(hook, ORGANIZATION, days, settings, [])
+    with open_client("jumpcloud_default", settings) as client, pytest.raises(KeyboardInterrupt):
+        land_units(client, ORGANIZATION, days, settings, [])
     assert len(asked(sandbox)["count"]) < 10
     assert [path for path in files(settings) if path.suffix != ".parquet"] == []
 

@@ -16,7 +16,7 @@ from jumpcloud_elt.actions.models import NO_USER, Look, Plan
 from jumpcloud_elt.actions.operations import Action
 from jumpcloud_elt.actions.recheck import Recheck
 from jumpcloud_elt.actions.targets import People
-from jumpcloud_elt.api.client import JumpCloudClient
+from jumpcloud_elt.connections.client import open_client
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.streams import Row
 from jumpcloud_elt.errors import ConfigurationError, CredentialError, JumpCloudError, ResponseError, TransientError
@@ -45,7 +45,7 @@ def run_plan(settings: Settings, plan: Plan, attempt: Attempt, asked: Sequence[M
     `attempt` is this try's: its rows are its own. Raises what is not expected, when everything is recorded.
     """
     entries: list[Entry] = []
-    with JumpCloudClient(plan.attempt.connection_id, settings) as client:
+    with open_client(plan.attempt.connection_id, settings) as client:
         # Again: the connection may have been changed while somebody was asked.
         client.refuse_to_act(attempt.organization_id)
         people = People(client, attempt.organization_id)

@@ -22,6 +22,7 @@ from jumpcloud_elt.actions.targets import People, match, refuse_unseen_organizat
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.api.listings import row_id
 from jumpcloud_elt.api.user_calls import NO_MANAGER
+from jumpcloud_elt.connections.client import open_client
 from jumpcloud_elt.core.action_names import ALWAYS_APPROVED
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.streams import Row
@@ -47,7 +48,7 @@ def make_plan(settings: Settings, request: ActionRequest, attempt: Attempt) -> t
     Raises ConfigurationError naming every target that is not one, and everybody to whom it cannot be done; of users
     found by filters these are left out instead.
     """
-    with JumpCloudClient(request.connection_id, settings) as client:
+    with open_client(request.connection_id, settings) as client:
         problems: list[str] = []
         refuse_unseen_organization(client, request.organization_id, problems)
         _raise(problems)

@@ -11,7 +11,7 @@ from typing import Any
 
 from jumpcloud_elt.actions.models import FILTERED_STATUSES, Filters
 from jumpcloud_elt.actions.profile import UNIQUE_FIELDS, read_profile, shown
-from jumpcloud_elt.api.client import JumpCloudClient
+from jumpcloud_elt.connections.client import open_account
 from jumpcloud_elt.core.account import ORGANIZATION_ID, Account
 from jumpcloud_elt.core.action_names import ACTIONS, GROUP_ACTIONS
 from jumpcloud_elt.core.redaction import PERSONAL_NAMES
@@ -111,7 +111,7 @@ def _connection_id(given: Any, settings: Settings, problems: list[str]) -> str:
 def _account(connection_id: str, settings: Settings, problems: list[str]) -> Account | None:
     """The connection, which must allow actions."""
     try:
-        account = JumpCloudClient(connection_id, settings).account
+        account = open_account(connection_id)
     except ConfigurationError as error:
         problems.append(f"connection_id: {error}")
         return None

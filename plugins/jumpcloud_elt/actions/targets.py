@@ -83,7 +83,7 @@ def refuse_unseen_organization(client: JumpCloudClient, organization_id: str, pr
     if organization_id not in seen:
         allowed = ", ".join(f"{one} ({row.get('displayName') or 'no name'})" for one, row in list(seen.items())[:20])
         problems.append(
-            f"organization_id: {organization_id!r} given, which the key of connection {client.jumpcloud_conn_id!r} "
+            f"organization_id: {organization_id!r} given, which the key of connection {client.account.connection_id!r} "
             f"does not see; allowed: {allowed or 'none: it sees no organization'}"
         )
 

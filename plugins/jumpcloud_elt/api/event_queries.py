@@ -1,4 +1,4 @@
-"""Bodies and answers of Directory Insights queries."""
+"""Bodies of Directory Insights queries, and the number in the answer of a count."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _rfc3339(moment: datetime) -> str:
 
 
 def interval_of(width: int) -> dict[str, str]:
-    """What `/events/interval` wants to be told for buckets of `width` seconds."""
+    """The parameters of `/events/interval` for buckets of `width` seconds."""
     for unit, seconds in (("h", 3600), ("m", 60)):
         if width % seconds == 0:
             return {"interval_unit": unit, "interval_value": str(width // seconds)}

@@ -22,7 +22,7 @@ def find_provider_id(client: JumpCloudClient) -> str | None:
     try:
         caller = client.get("/api/users/getSelf", {"fields": "provider"}).decode()
     except RequestError as error:
-        log.info("The provider of connection %s is not known: %s", client.jumpcloud_conn_id, error)
+        log.info("The provider of connection %s is not known: %s", client.account.connection_id, error)
         return None
     provider_id = caller.get("provider") if isinstance(caller, dict) else None
     return provider_id if isinstance(provider_id, str) and provider_id else None

@@ -1,14 +1,15 @@
-"""From an HTTP response to rows or to an error of this package."""
+"""Answers of JumpCloud's APIs: the error that a status stands for, and bodies as JSON that every parser takes."""
 
 from __future__ import annotations
 
 import email.utils
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import requests
@@ -35,7 +36,7 @@ _decode = msgspec.json.Decoder(float_hook=float).decode
 class ApiResponse:
     """One HTTP answer: its body, its headers (looked up in any case), and how many requests it took.
 
-    `rows` are those of the body, each as it came, where whoever read it has taken it apart.
+    `rows`: the raw JSON of each row, where the body is an array and was read into a buffer.
     """
 
     body: bytes | memoryview
@@ -64,10 +65,31 @@ LONE_SURROGATE = re.compile(
 
 # What JumpCloud says with a 401 or 403 that is not about the key but about `x-org-id`.
 ORGANIZATION_HEADER_MESSAGES = ("no organization selected", "organization selection not allowed")
+_KINDS: dict[int, type[RequestError]] = {
+    401: CredentialError,
+    402: NotEnabledError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+}
 
 
-def _raise_for_status(response: requests.Response, what: str, account: Account) -> NoReturn:
-    status, detail, connection_id = response.status_code, _detail(response, account), account.connection_id
+@contextmanager
+def transport_errors(what: str) -> Iterator[None]:
+    """Raise TransientError for what broke on the way, RequestError for the rest of what requests raises."""
+    try:
+        yield
+    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+        raise TransientError(f"{what}: {transport_message(error)}") from error
+    except requests.exceptions.ContentDecodingError as error:
+        raise TransientError(f"{what}: the body cannot be decompressed") from error
+    except requests.RequestException as error:
+        raise RequestError(f"{what}: {type(error).__name__}") from error
+
+
+def error_of(response: requests.Response, what: str, account: Account) -> RequestError:
+    """Return the error that a status of 300 or more stands for; `what` names the request."""
+    status, detail, connection_id = response.status_code, read_detail(response, account), account.connection_id
     told = f"{what}: {status} {detail}".rstrip()
     is_blocked = status == 403 and ("blocked" in detail.lower() or "abuse" in detail.lower())
     # JumpCloud has answered heavy traffic with "blocked"; it says nothing about what the key may do.
@@ -78,44 +100,57 @@ def _raise_for_status(response: requests.Response, what: str, account: Account) 
     ):
         wait = _retry_after(response)
         asked = "" if wait is None else f" (Retry-After: {wait:.0f} s)"
-        raise TransientError(told + asked, status=status, detail=detail, retry_after=wait)
+        return TransientError(told + asked, status=status, detail=detail, retry_after=wait)
+    kind: type[RequestError] = _KINDS.get(status, RequestError)
+    advice = ""
     if status in (401, 403) and any(words in detail.lower() for words in ORGANIZATION_HEADER_MESSAGES):
-        raise OrganizationHeaderError(
-            f"{told}. This route wants {'one organization' if status == 401 else 'no organization'} named: "
-            f"set Organization ids in connection {connection_id!r}.",
-            status=status,
-            detail=detail,
+        kind = OrganizationHeaderError
+        advice = (
+            f". This route wants {'one organization' if status == 401 else 'no organization'} named: "
+            f"set Organization ids in connection {connection_id!r}."
         )
-    if status == 401:
-        raise CredentialError(
-            f"{told}. Connection {connection_id!r}: check that the key is complete and current, that its "
-            "administrator still exists and has API access, and that Region is where the account lives.",
-            status=status,
-            detail=detail,
+    elif status == 401:
+        advice = (
+            f". Connection {connection_id!r}: check that the key is complete and current, that its "
+            "administrator still exists and has API access, and that Region is where the account lives."
         )
-    if status == 402:
-        raise NotEnabledError(f"{told}. The organization's plan does not include it.", status=status, detail=detail)
-    if status == 403:
-        raise PermissionDeniedError(
-            f"{told}. Connection {connection_id!r}: the role of the key's administrator does not allow it, or "
-            "Region is not where the account lives.",
-            status=status,
-            detail=detail,
+    elif status == 402:
+        advice = ". The organization's plan does not include it."
+    elif status == 403:
+        advice = (
+            f". Connection {connection_id!r}: the role of the key's administrator does not allow it, or "
+            "Region is not where the account lives."
         )
-    if status == 404:
-        raise NotFoundError(told, status=status, detail=detail)
-    if status == 409:
-        raise ConflictError(told, status=status, detail=detail)
-    raise RequestError(told, status=status, detail=detail)
+    return kind(told + advice, status=status, detail=detail)
 
 
-def _read_answer(response: requests.Response, buffer: Buffer | None) -> ApiResponse:
-    """The answer, when it is JSON. A body that is to have a buffer waits in the connection until there is one."""
+def read_response(
+    response: requests.Response, what: str, account: Account, *, buffer: Buffer | None, expects_json: bool
+) -> ApiResponse:
+    """Return the answer of the request `what`, its body read into `buffer` where one is given.
+
+    Raises `error_of` a status of 300 or more, and TransientError where the body is not JSON.
+    """
+    if response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
+        raise error_of(response, what, account)
+    if not expects_json and "html" not in response.headers.get("Content-Type", ""):
+        # Some writes answer with nothing, or with a word; a page of HTML is a proxy's and says nothing.
+        return ApiResponse(b"null", response.headers)
+    try:
+        return _read_json(response, buffer)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise TransientError(
+            f"{what}: status {response.status_code} with a body that is not JSON", status=response.status_code
+        ) from error
+
+
+def _read_json(response: requests.Response, buffer: Buffer | None) -> ApiResponse:
+    """The answer, when it is JSON. A body that goes into a buffer stays in the connection until there is one."""
     if buffer is None:
         return ApiResponse(_readable_json(response.content, _check_syntax)[0], response.headers)
     try:
         received = buffer.read(response.iter_content(READ_SIZE))
-        # Taking the rows apart checks the syntax as well, and whoever asked needs them.
+        # Taking the rows apart checks the syntax too, and the caller needs them.
         body, rows = buffer.pool.decode(_readable_json, received, _take_apart)
         return ApiResponse(body, response.headers, rows)
     except BaseException:
@@ -138,8 +173,8 @@ def _check_syntax(body: bytes | memoryview) -> None:
     _decode_raw(body)
 
 
-def _detail(response: requests.Response, account: Account) -> str:
-    """The API's own words, from any of the shapes in which it says them; never more than a line."""
+def read_detail(response: requests.Response, account: Account) -> str:
+    """The API's own error message, from any of the shapes it comes in; one line, without secrets."""
     try:
         body = msgspec.json.decode(response.content)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -183,7 +218,7 @@ def _retry_after(response: requests.Response) -> float | None:
         return None
 
 
-def _transport_message(error: requests.RequestException) -> str:
+def transport_message(error: requests.RequestException) -> str:
     """What broke, in a few words: the exception's text holds whole URLs and object addresses."""
     if isinstance(error, requests.ConnectTimeout):
         return "no connection in time"

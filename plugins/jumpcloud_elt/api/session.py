@@ -1,10 +1,12 @@
-"""The pooled HTTP session, whose redirects stay on the same origin."""
+"""The pooled HTTP session of one client: its connections, its headers, and where redirects may lead."""
 
 from __future__ import annotations
 
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.auth import AuthBase
 
 from jumpcloud_elt.errors import RedirectRefusedError
 
@@ -12,21 +14,38 @@ POOL_SIZE = 64  # as many threads as may be configured
 
 
 class SameOriginSession(requests.Session):
-    """A session whose redirects stay at home: requests would carry `x-api-key` to any other host."""
+    """A session that follows redirects within one origin only: requests would send `x-api-key` to any other host."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         target = super().get_redirect_target(resp)
-        if target is not None and _origin(urljoin(resp.url, target)) != _origin(resp.url):
+        if target is not None and origin(urljoin(resp.url, target)) != origin(resp.url):
             resp.close()
             raise RedirectRefusedError(
-                f"{_origin(resp.url)} redirected to {_origin(urljoin(resp.url, target))}; the key is sent "
+                f"{origin(resp.url)} redirected to {origin(urljoin(resp.url, target))}; the key is sent "
                 "nowhere else. Check the connection's Region and Base URL.",
                 status=resp.status_code,
             )
         return target
 
 
-def _origin(url: str) -> str:
+def open_session(adapter: BaseAdapter, auth: AuthBase) -> SameOriginSession:
+    """Return a session that sends everything through `adapter`, signed by `auth`."""
+    session = SameOriginSession()
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    session.headers.update({"Accept": "application/json", "User-Agent": "jumpcloud-elt"})
+    session.auth = auth
+    return session
+
+
+def open_pool() -> HTTPAdapter:
+    """Return the pooled connections that all sessions of one client share."""
+    # urllib3 must not retry: it cannot know of a body that ends early or is not JSON. `RetryPolicy` does.
+    return HTTPAdapter(pool_connections=4, pool_maxsize=POOL_SIZE, max_retries=0)
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of a URL, in lower case and without the scheme's default port."""
     parts = urlsplit(url)
     netloc = parts.netloc.removesuffix({"http": ":80", "https": ":443"}.get(parts.scheme, ""))
     return f"{parts.scheme}://{netloc}".lower()

@@ -1,7 +1,7 @@
-"""What the client can do to users, one method each: every change that is made to JumpCloud is made here.
+"""What can be done to users, one method each.
 
-A change whose answer is lost is looked for before it is tried again. Does not decide who may be changed, asks nobody,
-and keeps no record: the Dag jumpcloud_user_action does.
+Before a change whose answer was lost is tried again, the user is read to see whether it has happened. Does not decide
+who may be changed, asks for no approval and keeps no record: the Dag jumpcloud_user_action does.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
-
-from airflow.sdk.log import mask_secret
 
 from jumpcloud_elt.api import user_calls
 from jumpcloud_elt.api.pagination import iter_v1_pages, iter_v2_pages
@@ -33,15 +31,14 @@ from jumpcloud_elt.errors import ConflictError, NotFoundError, PageShapeError
 _WRITE_ONLY = ("password", "ssh_keys", "public_key", "tags")
 
 
-class UserWrites:
-    """The part of `JumpCloudClient` that reads one user and changes it.
+class UserMethods:
+    """Methods that read and change users, on top of `get` and `write`: those of `JumpCloudClient` and `JumpCloudHook`.
 
-    Every method takes the `organization_id` (24 hexadecimal digits) by name; the user or group of another
-    organization is not found. Writing methods raise ConfigurationError unless the connection says
-    ``read_and_act``, PermissionDeniedError where the key's role may not, NotFoundError, ConflictError (409),
-    RequestError (400: what JumpCloud does not accept, in its own words), and TransientError where JumpCloud gave no
-    answer, as often as it was tried, and the change has not been seen either: it may still happen. Whatever is raised
-    says in `may_have_happened` whether an answer was lost.
+    Every method takes the `organization_id` (24 hexadecimal digits) by name; users and groups of other organizations
+    are not found. Methods that change something raise ConfigurationError unless the connection says
+    ``read_and_act``, PermissionDeniedError where the key's role does not allow it, NotFoundError, ConflictError
+    (409), RequestError (400, with JumpCloud's own message), and TransientError where no attempt was answered and the
+    change is not visible: it may still happen. Every error says in `may_have_happened` whether an answer was lost.
     """
 
     @abstractmethod
@@ -99,8 +96,6 @@ class UserWrites:
         Raises RequestError (status 400) where a user with that name or e-mail exists; a user that the lost first
         try has made, with these very fields, is returned.
         """
-        if isinstance(fields.get("password"), str):
-            mask_secret(fields["password"])
         compared = {name: value for name, value in fields.items() if name not in _WRITE_ONLY}
         made: list[Row] = []
 
@@ -114,8 +109,6 @@ class UserWrites:
 
     def update_user(self, user_id: str, fields: Mapping[str, Any], *, organization_id: str) -> Row:
         """Change some fields of a user, under JumpCloud's names; return the user afterwards."""
-        if isinstance(fields.get("password"), str):
-            mask_secret(fields["password"])
         compared = {name: value for name, value in fields.items() if name not in _WRITE_ONLY}
         return self._change(
             user_calls.update(user_id, fields), user_id, organization_id, lambda user: not differing(user, compared)

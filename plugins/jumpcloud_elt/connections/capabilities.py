@@ -3,7 +3,7 @@
     landing/capabilities/organization_id=<id>/capabilities.parquet
 
 One small file per organization, replaced as a whole by each directory run that tries it, with rows for every
-connection that sees it. How it is found out is in `connection_check` and `credential`.
+connection that sees it. `check` and `credential` find it out.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.connections.check import check_insights, check_organization, patient_for_seconds
+from jumpcloud_elt.connections.client import open_account, open_client
 from jumpcloud_elt.connections.report import SYNC_CAPABILITIES, Finding
 from jumpcloud_elt.core.account import Account
 from jumpcloud_elt.core.action_names import ACTIONS
@@ -36,7 +36,7 @@ def land_capabilities(settings: Settings, organization: Organization, run_id: st
     for other, credential in organization.get("also_seen_by", {}).items():
         reason = f"Connection {connection_id} syncs this organization."
         sync = [Finding(capability, NO, reason) for capability in SYNC_CAPABILITIES]
-        rows += _rows(other, sync, _actions(settings, other, credential), credential)
+        rows += _rows(other, sync, _actions(other, credential), credential)
     seen = {"run_id": run_id, "checked_at": utc_now()}
     table = pa.Table.from_pylist([row | seen for row in rows], schema=CAPABILITY_SCHEMA)
     write_table(capabilities_path(settings.landing, str(organization["organization_id"])), table)
@@ -51,7 +51,7 @@ def _of_syncing_connection(
         actions = [Finding(action, NO, organization["error"]) for action in ACTIONS]
     else:
         sync = list(_look_into(settings, organization, is_synced=is_synced))
-        actions = _actions(settings, connection_id, credential)
+        actions = _actions(connection_id, credential)
     yield from _rows(connection_id, sync, actions, credential)
 
 
@@ -59,7 +59,7 @@ def _look_into(settings: Settings, organization: Organization, *, is_synced: boo
     """What has just been synced can be; the rest is asked for."""
     organization_id = str(organization["organization_id"])
     try:
-        with JumpCloudClient(organization["connection_id"], patient_for_seconds(settings)) as client:
+        with open_client(organization["connection_id"], patient_for_seconds(settings)) as client:
             if not is_synced:
                 return check_organization(client, organization_id, utc_now())
             insights = check_insights(client, organization_id, utc_now())
@@ -68,11 +68,10 @@ def _look_into(settings: Settings, organization: Organization, *, is_synced: boo
     return [*(Finding(capability, YES) for capability in SYNC_CAPABILITIES[:-1]), insights]
 
 
-def _actions(settings: Settings, connection_id: str, credential: Credential | None) -> list[Finding]:
+def _actions(connection_id: str, credential: Credential | None) -> list[Finding]:
     """Every action is allowed, or none: JumpCloud does not tell what a role may do one by one."""
     try:
-        with JumpCloudClient(connection_id, settings) as client:
-            state, reason = may_act(client.account, credential)
+        state, reason = may_act(open_account(connection_id), credential)
     except JumpCloudError as error:
         state, reason = NO, str(error)
     return [Finding(action, state, reason) for action in ACTIONS]

@@ -14,6 +14,7 @@ from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.api.insights import PROBED_RANGE
 from jumpcloud_elt.api.listings import iter_rows, row_id
 from jumpcloud_elt.connections.causes import explain
+from jumpcloud_elt.connections.client import open_client
 from jumpcloud_elt.connections.credential import warn_of_end
 from jumpcloud_elt.connections.organizations import credential_of, list_of_connection
 from jumpcloud_elt.connections.report import (
@@ -58,16 +59,24 @@ def patient_for_seconds(settings: Settings) -> Settings:
     return replace(settings, **{name: min(getattr(settings, name), most) for name, most in PATIENCE.items()})
 
 
-def inspect_connection(client: JumpCloudClient, now: datetime, *, at_most: int | None = None) -> ConnectionReport:
-    """Look into the connection of `client`, and into its first `at_most` organizations. `now` is naive UTC.
+def inspect_connection(
+    connection_id: str, settings: Settings, now: datetime, *, at_most: int | None = None
+) -> ConnectionReport:
+    """Return what an Airflow connection and its first `at_most` organizations can do. `now` is naive UTC.
 
-    Raises nothing of the package's own: what goes wrong is what the report is about.
+    Raises none of the package's errors: they are what the report shows.
     """
-    connection_id = client.jumpcloud_conn_id
     try:
-        account = client.account
+        client = open_client(connection_id, settings)
     except ConfigurationError as error:
         return ConnectionReport(connection_id, str(error))
+    with client:
+        return _inspect(client, now, at_most)
+
+
+def _inspect(client: JumpCloudClient, now: datetime, at_most: int | None) -> ConnectionReport:
+    account = client.account
+    connection_id = account.connection_id
     try:
         listed = list_of_connection(client)
     except JumpCloudError as error:

@@ -77,7 +77,7 @@ def _find_administrator(client: JumpCloudClient, organization_id: str | None) ->
     try:
         listed = list(iter_rows(client, ADMINISTRATORS, organization_id)) if organization_id else []
     except JumpCloudError as error:
-        log.info("The administrator of connection %s is not known: %s", client.jumpcloud_conn_id, error)
+        log.info("The administrator of connection %s is not known: %s", client.account.connection_id, error)
         listed = []
     found = [row for row in listed if ids & {row.get("_id"), row.get("id"), row.get("email")}]
     found = found or [row for row in listed if _is_start_of(client.account.secret, row)]
@@ -102,7 +102,7 @@ def _find_service_account(client: JumpCloudClient, organization_id: str | None) 
             for row in page.rows
         ]
     except JumpCloudError as error:
-        log.info("The service account of connection %s is not known: %s", client.jumpcloud_conn_id, error)
+        log.info("The service account of connection %s is not known: %s", client.account.connection_id, error)
         return {}
     found = [row for row in rows if str(client.account.client_id) in _texts(row)]
     return found[0] if len(found) == 1 else {}
@@ -133,7 +133,7 @@ def _get(client: JumpCloudClient, path: str, organization_id: str | None) -> Row
     try:
         row = client.get(path, organization_id=organization_id).decode()
     except JumpCloudError as error:
-        log.info("%s of connection %s: %s", path, client.jumpcloud_conn_id, error)
+        log.info("%s of connection %s: %s", path, client.account.connection_id, error)
         return {}
     return row if isinstance(row, dict) else {}
 

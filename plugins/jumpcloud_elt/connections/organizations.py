@@ -13,6 +13,7 @@ from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.api.listings import read_until_whole, row_id
 from jumpcloud_elt.api.pagination import PAGE_STYLES
 from jumpcloud_elt.api.providers import find_provider_id
+from jumpcloud_elt.connections.client import open_client
 from jumpcloud_elt.connections.credential import read_credential
 from jumpcloud_elt.core.organization import Credential, Organization
 from jumpcloud_elt.core.redaction import remove_secrets
@@ -49,7 +50,7 @@ def discover_organizations(
         if connection_id in settings.exclude:
             continue
         try:
-            with JumpCloudClient(connection_id, settings) as client:
+            with open_client(connection_id, settings) as client:
                 seen = list_of_connection(client)
                 credential = credential_of(client, seen, utc_now()) if with_credentials else None
         except JumpCloudError as error:
@@ -86,7 +87,7 @@ def discover_organizations(
 
 def list_of_connection(client: JumpCloudClient) -> list[Organization]:
     """The organizations of one connection that are not excluded; one that it names and does not see has an `error`."""
-    connection_id, settings, account = client.jumpcloud_conn_id, client.settings, client.account
+    connection_id, settings, account = client.account.connection_id, client.settings, client.account
     try:
         rows = read_organizations(client)
     except (PermissionDeniedError, OrganizationHeaderError, NotFoundError):
@@ -140,7 +141,7 @@ def read_organizations(client: JumpCloudClient) -> dict[str, Row]:
             raise IncompleteListingError(f"{len(rows)} distinct ids received, {total} stated by the API")
         return rows
 
-    return read_until_whole(read, f"organizations of connection {client.jumpcloud_conn_id}")
+    return read_until_whole(read, f"organizations of connection {client.account.connection_id}")
 
 
 def _failure(connection_id: str, organization_id: str | None, name: str, error: str) -> Organization:

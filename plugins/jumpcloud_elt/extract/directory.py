@@ -6,6 +6,7 @@ snapshot without it is not whole, and nobody reads it.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -32,6 +33,8 @@ from jumpcloud_elt.landing.files import write_table
 from jumpcloud_elt.landing.layout import snapshot_path
 from jumpcloud_elt.landing.manifests import HELD, OK, Outcome
 from jumpcloud_elt.landing.snapshots import Accepted, Decision, decide, iter_snapshots, write_stream
+
+log = logging.getLogger(__name__)
 
 
 def land_directory(
@@ -78,7 +81,7 @@ def land_directory(
         outcomes.append(outcome)
     decision = decide(settings, organization_id, len(parents[SYSTEMUSERS.name]), accepted)
     if decision.is_held:
-        client.log.warning("The snapshot of %s is held: %s", organization["organization_name"], decision.reason)
+        log.warning("The snapshot of %s is held: %s", organization["organization_name"], decision.reason)
     outcomes.append(_commit(organization, settings, snapshot_at, decision, outcomes))
     for outcome in outcomes:
         outcome.outcome = HELD if decision.is_held else OK

@@ -75,7 +75,7 @@ def read_complete_unit(
     have not agreed with the API's count of the same bounds.
     """
     known = {
-        CONNECTION_ID: insights.client.jumpcloud_conn_id,
+        CONNECTION_ID: insights.client.account.connection_id,
         SERVICES: list(insights.services),
         BEGAN_BEFORE_RETENTION: began_before_retention,
     }
@@ -115,7 +115,7 @@ def _read_unit(
 ) -> UnitCounts:
     """Read the interval once and write it page by page; `known` goes into the metadata beside the counts."""
     settings = insights.client.settings
-    lineage = (insights.client.jumpcloud_conn_id, utc_now(), *interval)
+    lineage = (insights.client.account.connection_id, utc_now(), *interval)
     names = EVENT_SECRET_NAMES if settings.land_personal_fields else EVENT_SECRET_NAMES | PERSONAL_EVENT_NAMES
     api_total = threads.executor.submit(insights.count, interval).result()
     slices = [Slice(*interval, api_total)]

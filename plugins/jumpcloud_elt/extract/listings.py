@@ -80,7 +80,7 @@ def read_listing(
     rows = {key: payload for payloads, _, _ in results for key, payload in payloads.items()}
     totals = [total for _, _, total in results]
     return Listed(
-        table=_as_table(stream, rows, client.jumpcloud_conn_id, extracted_at),
+        table=_as_table(stream, rows, client.account.connection_id, extracted_at),
         received=sum(received for _, received, _ in results),
         api_total=None if None in totals else sum(total for total in totals if total is not None),
     )
@@ -93,7 +93,7 @@ def add_rows(
     keys = set(listing.table[stream.keys[0]].to_pylist())
     names = stream.names_to_cut(client.settings)
     new: dict[RowKey, str] = {(row_id(row),): encode_payload(row, names) for row in rows if row_id(row) not in keys}
-    table = pa.concat_tables([listing.table, _as_table(stream, new, client.jumpcloud_conn_id, extracted_at)])
+    table = pa.concat_tables([listing.table, _as_table(stream, new, client.account.connection_id, extracted_at)])
     return Listed(table, listing.received, listing.api_total)
 
 

@@ -6,7 +6,6 @@ import logging
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.connections import check
 from jumpcloud_elt.connections import report as connection_check_report
 from jumpcloud_elt.core.settings import read_settings
@@ -17,8 +16,7 @@ log = logging.getLogger(__name__)
 
 def check_connection(connection_id: str) -> str:
     """Log what a connection can do, and return it. Fails where an organization of it could not be synced."""
-    with JumpCloudClient(connection_id, check.patient_for_seconds(read_settings())) as client:
-        report = check.inspect_connection(client, utc_now())
+    report = check.inspect_connection(connection_id, check.patient_for_seconds(read_settings()), utc_now())
     text = connection_check_report.as_text(report)
     if not report.works:
         raise AirflowFailException(text)

@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.connections import organizations
+from jumpcloud_elt.connections.client import open_client
 from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings, read_settings
@@ -102,7 +103,7 @@ def leaving_outcomes(
     try:
         if organization["error"] is not None:
             raise ConfigurationError(organization["error"])
-        with JumpCloudClient(organization["connection_id"], settings) as client:
+        with open_client(organization["connection_id"], settings) as client:
             outcomes = extract(client)
     except Exception as error:
         told = str(error) or type(error).__name__

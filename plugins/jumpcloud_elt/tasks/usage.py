@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipExcept
 
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.api.insights import PROBED_RANGE
+from jumpcloud_elt.connections.client import open_client
 from jumpcloud_elt.core.intervals import Interval, last_complete_interval, read_usage_cron, split_into_units
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings, read_settings
@@ -168,13 +169,15 @@ def _probe(organization: Organization, settings: Settings) -> ProbedOrganization
     if organization["error"] is not None:
         return probed
     end = datetime.now(UTC).replace(microsecond=0)
-    with JumpCloudClient(organization["connection_id"], settings) as client:
-        try:
-            client.count_events(str(organization["organization_id"]), settings.usage_services, end - PROBED_RANGE, end)
-        except (NotEnabledError, PermissionDeniedError) as error:
-            probed["unavailable"], probed["error"] = _why_unavailable(client, organization, error)
-        except JumpCloudError as error:
-            probed["error"] = str(error)
+    organization_id = str(organization["organization_id"])
+    try:
+        with open_client(organization["connection_id"], settings) as client:
+            try:
+                client.count_events(organization_id, settings.usage_services, end - PROBED_RANGE, end)
+            except (NotEnabledError, PermissionDeniedError) as error:
+                probed["unavailable"], probed["error"] = _why_unavailable(client, organization, error)
+    except JumpCloudError as error:
+        probed["error"] = str(error)
     return probed
 
 
