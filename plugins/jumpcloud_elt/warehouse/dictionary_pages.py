@@ -68,12 +68,12 @@ def _sources() -> dict[str, object]:
     }
 
 
-def main() -> None:
-    """Write the documents below the folder that is given."""
-    for path, text in documents(Path(sys.argv[1])).items():
+def write(docs: Path) -> None:
+    """Write the documents below `docs`."""
+    for path, text in documents(docs).items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    write(Path(sys.argv[1]))
