@@ -161,7 +161,7 @@ class Landing:
 
     def __init__(self, organization_ids: Sequence[str]) -> None:
         # Imported once Airflow has a home of its own.
-        from jumpcloud_elt.core import organization, streams
+        from jumpcloud_elt.core import folder, organization, streams
         from jumpcloud_elt.extract import events
         from jumpcloud_elt.landing import files, manifests
 
@@ -172,7 +172,7 @@ class Landing:
             )
             for one in organization_ids
         ]
-        self.root = Path(os.environ["AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT"]) / "files"
+        self.root = folder.FolderPath(os.environ["AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT"]) / "files"
         self.clock = datetime(2026, 1, 1)
         self.number_of_runs = 0
 
@@ -221,7 +221,7 @@ class Landing:
         for organization in self.organizations[:of]:
             path = self.landing.unit_path(self.root, str(organization["organization_id"]), start, start + DAY)
             if twin is None:
-                with self.landing.temporary_beside(path) as temporary:
+                with path.temporary() as temporary:
                     duckdb.execute(
                         f"copy ({sql}) to '{temporary}' (format parquet, compression zstd, "
                         f"kv_metadata {{{self.landing.METADATA_KEY.decode()}: '{metadata}'}})"

@@ -1,4 +1,5 @@
-"""What no linter holds: one meaning for each public name of the package, and test modules that know only tests/support.
+"""What no linter holds: one meaning for each public name of the package, one place that tells a folder
+from a bucket, and test modules that know only tests/support.
 
 The arrows between the package's floors are held by import-linter, in `make lint`.
 """
@@ -6,6 +7,7 @@ The arrows between the package's floors are held by import-linter, in `make lint
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -23,6 +25,17 @@ def test_no_two_modules_of_the_package_define_the_same_public_name() -> None:
             homes[name].append(str(path.relative_to(PACKAGE)))
     assert len(homes) > 400
     assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
+
+
+def test_no_other_module_asks_whether_it_has_a_folder_or_a_bucket() -> None:
+    asking = re.compile(r"\b(isinstance|issubclass)\([^)]*Path\b|\btype\(.*Path\b|\bcase \w*Path\(")
+    found = [
+        (path.relative_to(PACKAGE).as_posix(), line.strip())
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for line in path.read_text().splitlines()
+        if asking.search(line)
+    ]
+    assert [name for name, _ in found] == ["core/data_root.py"], found
 
 
 def test_no_test_module_imports_from_another() -> None:

@@ -15,11 +15,13 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.core.settings import read_settings
-from jumpcloud_elt.core.storage import Place, identity_of
+from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.errors import NotPublishedError, WarehouseError
 from jumpcloud_elt.warehouse.dictionary import marts
-from jumpcloud_elt.warehouse.publish import CATALOG, open_file, published_file
+from jumpcloud_elt.warehouse.files import CATALOG, open_file
+from jumpcloud_elt.warehouse.publish import publisher
 
 # But for `events`, which is as long as all of landing: too long for a frame.
 MARTS = tuple(mart.name for mart in marts() if mart.name != "events")
@@ -53,12 +55,12 @@ def open_warehouse(path: Path | str | None = None) -> Iterator[duckdb.DuckDBPyCo
     WarehouseError where nothing has been published.
     """
     if path is not None:
-        file, landing = Path(path), None
+        file, landing = FolderPath(path), None
         if not file.exists():
             raise WarehouseError(f"There is no warehouse at {file}: run jumpcloud_warehouse first.")
     else:
         settings = read_settings()
-        published, landing = published_file(settings), settings.landing
+        published, landing = publisher(settings).published_file(), settings.landing
         if published is None:
             raise NotPublishedError(f"There is no warehouse at {settings.warehouse}: run jumpcloud_warehouse first.")
         file = published
@@ -73,12 +75,12 @@ def open_warehouse(path: Path | str | None = None) -> Iterator[duckdb.DuckDBPyCo
         leave()
 
 
-def _enter(file: Path, landing: Place | None) -> tuple[duckdb.DuckDBPyConnection, Callable[[], None]]:
+def _enter(file: FolderPath, landing: Place | None) -> tuple[duckdb.DuckDBPyConnection, Callable[[], None]]:
     """A connection of its own to what this process has open of that very file, and what to call when it is closed.
 
     Requests beside each other share what is in memory. Who comes after a new file has been published opens that.
     """
-    identity = (os.getpid(), landing is None, *identity_of(file))
+    identity = (os.getpid(), landing is None, *file.identity())
     with _opening:
         opened = _opened.get(identity)
         if opened is None:

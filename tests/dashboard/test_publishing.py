@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from jumpcloud_elt.core.settings import read_settings
-from jumpcloud_elt.warehouse import publish
+from jumpcloud_elt.warehouse.publish import publisher
 from jumpcloud_sandbox.client import Sandbox
 from support.dashboard_world import publish_demo
 from support.dashboards import visitor
@@ -59,7 +59,7 @@ def test_publishing_under_overlapping_requests(
                 with duckdb.connect(str(target)) as connection:
                     connection.execute("update warehouse_info set built_at = $1", [f"{day} 12:00:00"])
                 began = time.perf_counter()
-                publish.publish(settings, str(target))
+                publisher(settings).publish(str(target))
                 seconds.append(time.perf_counter() - began)
                 # The very next request shows it, whatever older ones still read: not by and by.
                 if f'Data of <time datetime="{day}' not in watcher.get("").text:

@@ -226,7 +226,7 @@ def test_a_pruning_that_is_killed_before_its_checkpoint_is_whole_removes_nothing
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jumpcloud_elt.warehouse.checkpoints.put_whole", killed)
+    monkeypatch.setattr("jumpcloud_elt.core.folder.FolderPath.put", killed)
     with pytest.raises(KeyboardInterrupt):
         checkpoints.prune_landed_snapshots(dataclasses.replace(settings, snapshot_retention_days=1))
     assert sorted(settings.landing.rglob("*.parquet")) == before

@@ -19,7 +19,6 @@ from jumpcloud_elt.connections.client import open_client
 from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.core.storage import locked_temporary_for
 from jumpcloud_elt.errors import (
     IncompleteListingError,
     LandingError,
@@ -32,7 +31,7 @@ from jumpcloud_elt.errors import (
 from jumpcloud_elt.extract.event_pages import decode_page, parse_timestamps
 from jumpcloud_elt.extract.events import land_unit
 from jumpcloud_elt.landing import units
-from jumpcloud_elt.landing.files import read_metadata, temporary_beside
+from jumpcloud_elt.landing.files import read_metadata
 from jumpcloud_elt.landing.layout import unit_path
 from jumpcloud_elt.landing.manifests import Outcome
 from jumpcloud_sandbox.client import Sandbox
@@ -484,15 +483,13 @@ def test_what_a_killed_extraction_has_left_goes_with_the_next_one_of_that_day_an
     sandbox.add_events(ORG, [event("e1")])
     path = unit_path(settings.landing, ORG, DAY, NEXT)
     other = unit_path(settings.landing, ORG, DAY, DAY + timedelta(hours=1))
-    with locked_temporary_for(path) as one:
-        one.write_text("killed")
-        left = one.with_name(one.name.replace(".held", "-killed.held"))
-        left.write_bytes(one.read_bytes())
-        with locked_temporary_for(other) as beside:
-            assert not left.exists()
-            beside.write_text("half a unit")
-            assert land(settings).outcome == "ok"
-            assert (one.read_text(), beside.read_text()) == ("killed", "half a unit")
+    with other.locked_temporary() as beside:
+        beside.write_text("half a unit")
+        left = beside.with_name(beside.name.replace(".locked", "-killed.locked"))
+        left.write_text("killed")
+        assert land(settings).outcome == "ok"
+        assert not left.exists()
+        assert beside.read_text() == "half a unit"
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -561,12 +558,12 @@ def test_a_unit_becomes_visible_only_when_it_is_whole(
     sandbox.add_events(ORG, [event("e1")])
     seen: list[list[str]] = []
 
-    def killed(temporary: Path, path: Path) -> None:
+    def killed(path: Path, temporary: Path) -> None:
         assert pq.read_metadata(temporary).num_rows == 1
         seen.append([one.name for one in files(settings)])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jumpcloud_elt.extract.events.put_whole", killed)
+    monkeypatch.setattr("jumpcloud_elt.core.folder.FolderPath.put", killed)
     with pytest.raises(KeyboardInterrupt):
         land(settings)
     [[name]] = seen
@@ -576,7 +573,7 @@ def test_a_unit_becomes_visible_only_when_it_is_whole(
 
 def test_what_a_killed_writer_left_disturbs_nobody(sandbox: Sandbox, settings: Settings) -> None:
     path = unit_path(settings.landing, ORG, DAY, NEXT)
-    left_open = temporary_beside(path)
+    left_open = path.temporary()
     left_open.__enter__().write_bytes(b"half of a file")
     sandbox.add_events(ORG, [event("e1")])
     assert land(settings).rows == 1

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.times import format_time, parse_time
 from jumpcloud_elt.errors import LandingError
-from jumpcloud_elt.landing import files
-from jumpcloud_elt.landing.files import put_whole, read_metadata, temporary_beside, write_table
+from jumpcloud_elt.landing.files import read_metadata, write_table
 from jumpcloud_elt.landing.layout import run_file_name, snapshot_path, unit_path
 from jumpcloud_elt.landing.manifests import MANIFEST_SCHEMA, Outcome, RunManifest, failure
 
@@ -56,7 +56,7 @@ def told(run: RunManifest) -> list[tuple[str, str, str, str | None]]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunManifest:
-    return RunManifest(tmp_path, "jumpcloud_directory", RUN_ID)
+    return RunManifest(FolderPath(tmp_path), "jumpcloud_directory", RUN_ID)
 
 
 def write(run: RunManifest, organizations: list[Organization] = ALL) -> list[Outcome]:
@@ -131,7 +131,7 @@ def test_a_task_that_was_killed_is_a_failure(run: RunManifest) -> None:
 
 
 def test_a_task_of_events_that_was_killed_failed_over_all_that_its_run_was_to_land(tmp_path: Path) -> None:
-    run = RunManifest(tmp_path, "jumpcloud_usage", RUN_ID)
+    run = RunManifest(FolderPath(tmp_path), "jumpcloud_usage", RUN_ID)
     run.add(A, [outcome(A)])
     events = "directory_insights_events"
     run.write_manifest([A, B], events, is_restricted=False, interval=(START, END))
@@ -244,7 +244,9 @@ def test_one_organization_through_two_connections_has_two_outcomes(run: RunManif
 
 
 def test_runs_and_dags_do_not_meet(tmp_path: Path) -> None:
-    runs = [RunManifest(tmp_path, dag, run) for dag in ("one", "two") for run in ("a:b", "a+b", "a b", "A:b")]
+    runs = [
+        RunManifest(FolderPath(tmp_path), dag, run) for dag in ("one", "two") for run in ("a:b", "a+b", "a b", "A:b")
+    ]
     for number, run in enumerate(runs):
         run.add(A, [outcome(A, rows=number)])
     for run in runs:
@@ -257,7 +259,7 @@ def test_runs_and_dags_do_not_meet(tmp_path: Path) -> None:
     ["manual__2026-11-22T00:00:00+00:00", "../../etc/passwd", "a/b\\c", "ünï 🚀", "x" * 500, " ", ".", "a\nb"],
 )
 def test_any_run_id_makes_a_manifest_in_the_dags_own_folder(run_id: str, tmp_path: Path) -> None:
-    run = RunManifest(tmp_path, "jumpcloud_usage", run_id)
+    run = RunManifest(FolderPath(tmp_path), "jumpcloud_usage", run_id)
     run.add(A, [outcome(A)])
     write(run, [A])
     assert run.manifest.parent == tmp_path / "_runs" / "jumpcloud_usage"
@@ -276,7 +278,7 @@ def test_run_ids_that_differ_have_files_that_differ(one: str, other: str) -> Non
 
 
 def test_paths_are_those_that_are_promised() -> None:
-    root = Path("landing")
+    root = FolderPath("landing")
     assert str(snapshot_path(root, "systemusers", "a1", datetime(2026, 3, 1, 4, 5, 6))) == (
         "landing/systemusers/organization_id=a1/snapshot_at=20260301T040506Z/systemusers.parquet"
     )
@@ -297,7 +299,7 @@ def test_a_time_that_landing_does_not_write_is_told(text: str) -> None:
 
 
 def test_a_table_is_written_whole_with_what_is_known_of_it(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "er" / "x.parquet"
+    path = FolderPath(tmp_path) / "deep" / "er" / "x.parquet"
     table = pa.table({"a": [1, 2]})
     write_table(path, table, {"received": 2, "text": "é"})
     assert pq.ParquetFile(path).read().equals(table)
@@ -309,7 +311,7 @@ def test_a_table_is_written_whole_with_what_is_known_of_it(tmp_path: Path) -> No
 
 
 def test_a_file_that_is_no_parquet_of_landing_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "x.parquet"
+    path = FolderPath(tmp_path) / "x.parquet"
     path.write_bytes(b"no parquet")
     with pytest.raises(LandingError, match=r"x\.parquet in .* is not a Parquet file of landing"):
         read_metadata(path)
@@ -318,27 +320,15 @@ def test_a_file_that_is_no_parquet_of_landing_is_told(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "x.parquet"
+    path = FolderPath(tmp_path) / "x.parquet"
     write_table(path, pa.table({"a": [1]}))
     before = path.read_bytes()
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_table(path, pa.table({"a": [2]}))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_is_not_to_be_taken_for_one_before_it_is_published(tmp_path: Path) -> None:
-    path = tmp_path / "x.parquet"
-    with temporary_beside(path) as temporary:
-        temporary.write_text("whole")
-        assert list(tmp_path.glob("*.parquet")) == []
-        assert temporary.parent == path.parent
-        assert temporary.name.startswith(".")
-        put_whole(temporary, path)
-        assert list(tmp_path.iterdir()) == [path]
-    assert path.read_text() == "whole"

@@ -26,9 +26,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.landing import action_log
-from jumpcloud_elt.landing import files as files_module
 from jumpcloud_elt.landing.files import read_metadata
 from jumpcloud_elt.landing.snapshots import fingerprint_of
 from jumpcloud_elt.privacy.people import Person
@@ -287,15 +287,15 @@ def test_a_run_that_was_killed_is_finished_by_running_it_again(
     files: int, landed: Settings, copy: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = iter(range(files))
-    put_whole = files_module.put_whole
+    put = FolderPath.put
 
-    def publish_until_killed(temporary: Path, path: Path) -> None:
-        if next(left, None) is None:
+    def put_until_killed(path: FolderPath, temporary: Path) -> None:
+        if path.suffix == ".parquet" and next(left, None) is None:
             raise Killed
-        put_whole(temporary, path)
+        put(path, temporary)
 
     with monkeypatch.context() as patch:
-        patch.setattr("jumpcloud_elt.privacy.erasure.put_whole", publish_until_killed)
+        patch.setattr(FolderPath, "put", put_until_killed)
         with pytest.raises(Killed):
             run_forget("killed", EMAILS[0])
     assert len(list((copy.landing / "_forgetting").iterdir())) == 1

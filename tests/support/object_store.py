@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 CONNECTION_ID = "object_store"
 _SERVER = """
 import sys
@@ -18,6 +20,13 @@ server.start()
 print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
 """
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of a server for the tests of one module."""
+    with s3_server() as url:
+        yield url
 
 
 @contextmanager
@@ -45,3 +54,9 @@ def connection_to(url: str, **extra: object) -> str:
     """An AIRFLOW_CONN_* value of the server."""
     extra |= {"endpoint_url": url, "region_name": "us-east-1"}
     return json.dumps({"conn_type": "aws", "login": "access-key", "password": "secret-key", "extra": extra})
+
+
+def make_bucket(bucket: str) -> None:
+    from airflow.sdk.io import attach  # noqa: PLC0415, few tests need it
+
+    attach("s3", CONNECTION_ID).fs.mkdir(bucket)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
-from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,24 +11,18 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
+from jumpcloud_elt.core.data_root import open_data_root
+from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.core.settings import Settings, read_settings
-from jumpcloud_elt.core.storage import (
-    PutRefusedError,
-    create_hard_link,
-    find_files,
-    name_within,
-    open_data_root,
-    remove_folder,
-)
+from jumpcloud_elt.core.storage import Place, PutRefusedError, name_within
 from jumpcloud_elt.errors import ConfigurationError, WarehouseError
-from jumpcloud_elt.landing.files import one_writer, put_whole, read_metadata, temporary_beside, write_table
+from jumpcloud_elt.landing.files import read_metadata, write_table
 from jumpcloud_elt.landing.layout import unit_path
 from jumpcloud_elt.reading import MARTS, open_warehouse, read_mart
 from jumpcloud_elt.tasks import common, forget, warehouse
-from jumpcloud_elt.warehouse import publish
+from jumpcloud_elt.warehouse.publish import publisher
 from jumpcloud_sandbox.client import Sandbox
 from support.connections import API_KEY, connection_json
 from support.evolving import ORGANIZATIONS, EvolvingWorld
@@ -41,7 +33,7 @@ from support.forgetting import (
     WorldWithPerson,
     traces_in_landing,
 )
-from support.object_store import CONNECTION_ID, connection_to, s3_server
+from support.object_store import CONNECTION_ID, connection_to, make_bucket
 from support.pipeline import run_directory, run_usage
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
@@ -52,12 +44,6 @@ TIMES = ["_extracted_at", "landed_at", "recorded_at", "built_at", "checked_at", 
 """Columns that differ between two runs of the same world."""
 
 Json = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    with s3_server() as url:
-        yield url
 
 
 @pytest.fixture
@@ -79,10 +65,6 @@ def use(monkeypatch: pytest.MonkeyPatch, data_root: object) -> None:
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT", str(data_root))
 
 
-def make_bucket(bucket: str) -> None:
-    ObjectStoragePath(f"s3://{CONNECTION_ID}@{bucket}").fs.mkdir(bucket)
-
-
 def run_warehouse(run_id: str, *, rebuild_runs: bool = False) -> str:
     """As three common on three hosts: nothing but what they return is handed on."""
     built = warehouse.build_warehouse(run_id, rebuild_runs=rebuild_runs)
@@ -96,8 +78,14 @@ def move_to_another_host() -> None:
     """Forget what has been fetched and built here, where the data root is a store."""
     settings = read_settings()
     if isinstance(settings.data_root, str):
-        for file in publish.building_path(settings, "x").parent.iterdir():
+        for file in publisher(settings).building_path("x").parent.iterdir():
             file.unlink()
+
+
+def write(path: Place, content: bytes) -> None:
+    with path.temporary() as temporary:
+        temporary.write_bytes(content)
+        path.put(temporary)
 
 
 def marts() -> dict[str, list[Json]]:
@@ -143,9 +131,9 @@ def test_every_mart_is_what_it_is_on_a_local_disk_build_after_build(
     first, second = in_store
     assert len(second["user_history"]) > len(first["user_history"]) > 0
     assert len(second["events"]) > len(first["events"]) > 0
-    names = {name_within(path, store.landing) for path in find_files(store.landing, "**/*.parquet")}
+    names = {name_within(path, store.landing) for path in store.landing.find_files("**/*.parquet")}
     on_disk_names = {
-        name_within(path, read_settings().landing) for path in find_files(read_settings().landing, "**/*.parquet")
+        name_within(path, read_settings().landing) for path in read_settings().landing.find_files("**/*.parquet")
     }
     assert names == on_disk_names
 
@@ -163,9 +151,9 @@ def test_a_query_of_one_organization_and_some_days_does_not_touch_other_objects(
     of_organization = f"directory_insights_events/organization_id={organization_id}"
     wanted = tuple(f"{of_organization}/date={day:%Y-%m-%d}/" for day in days)
     poisoned = 0
-    for path in find_files(store.landing, "directory_insights_events/**/*.parquet"):
+    for path in store.landing.find_files("directory_insights_events/**/*.parquet"):
         if not name_within(path, store.landing).startswith(wanted):
-            path.write_bytes(b"not Parquet")
+            write(path, b"not Parquet")
             poisoned += 1
     assert poisoned == 6
     with open_warehouse() as connection:
@@ -181,7 +169,7 @@ def test_snapshots_are_pruned_and_the_histories_come_out_of_the_checkpoint(
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__SNAPSHOT_RETENTION_DAYS", "1")
     before = marts()
     assert warehouse.prune_snapshots() == 2
-    assert len(find_files(store.landing, "organizations/*/*/*.parquet")) == 2
+    assert len(store.landing.find_files("organizations/*/*/*.parquet")) == 2
     store.warehouse.with_name("jumpcloud.json").unlink()
     with pytest.raises(WarehouseError, match="There is no warehouse at s3://"):
         read_mart("users")
@@ -194,13 +182,13 @@ def test_lost_manifests_are_found_again_in_a_store(
 ) -> None:
     run_evolving(sandbox, monkeypatch)
     before = marts()
-    remove_folder(store.landing / "_runs")
+    (store.landing / "_runs").remove_folder()
     run_warehouse("found", rebuild_runs=True)
     after = marts()
     for mart in set(before) - {"sync_log"}:
         assert after[mart] == before[mart], mart
     assert len(before["events"]) > 0
-    assert [path.parent.name for path in find_files(store.landing / "_runs", "*/*.parquet")] == ["jumpcloud_warehouse"]
+    assert [path.parent.name for path in (store.landing / "_runs").find_files("*/*.parquet")] == ["jumpcloud_warehouse"]
 
 
 def test_late_events_and_gaps_are_found_in_a_store(store: Settings, sandbox: Sandbox) -> None:
@@ -247,18 +235,18 @@ def test_a_person_is_forgotten_in_every_object_that_is_left(
     assert not list(left.glob("_forgetting/*"))
     for file in (one for one in left.parent.rglob("*") if one.is_file()):
         assert USER.encode() not in file.read_bytes(), file
-    assert list(publish.building_path(store, "x").parent.iterdir()) in ([], [published_here(store)])
+    assert list(publisher(store).building_path("x").parent.iterdir()) in ([], [published_here(store)])
     assert read_mart("users").groupby(["organization_id", "status"]).size().equals(before)
 
 
 def published_here(store: Settings) -> Path | None:
-    return publish.published_file(store)
+    return publisher(store).published_file()
 
 
 def downloaded(store: Settings, folder: Path) -> Path:
     """All objects of the data root, on this disk; returns the landing."""
     root = open_data_root(store.data_root)
-    for place in find_files(root, "**/*"):
+    for place in root.find_files("**/*"):
         path = folder / name_within(place, root)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(place.read_bytes())
@@ -270,24 +258,22 @@ def test_of_two_who_land_the_same_unit_the_second_finds_what_the_first_has_lande
     path = unit_path(store.landing, ORGANIZATION, START, START + DAY)
 
     def land(received: int, meanwhile: int) -> None:
-        with temporary_beside(path) as temporary:
-            write_table(temporary, table, {"received": received})
-            with one_writer(path):
-                Context().run(write_table, path, table, {"received": meanwhile})
-                put_whole(temporary, path)
+        with path.temporary() as temporary, path.one_writer() as put:
+            write_table(FolderPath(temporary), table, {"received": received})
+            write_table(path, table, {"received": meanwhile})
+            put(temporary)
 
     for there, meanwhile in enumerate((8, 9)):
         assert path.exists() is bool(there)
         with pytest.raises(PutRefusedError, match="has been written meanwhile"):
             land(3, meanwhile)
         assert read_metadata(path)["received"] == meanwhile
-    with temporary_beside(path) as temporary:
-        write_table(temporary, table, {"received": 12})
-        with one_writer(path):
-            put_whole(temporary, path)
+    with path.temporary() as temporary, path.one_writer() as put:
+        write_table(FolderPath(temporary), table, {"received": 12})
+        put(temporary)
     assert read_metadata(path)["received"] == 12
     twin = path.with_name("twin.parquet")
-    create_hard_link(path, twin)
+    twin.create_hard_link_to(path)
     assert read_metadata(twin)["received"] == 12
 
 
@@ -321,17 +307,17 @@ def test_a_reader_of_a_store_never_fails_and_never_falls_behind_while_warehouses
             reader.join()
     assert problems == []
     # The published one, and two before it for those who are fetching them.
-    kept = [path.name for path in find_files(store.warehouse.parent, "*.duckdb")]
+    kept = [path.name for path in store.warehouse.parent.find_files("*.duckdb")]
     assert [name.split("-")[2] for name in sorted(kept)] == ["13", "14", "15"]
 
 
 def publish_number(store: Settings, number: int) -> None:
-    target = publish.building_path(store, str(number))
+    target = publisher(store).building_path(str(number))
     with contextlib.closing(duckdb.connect(str(target))) as connection:
         connection.execute(f"create table numbers as select {number} as number from range(10_000)")
         connection.execute(f"create table warehouse_info as select '{number}' as run_id, current_timestamp as built_at")
-    published = publish.publish(store, publish.hand_over(store, target))
-    assert publish.is_published(store, published)
+    published = publisher(store).publish(publisher(store).hand_over(target))
+    assert publisher(store).is_published(published)
 
 
 def test_a_build_that_is_gone_or_that_never_was_is_told_from_a_published_one(store: Settings, sandbox: Sandbox) -> None:
@@ -340,7 +326,7 @@ def test_a_build_that_is_gone_or_that_never_was_is_told_from_a_published_one(sto
     built = warehouse.build_warehouse("build")
     with pytest.raises(WarehouseError, match="There is no warehouse at s3://"):
         read_mart("users")
-    publish.discard(store, built)
+    publisher(store).discard(built)
     with pytest.raises(AirflowFailException, match="is not there any more: build it again"):
         warehouse.check_warehouse(built)
 

@@ -40,18 +40,20 @@ from datetime import datetime
 from multiprocessing import get_context
 from threading import Lock
 
+from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.extract import event_reader, events
 from jumpcloud_elt.landing import manifests
 from support.pipeline import run_usage
 
 start, end = map(datetime.fromisoformat, sys.argv[1:])
 
-def kill(module, name, nth, before=True):
+def kill(module, name, nth, before=True, is_meant=lambda *_: True):
     call, calls, lock = getattr(module, name), [], Lock()
     def killed(*arguments, **options):
         with lock:
-            calls.append(name)
-            is_time = len(calls) == nth
+            if counts := is_meant(*arguments):
+                calls.append(name)
+            is_time = counts and len(calls) == nth
         if is_time and before:
             os.kill(os.getpid(), signal.SIGKILL)
         result = call(*arguments, **options)
@@ -60,13 +62,16 @@ def kill(module, name, nth, before=True):
         return result
     setattr(module, name, killed)
 
+def is_unit(path, *_):
+    return path.parent.name.startswith("date=")
+
 MOMENTS = [
     (event_reader, "_write", 1, False),  # half a unit has been written
-    (events, "put_whole", 1),  # whole, and nobody can see it
-    (events, "put_whole", 2, False),  # seen, and nobody knows of it
+    (FolderPath, "put", 1, True, is_unit),  # whole, and nobody can see it
+    (FolderPath, "put", 2, False, is_unit),  # seen, and nobody knows of it
     (manifests.RunManifest, "add", 2),  # all have landed, and it has not been said
     (manifests.RunManifest, "write_manifest", 1),  # said, and not recorded
-    (manifests, "remove_folder", 1),  # recorded
+    (FolderPath, "remove_folder", 1),  # recorded
 ]
 
 def run(run_id, moment, together):

@@ -271,7 +271,7 @@ def test_what_cannot_be_gone_on_with_is_built_from_landing_and_the_log_says_why(
             copyfile(source, target)
             os.utime(source, ns=(0, 0))
 
-        monkeypatch.setattr("jumpcloud_elt.warehouse.build.shutil.copyfile", copy_while_it_is_written_to)
+        monkeypatch.setattr("shutil.copyfile", copy_while_it_is_written_to)
     run_warehouse("second")
     why = "written to while it was copied" if what == "is being written to" else "cannot be read"
     assert f"{warehouse} is not gone on with: it " in caplog.text and why in caplog.text

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.core.settings import Settings, read_settings
-from jumpcloud_elt.landing import files
 from jumpcloud_elt.landing.layout import unit_path
 from jumpcloud_elt.landing.units import UNIT_SCHEMA
 from jumpcloud_elt.privacy.erasure import _files
@@ -114,15 +114,15 @@ def test_build_after_build_is_as_defined_whatever_happens_to_landing(
 def _build_killed(after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A build that is killed when it has written so many files of roll-ups; it may come to write no more."""
     left = iter(range(after))
-    publish = files.put_whole
+    put = FolderPath.put
 
-    def publish_until_killed(temporary: Path, path: Path) -> None:
-        if next(left, None) is None:
+    def put_until_killed(path: FolderPath, temporary: Path) -> None:
+        if path.parent.name in rollups.ROLLUPS and next(left, None) is None:
             raise KeyboardInterrupt
-        publish(temporary, path)
+        put(path, temporary)
 
     with monkeypatch.context() as patch:
-        patch.setattr("jumpcloud_elt.warehouse.rollups.put_whole", publish_until_killed)
+        patch.setattr(FolderPath, "put", put_until_killed)
         with contextlib.suppress(KeyboardInterrupt, AirflowFailException):
             tasks_warehouse.build_warehouse("killed")
 

@@ -23,7 +23,6 @@ from airflow.sdk.log import mask_secret
 from jumpcloud_elt.alerts.problems import Known, Problem, View, complete
 from jumpcloud_elt.core.settings import NotifierSettings, Settings
 from jumpcloud_elt.errors import LandingError
-from jumpcloud_elt.landing.files import one_writer, put_whole, temporary_beside
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ def notify(settings: Settings, dag_id: str, view: View, context: Mapping[str, An
     path = settings.landing / NOTIFICATIONS / f"{dag_id}.json"
     failures = []
     # Runs beside each other (of a backfill) would otherwise say the same.
-    with temporary_beside(path) as temporary, one_writer(path):
+    with path.temporary() as temporary, path.one_writer() as put:
         state = _read(path)
         wrong, well, state.known = complete(view, state.known, settings.exclude)
         told: dict[str, Told] = {}
@@ -88,7 +87,7 @@ def notify(settings: Settings, dag_id: str, view: View, context: Mapping[str, An
             told[name] = after
         state.told = told
         temporary.write_bytes(msgspec.json.encode(state))
-        put_whole(temporary, path)
+        put(temporary)
     return failures
 
 

@@ -14,7 +14,8 @@ import msgspec
 from airflow.sdk.configuration import conf
 
 from jumpcloud_elt.core.account import ORGANIZATION_ID
-from jumpcloud_elt.core.storage import STORE_URL, Place, open_data_root
+from jumpcloud_elt.core.data_root import STORE_URL, open_data_root
+from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.errors import ConfigurationError
 
 SECTION = "jumpcloud_elt"
@@ -75,7 +76,7 @@ class Settings:
 
     @property
     def warehouse(self) -> Place:
-        """The published DuckDB file; in an object store the name that `publishing` makes of it. Raises likewise."""
+        """The published DuckDB file; in a bucket, what its objects' names begin with. Raises likewise."""
         return open_data_root(self.data_root) / "warehouse" / "jumpcloud.duckdb"
 
 

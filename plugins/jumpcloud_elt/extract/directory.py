@@ -18,7 +18,7 @@ from jumpcloud_elt.api.providers import read_provider_administrators
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.redaction import encode_payload
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.core.storage import claim_folder, name_within
+from jumpcloud_elt.core.storage import name_within
 from jumpcloud_elt.core.streams import (
     ADMINISTRATORS,
     DIRECTORY_STREAMS,
@@ -95,7 +95,7 @@ def _take_second(settings: Settings, organization_id: str) -> datetime:
     A store has no folders to take: there a run is seen once it has written something.
     """
     second = utc_now().replace(microsecond=0)
-    while not claim_folder(snapshot_path(settings.landing, DIRECTORY_STREAMS[0].name, organization_id, second).parent):
+    while not snapshot_path(settings.landing, DIRECTORY_STREAMS[0].name, organization_id, second).parent.claim_folder():
         second += timedelta(seconds=1)
     return second
 

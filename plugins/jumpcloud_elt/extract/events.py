@@ -17,10 +17,10 @@ from jumpcloud_elt.api.insights import Insights
 from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.core.storage import Place, locked_temporary_for, name_within
+from jumpcloud_elt.core.storage import Place, name_within
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.extract.event_reader import Threads, read_complete_unit, reading_threads
-from jumpcloud_elt.landing.files import one_writer, put_whole, read_metadata
+from jumpcloud_elt.landing.files import read_metadata
 from jumpcloud_elt.landing.layout import EVENTS, unit_path
 from jumpcloud_elt.landing.manifests import KEPT, OK, Outcome
 from jumpcloud_elt.landing.units import BEGAN_BEFORE_RETENTION, SERVICES
@@ -97,7 +97,7 @@ def _land(
     if is_cut and _landed_services(before) == sorted(asked_for):
         # What was read while JumpCloud kept all of it, and comes back with no fewer events, is whole.
         is_cut = before.get(BEGAN_BEFORE_RETENTION) is not False
-    with locked_temporary_for(path) as temporary:
+    with path.locked_temporary() as temporary:
         counts = read_complete_unit(temporary, insights, interval, threads, began_before_retention=is_cut)
         comparable, requests = counts.received, insights.requests
         if _landed_services(before) not in ([], sorted(asked_for)):
@@ -123,7 +123,7 @@ def _land(
             seconds=round(time.monotonic() - began, 3),
             extracted_at=counts.extracted_at,
         )
-        with one_writer(path):
+        with path.one_writer() as put:
             # Another run may have landed it meanwhile.
             landed = _metadata(path)
             if _landed_services(landed) == sorted(asked_for):
@@ -135,7 +135,7 @@ def _land(
                 outcome.extracted_at = None
                 outcome.reason = _why_kept(comparable, landed, asked_for)
             else:
-                put_whole(temporary, path)
+                put(temporary)
     return outcome
 
 

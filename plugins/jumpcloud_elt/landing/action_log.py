@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from jumpcloud_elt.core.redaction import PERSONAL_NAMES, SECRET_NAMES, encode_payload
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.core.storage import Place, find_files, open_parquet
+from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.landing.files import write_table
 from jumpcloud_elt.landing.layout import run_file_name
@@ -129,14 +129,14 @@ def request_to_keep(settings: Settings, request: Mapping[str, Any]) -> str:
 
 def read_run(landing: Place, organization_id: str, run_id: str) -> list[dict[str, Any]]:
     """Every row that a run has recorded, the oldest first."""
-    of_run = find_files(_folder(landing, organization_id), f"{run_file_name(run_id)}_*.parquet")
+    of_run = _folder(landing, organization_id).find_files(f"{run_file_name(run_id)}_*.parquet")
     return _sorted(row for path in of_run for row in _read(path) if row["run_id"] == run_id)
 
 
 def known_users(landing: Place, organization_id: str) -> dict[str, set[str]]:
     """The ids of everybody whom actions have been about, by id, user name and e-mail of then, in lower case."""
     found: dict[str, set[str]] = {}
-    for path in find_files(_folder(landing, organization_id), "*.parquet"):
+    for path in _folder(landing, organization_id).find_files("*.parquet"):
         for row in _read(path):
             # A refusal has the target as it was given; a new user has no id yet.
             if row["outcome"] != REFUSED and row["action"] != "create":
@@ -179,7 +179,7 @@ def attempt_of(row: Mapping[str, Any], organization_id: str) -> Attempt:
 
 def action_files(landing: Place) -> list[Place]:
     """Every file of the record."""
-    return find_files(landing / USER_ACTIONS, "*/*.parquet")
+    return (landing / USER_ACTIONS).find_files("*/*.parquet")
 
 
 def _sorted(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -193,5 +193,5 @@ def _folder(landing: Place, organization_id: str) -> Place:
 
 
 def _read(path: Place) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = open_parquet(path).read().to_pylist()
+    rows: list[dict[str, Any]] = path.open_parquet().read().to_pylist()
     return rows

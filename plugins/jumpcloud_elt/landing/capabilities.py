@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from jumpcloud_elt.core.storage import Place, find_files
+from jumpcloud_elt.core.storage import Place
 
 # Kinds.
 SYNC, ACTION = "sync", "action"
@@ -32,4 +32,4 @@ def capabilities_path(landing: Place, organization_id: str) -> Place:
 
 def capability_files(landing: Place) -> list[Place]:
     """Everything that has landed of capabilities."""
-    return find_files(landing / CAPABILITIES, f"*/{CAPABILITIES}.parquet")
+    return (landing / CAPABILITIES).find_files(f"*/{CAPABILITIES}.parquet")

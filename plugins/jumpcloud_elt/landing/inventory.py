@@ -16,7 +16,7 @@ import msgspec
 import pyarrow as pa
 
 from jumpcloud_elt.core.organization import Organization
-from jumpcloud_elt.core.storage import Place, find_files, name_within, open_parquet
+from jumpcloud_elt.core.storage import Place, name_within
 from jumpcloud_elt.core.times import format_time, parse_time
 from jumpcloud_elt.landing.files import read_metadata
 from jumpcloud_elt.landing.layout import EVENTS, RUNS, landed_units, unit_path
@@ -91,8 +91,8 @@ def _read_manifests(landing: Place) -> tuple[set[str], dict[str, Organization]]:
     known: set[str] = set()
     latest: dict[str, tuple[datetime, Organization]] = {}
     columns = ["path", "organization_id", "connection_id", "organization_name", "recorded_at"]
-    for manifest in find_files(landing / RUNS, "*/*.parquet"):
-        for row in open_parquet(manifest).read(columns).to_pylist():
+    for manifest in (landing / RUNS).find_files("*/*.parquet"):
+        for row in manifest.open_parquet().read(columns).to_pylist():
             known.add(row["path"])
             organization_id, recorded_at = row["organization_id"], row["recorded_at"]
             if organization_id and (organization_id not in latest or recorded_at > latest[organization_id][0]):
@@ -104,7 +104,7 @@ def _read_manifests(landing: Place) -> tuple[set[str], dict[str, Organization]]:
 def _files_by_organization(landing: Place, stream: str, pattern: str, known: Iterable[str]) -> dict[str, list[Place]]:
     """The files of a stream that are not `known`, in order."""
     found: dict[str, list[Place]] = {}
-    for path in find_files(landing / stream, f"organization_id=*/{pattern}"):
+    for path in (landing / stream).find_files(f"organization_id=*/{pattern}"):
         if name_within(path, landing) not in known:
             found.setdefault(path.parent.parent.name.removeprefix("organization_id="), []).append(path)
     return found
@@ -114,7 +114,7 @@ def _organization(organization_id: str, committed: list[Place]) -> Organization:
     """An organization as its latest snapshot names it; by its id where it has none."""
     if not committed:
         return _named(organization_id, "", organization_id)
-    [row] = open_parquet(committed[-1]).read().to_pylist()
+    [row] = committed[-1].open_parquet().read().to_pylist()
     payload = msgspec.json.decode(row["payload"], type=dict[str, Any])
     return _named(organization_id, row["_connection_id"], payload.get("displayName") or organization_id)
 

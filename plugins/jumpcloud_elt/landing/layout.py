@@ -6,7 +6,7 @@ import hashlib
 import re
 from datetime import datetime, timedelta
 
-from jumpcloud_elt.core.storage import Place, find_files
+from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.core.times import format_time, parse_time
 
 EVENTS = "directory_insights_events"
@@ -33,7 +33,7 @@ def landed_units(
     found = []
     day = datetime(since.year, since.month, since.day)
     while day < until:
-        for path in find_files(unit_path(landing, organization_id, day, day).parent, "[!.]*.parquet"):
+        for path in unit_path(landing, organization_id, day, day).parent.find_files("[!.]*.parquet"):
             start, _, end = path.stem.partition("_")
             found.append((parse_time(start), parse_time(end)))
         day += timedelta(days=1)

@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.organization import Organization
-from jumpcloud_elt.core.storage import Place, find_versions, open_parquet, remove_folder
+from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.core.times import utc_now
-from jumpcloud_elt.landing.files import put_whole, temporary_beside, write_table
+from jumpcloud_elt.landing.files import write_table
 from jumpcloud_elt.landing.layout import RUNS, run_file_name
 
 OK = "ok"
@@ -92,7 +92,7 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 def list_manifests(landing: Place) -> dict[str, str]:
     """Every manifest, as its path below landing, and what tells one version of it from the next; opens none."""
-    return {f"{RUNS}/{name}": version for name, version in find_versions(landing / RUNS, "*/*.parquet").items()}
+    return {f"{RUNS}/{name}": version for name, version in (landing / RUNS).find_versions("*/*.parquet").items()}
 
 
 class RunManifest:
@@ -112,9 +112,9 @@ class RunManifest:
     def add(self, organization: Organization, outcomes: Sequence[Outcome]) -> None:
         """Leave one organization's outcomes for `write_manifest`, replacing those of an earlier try."""
         part = self._part(organization)
-        with temporary_beside(part) as temporary:
+        with part.temporary() as temporary:
             temporary.write_bytes(msgspec.json.encode(outcomes))
-            put_whole(temporary, part)
+            part.put(temporary)
 
     def write_manifest(
         self,
@@ -162,12 +162,12 @@ class RunManifest:
         }
         rows = [{**msgspec.structs.asdict(outcome), **recorded} for outcome in outcomes]
         write_table(self.manifest, pa.Table.from_pylist(earlier + rows, schema=MANIFEST_SCHEMA))
-        remove_folder(self._parts)
+        self._parts.remove_folder()
         return outcomes
 
     def append(self, rows: pa.Table) -> None:
         """Add rows of other runs to the manifest."""
-        before = [open_parquet(self.manifest).read()] if self.manifest.exists() else []
+        before = [self.manifest.open_parquet().read()] if self.manifest.exists() else []
         write_table(self.manifest, pa.concat_tables([*before, rows]))
 
     def read_manifest(self) -> list[Outcome]:
@@ -184,7 +184,7 @@ class RunManifest:
         """What the run has recorded before, by connection and organization."""
         before: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
         if self.manifest.exists():
-            for row in open_parquet(self.manifest).read().to_pylist():
+            for row in self.manifest.open_parquet().read().to_pylist():
                 before.setdefault((row["connection_id"], row["organization_id"]), []).append(row)
         return before
 

@@ -16,7 +16,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.core.storage import Place, create_hard_link, find_files
+from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.core.times import parse_time
 from jumpcloud_elt.landing.files import read_metadata, write_table
 from jumpcloud_elt.landing.manifests import HELD
@@ -48,7 +48,7 @@ class Accepted:
 def iter_snapshots(landing: Place, organization_id: str) -> Iterator[tuple[datetime, dict[str, object]]]:
     """An organization's whole snapshots, the youngest first: when, and what its last file says of it."""
     folder = landing / COMMIT_STREAM / f"organization_id={organization_id}"
-    for path in reversed(find_files(folder, f"snapshot_at=*/{COMMIT_STREAM}.parquet")):
+    for path in reversed(folder.find_files(f"snapshot_at=*/{COMMIT_STREAM}.parquet")):
         yield parse_time(path.parent.name.removeprefix("snapshot_at=")), read_metadata(path)
 
 
@@ -88,7 +88,7 @@ def write_stream(path: Place, table: pa.Table, metadata: dict[str, object], prev
     if previous is not None and previous.exists() and read_metadata(previous).get("fingerprint") == fingerprint:
         # A file system without hard links gets a whole file.
         with contextlib.suppress(OSError):
-            create_hard_link(previous, path)
+            path.create_hard_link_to(previous)
             return
     write_table(path, table, {**metadata, "fingerprint": fingerprint})
 

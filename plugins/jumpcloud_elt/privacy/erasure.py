@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jumpcloud_elt.core.storage import Place, create_hard_link, find_files, identity_of, name_within, open_parquet
+from jumpcloud_elt.core.storage import Place, name_within
 from jumpcloud_elt.core.streams import Row
-from jumpcloud_elt.landing.files import COMPRESSION_LEVEL, encode_metadata, put_whole, read_metadata, temporary_beside
+from jumpcloud_elt.landing.files import COMPRESSION_LEVEL, encode_metadata, read_metadata
 from jumpcloud_elt.landing.layout import EVENTS
 from jumpcloud_elt.landing.snapshots import fingerprint_of
 from jumpcloud_elt.landing.units import UNIT_SCHEMA, open_writer
@@ -39,11 +39,11 @@ def erase(landing: Place, pseudonyms: Pseudonyms, *, is_dry_run: bool) -> Counts
     done: dict[tuple[object, ...], tuple[int, Place]] = {}
     for path in _files(landing, pseudonyms.person.organization_id):
         # Hard links are one file.
-        identity = identity_of(path)
+        identity = path.identity()
         if identity in done:
             rows, twin = done[identity]
             if rows and not is_dry_run:
-                create_hard_link(twin, path)
+                path.create_hard_link_to(twin)
         else:
             rows = _erase_from_file(path, Path(name_within(path, landing)), pseudonyms, is_dry_run=is_dry_run)
             done[identity] = (rows, path)
@@ -54,7 +54,7 @@ def erase(landing: Place, pseudonyms: Pseudonyms, *, is_dry_run: bool) -> Counts
 
 def _files(landing: Place, organization_id: str) -> Iterator[Place]:
     """Every landed file but those of other organizations."""
-    for path in find_files(landing, "**/*.parquet"):
+    for path in landing.find_files("**/*.parquet"):
         partitions = [part for part in name_within(path, landing).split("/") if part.startswith("organization_id=")]
         if not partitions or partitions == [f"organization_id={organization_id}"]:
             yield path
@@ -64,7 +64,7 @@ def _erase_from_file(path: Place, name: Path, pseudonyms: Pseudonyms, *, is_dry_
     """Rewrite one file, if it has to be; return how many rows change."""
     erase_row = rule_for(name, pseudonyms)
     suspect = _suspect(pseudonyms)
-    file = open_parquet(path)
+    file = path.open_parquet()
     metadata = dict(file.metadata.metadata or {})
     own = read_metadata(path)
     # A fingerprint is over all rows; files that carry one are small.
@@ -74,7 +74,7 @@ def _erase_from_file(path: Place, name: Path, pseudonyms: Pseudonyms, *, is_dry_
     rows = sum(_erase_from_table(file.read_row_groups(group), erase_row, suspect)[1] for group in groups)
     if not rows or is_dry_run:
         return rows
-    with temporary_beside(path) as temporary:
+    with path.temporary() as temporary:
         with _open_writer(temporary, name.parts[0], file.schema_arrow.remove_metadata()) as writer:
             for group in groups:
                 table, _ = _erase_from_table(file.read_row_groups(group), erase_row, suspect)
@@ -83,7 +83,7 @@ def _erase_from_file(path: Place, name: Path, pseudonyms: Pseudonyms, *, is_dry_
                     metadata |= encode_metadata({**own, "fingerprint": fingerprint_of(table)})
                 writer.write_table(table)
             writer.add_key_value_metadata({key: metadata[key] for key in metadata if key != b"ARROW:schema"})
-        put_whole(temporary, path)
+        path.put(temporary)
     return rows
 
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.core.storage import Place, find_files, open_parquet, remove_empty_folder
+from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import LandingError
 from jumpcloud_elt.landing.files import require_rebuild
@@ -27,7 +27,7 @@ from jumpcloud_elt.landing.manifests import OK, Outcome, RunManifest
 from jumpcloud_elt.privacy.erasure import Counts, erase
 from jumpcloud_elt.privacy.people import identify_person, refuse_if_present
 from jumpcloud_elt.privacy.pseudonyms import Forgetting, Pseudonyms, unfinished_erasures
-from jumpcloud_elt.warehouse.publish import discard_unpublished, keep_only_published
+from jumpcloud_elt.warehouse.publish import publisher
 from jumpcloud_elt.warehouse.rollups import discard_all, discard_outdated
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def finish(settings: Settings, organization_id: str, target: str) -> None:
     # A build that began before landing was rewritten may have gone on since.
     discard_outdated(settings)
     path, forgetting = begun
-    keep_only_published(settings)
+    publisher(settings).keep_only_published()
     left = erase(settings.landing, Pseudonyms(forgetting), is_dry_run=True)
     if left.rows:
         raise LandingError(
@@ -104,7 +104,7 @@ def finish(settings: Settings, organization_id: str, target: str) -> None:
             "jumpcloud_forget again, while no other Dag of this package runs."
         )
     path.unlink()
-    remove_empty_folder(path.parent)
+    path.parent.remove_empty_folder()
 
 
 def _begun_or_new(landing: Place, organization_id: str, target: str) -> tuple[Place | None, Forgetting]:
@@ -129,8 +129,8 @@ def _found(forgetting: Forgetting, counts: Counts) -> Found:
 def _organization(landing: Place, organization_id: str) -> Organization:
     """The organization as the latest manifest names it: a record must not move it to another connection."""
     latest = None
-    for path in find_files(landing / RUNS, "*/*.parquet"):
-        table = open_parquet(path).read(["organization_id", "connection_id", "organization_name", "recorded_at"])
+    for path in (landing / RUNS).find_files("*/*.parquet"):
+        table = path.open_parquet().read(["organization_id", "connection_id", "organization_name", "recorded_at"])
         for row in table.filter(pc.equal(table["organization_id"], organization_id)).to_pylist():
             if latest is None or row["recorded_at"] > latest["recorded_at"]:
                 latest = row
@@ -148,8 +148,5 @@ def _remove_leftovers(settings: Settings) -> None:
 
     What is being landed may be in use for a day; what is being built is outdated now, in use or not.
     """
-    oldest = (utc_now() - LEFTOVER_AGE).timestamp()
-    for path in find_files(settings.landing, "**/.*.tmp"):
-        if path.stat().st_mtime < oldest:
-            path.unlink(missing_ok=True)
-    discard_unpublished(settings)
+    settings.landing.remove_temporaries(older_than=(utc_now() - LEFTOVER_AGE).timestamp())
+    publisher(settings).discard_unpublished()

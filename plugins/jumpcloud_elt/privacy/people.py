@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pyarrow.compute as pc
 
-from jumpcloud_elt.core.storage import Place, find_files, identity_of, open_parquet
+from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.core.streams import ADMINISTRATORS, SYSTEMUSERS
 from jumpcloud_elt.errors import ConfigurationError
 from jumpcloud_elt.landing.layout import CHECKPOINTS, EVENTS, snapshot_path
@@ -89,7 +89,7 @@ def identify_person(landing: Place, organization_id: str, target: str) -> Person
     Raises ConfigurationError, naming field, value and what is allowed, where nothing of the organization has
     landed, nobody or more than one person matches, or the person is still there.
     """
-    if not find_files(landing, f"*/organization_id={organization_id}/**/*.parquet"):
+    if not landing.find_files(f"*/organization_id={organization_id}/**/*.parquet"):
         raise ConfigurationError(
             f"organization_id: {organization_id!r} given; allowed: an organization of which something has landed"
         )
@@ -134,8 +134,8 @@ def refuse_if_present(landing: Place, person: Person, target: str) -> None:
 def landed_files(landing: Place, stream: str, organization_id: str) -> Iterator[Place]:
     """An organization's files of one stream; of files that are hard links of each other, one."""
     seen = set()
-    for path in find_files(landing / stream / f"organization_id={organization_id}", "**/*.parquet"):
-        identity = identity_of(path)
+    for path in (landing / stream / f"organization_id={organization_id}").find_files("**/*.parquet"):
+        identity = path.identity()
         if identity not in seen:
             seen.add(identity)
             yield path
@@ -210,7 +210,7 @@ def _read_accounts(landing: Place, organization_id: str) -> dict[str, _Account]:
             known.aliases |= _texts(recovery.get("address") if isinstance(recovery, dict) else None)
     # Before user_history, which does not tell users from administrators.
     for name, key in (("users", "user_id"), ("administrators", "administrator_id"), ("user_history", "user_id")):
-        for path in find_files(landing / CHECKPOINTS, f"*/{name}.parquet"):
+        for path in (landing / CHECKPOINTS).find_files(f"*/{name}.parquet"):
             for row in _read(path).to_pylist():
                 if row["organization_id"] == organization_id:
                     known = account(row[key], is_user=name != "administrators")
@@ -271,4 +271,4 @@ def _texts(*values: Any) -> set[str]:
 
 
 def _read(path: Place, columns: list[str] | None = None) -> Any:
-    return open_parquet(path).read(columns=columns)
+    return path.open_parquet().read(columns=columns)

@@ -16,8 +16,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from jumpcloud_elt.core.storage import Place, find_files
-from jumpcloud_elt.landing.files import put_whole, temporary_beside
+from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.privacy.people import Person
 
 FORGETTING = "_forgetting"
@@ -42,15 +41,15 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
     def save(self, landing: Place) -> Place:
         """Write down what is needed to finish."""
         path = landing / FORGETTING / f"{secrets.token_hex(8)}.json"
-        with temporary_beside(path) as temporary:
+        with path.temporary() as temporary:
             temporary.write_bytes(msgspec.json.encode(self))
-            put_whole(temporary, path)
+            path.put(temporary)
         return path
 
 
 def unfinished_erasures(landing: Place, organization_id: str, target: str) -> tuple[Place, Forgetting] | None:
     """What an earlier run began for the person whom `target` names, and where it is written down."""
-    for path in find_files(landing / FORGETTING, "*.json"):
+    for path in (landing / FORGETTING).find_files("*.json"):
         begun = msgspec.json.decode(path.read_bytes(), type=Forgetting)
         if begun.person.organization_id == organization_id and begun.person.is_called(target):
             return path, begun

@@ -15,10 +15,10 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.connections import organizations
 from jumpcloud_elt.connections.client import open_client
+from jumpcloud_elt.core.data_root import open_data_root
 from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings, read_settings
-from jumpcloud_elt.core.storage import open_data_root
 from jumpcloud_elt.errors import ConfigurationError, JumpCloudError
 from jumpcloud_elt.landing.manifests import FAILED, Outcome, RunManifest, failure
 

@@ -23,7 +23,6 @@ from jumpcloud_elt.actions.request import read_request
 from jumpcloud_elt.connections import organizations
 from jumpcloud_elt.core.account import ORGANIZATION_ID
 from jumpcloud_elt.core.settings import Settings, read_settings
-from jumpcloud_elt.core.storage import find_files
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import JumpCloudError
 from jumpcloud_elt.landing.action_log import (
@@ -168,7 +167,7 @@ def record_outcomes(planned: Json | None, approval: Mapping[str, Any] | None, or
         rows += [as_row(entry) for entry in entries]
     if not rows:
         raise AirflowSkipException("Nothing was recorded.")
-    if not find_files(settings.landing / RUNS, "*/*.parquet"):
+    if not (settings.landing / RUNS).find_files("*/*.parquet"):
         raise AirflowSkipException("Recorded; the warehouse shows it once something has been synced.")
     return len(rows)
 

@@ -13,7 +13,7 @@ from jumpcloud_elt.landing.manifests import RunManifest
 from jumpcloud_elt.tasks.common import or_fail
 from jumpcloud_elt.warehouse import build as warehouse
 from jumpcloud_elt.warehouse import checkpoints
-from jumpcloud_elt.warehouse import publish as publishing
+from jumpcloud_elt.warehouse.publish import publisher
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +30,9 @@ def build_warehouse(run_id: str, *, rebuild_runs: bool = False) -> str:
     def build() -> str:
         if rebuild_runs:
             inventory.record_unknown(settings.landing, RunManifest(settings.landing, WAREHOUSE_DAG, run_id))
-        target = publishing.building_path(settings, run_id)
+        target = publisher(settings).building_path(run_id)
         warehouse.build(settings, target, run_id)
-        return publishing.hand_over(settings, target)
+        return publisher(settings).hand_over(target)
 
     return or_fail(build)
 
@@ -40,7 +40,7 @@ def build_warehouse(run_id: str, *, rebuild_runs: bool = False) -> str:
 def check_warehouse(built: str) -> str:
     """Check a built warehouse; return its path."""
     settings = read_settings()
-    or_fail(lambda: warehouse.check(settings, publishing.local_file(settings, built)))
+    or_fail(lambda: warehouse.check(settings, publisher(settings).local_file(built)))
     return built
 
 
@@ -49,15 +49,15 @@ def publish_warehouse(checked: str) -> str:
     settings = read_settings()
 
     def publish() -> str:
-        if publishing.is_published(settings, checked):
+        if publisher(settings).is_published(checked):
             log.info("An earlier try of this task has published it.")
             return str(settings.warehouse)
-        if warehouse.is_outdated(settings, publishing.local_file(settings, checked)):
-            publishing.discard(settings, checked)
+        if warehouse.is_outdated(settings, publisher(settings).local_file(checked)):
+            publisher(settings).discard(checked)
             raise WarehouseError(
                 "Built, but not published: landed files were rewritten meanwhile (jumpcloud_forget). Run it again."
             )
-        return publishing.publish(settings, checked)
+        return publisher(settings).publish(checked)
 
     return or_fail(publish)
 

@@ -1,7 +1,7 @@
 """The warehouse: built aside by the SQL under `include/sql`, and checked.
 
 Runs SQL files in order; what the tables mean is in the files. A build that fails leaves the last good file where it
-is. Does not publish: `publishing` does.
+is. Does not publish: `publish` does.
 
     1. what happened   state.runs, from the manifests that are new
     2. directory       each snapshot not yet seen is folded into the state that the last build left
@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -23,8 +22,9 @@ import duckdb
 import pyarrow as pa
 
 import jumpcloud_elt
+from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.core.storage import Place, find_files, identity_of, let_read, quote, url_of
+from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.core.streams import DIRECTORY_STREAMS, ORGANIZATIONS
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
@@ -35,9 +35,10 @@ from jumpcloud_elt.landing.manifests import list_manifests
 from jumpcloud_elt.warehouse import events_view, rollups
 from jumpcloud_elt.warehouse.checkpoints import STATE_TABLES, latest_checkpoint
 from jumpcloud_elt.warehouse.dictionary import comment, marts
+from jumpcloud_elt.warehouse.files import built_by, discard_abandoned, discard_file, open_file
 from jumpcloud_elt.warehouse.mart_checks import broken_rules
-from jumpcloud_elt.warehouse.publish import built_by, discard_abandoned, discard_file, open_file, published_file
-from jumpcloud_elt.warehouse.sql_files import make, read_sql, set_files
+from jumpcloud_elt.warehouse.publish import publisher
+from jumpcloud_elt.warehouse.sql_files import make, quote, read_sql, set_files
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
     manifests = list_manifests(settings.landing)
     if not manifests:
         raise WarehouseError(
-            f"Nothing has landed under {url_of(settings.landing)}: run jumpcloud_directory or jumpcloud_usage first. "
+            f"Nothing has landed under {settings.landing.url}: run jumpcloud_directory or jumpcloud_usage first. "
             "Where only its _runs are lost: jumpcloud_warehouse with rebuild_runs."
         )
     began_at = utc_now()
@@ -159,11 +160,11 @@ def _say_which_build(connection: duckdb.DuckDBPyConnection, run_id: str, began_a
 
 def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
-    let_read(connection, settings.landing)
-    published = published_file(settings)
+    settings.landing.let_read(connection)
+    published = publisher(settings).published_file()
     if published:
         _begin_with(published, target, settings)
-    connection.execute(f"attach {quote(target)} as warehouse (storage_version '{STORAGE_VERSION}')")
+    connection.execute(f"attach {quote(str(target))} as warehouse (storage_version '{STORAGE_VERSION}')")
     connection.execute("use warehouse")
     connection.execute("set timezone = 'UTC'")
     connection.execute("set memory_limit = ?", [settings.duckdb_memory_limit])
@@ -177,16 +178,16 @@ def _open_new(target: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _begin_with(published: Path, target: Path, settings: Settings) -> None:
+def _begin_with(published: FolderPath, target: Path, settings: Settings) -> None:
     """Make `target` a copy of the published warehouse, unless that holds no state to go on with.
 
     A copy of bytes: what the histories keep costs no more than that, however much it is. And the copy is looked at, not
     the published file: somebody's session may have that locked, or have left a log which is none of the build's.
     """
-    before = identity_of(published)
-    shutil.copyfile(published, target)
+    before = published.identity()
+    published.copy_to(target)
     why_not = "it has been written to while it was copied"
-    if identity_of(published) == before:
+    if published.identity() == before:
         why_not = _why_not_to_go_on_with(target, settings)
     if why_not:
         log.warning("%s is not gone on with: %s. Everything is built from landing", published, why_not)
@@ -221,9 +222,9 @@ def _open_checkpoint(connection: duckdb.DuckDBPyConnection, settings: Settings) 
     """Make the state that was landed before snapshots were pruned readable as checkpoint_<table>."""
     checkpoint = latest_checkpoint(settings.landing)
     # One that landed before a table was thought of has none of it.
-    landed = {file.stem: file for file in find_files(checkpoint, "*.parquet")} if checkpoint else {}
+    landed = {file.stem: file for file in checkpoint.find_files("*.parquet")} if checkpoint else {}
     for table in STATE_TABLES:
-        rows = f"read_parquet({quote(landed[table])})" if table in landed else f"state.{table} limit 0"
+        rows = f"read_parquet({quote(landed[table].url)})" if table in landed else f"state.{table} limit 0"
         connection.execute(f"create temp view checkpoint_{table} as select * from {rows}")
 
 
@@ -232,7 +233,7 @@ def _read_runs(connection: duckdb.DuckDBPyConnection, manifests: dict[str, str],
     known = dict(connection.execute("select path, version from state.manifests").fetchall())
     outdated = [path for path in known if manifests.get(path) != known[path]]
     new = sorted(path for path in manifests if known.get(path) != manifests[path])
-    connection.execute("set variable landing_length = ?", [len(url_of(settings.landing))])
+    connection.execute("set variable landing_length = ?", [len(settings.landing.url)])
     connection.execute("set variable outdated = ?::varchar[]", [outdated])
     connection.execute("delete from state.runs where manifest in (select unnest(getvariable('outdated')))")
     connection.execute("delete from state.manifests where path in (select unnest(getvariable('outdated')))")

@@ -15,14 +15,16 @@ from datetime import timedelta
 import duckdb
 
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.core.storage import Place, find_files, quote, remove_folder
+from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.core.streams import DIRECTORY_STREAMS
 from jumpcloud_elt.core.times import format_time, utc_now
 from jumpcloud_elt.errors import WarehouseError
-from jumpcloud_elt.landing.files import METADATA_KEY, put_whole, read_metadata, temporary_beside
+from jumpcloud_elt.landing.files import METADATA_KEY, read_metadata
 from jumpcloud_elt.landing.layout import CHECKPOINTS, snapshot_path
 from jumpcloud_elt.landing.snapshots import COMMIT_STREAM, iter_snapshots
-from jumpcloud_elt.warehouse.publish import open_file, published_file, session_log
+from jumpcloud_elt.warehouse.files import open_file, session_log
+from jumpcloud_elt.warehouse.publish import publisher
+from jumpcloud_elt.warehouse.sql_files import quote
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ def latest_checkpoint(landing: Place) -> Place | None:
 
     Raises WarehouseError where it is of a version that this package does not know: it holds what nothing else does.
     """
-    whole = find_files(landing / CHECKPOINTS, f"*/{STATE_TABLES[-1]}.parquet")
+    whole = (landing / CHECKPOINTS).find_files(f"*/{STATE_TABLES[-1]}.parquet")
     if not whole:
         return None
     version = read_metadata(whole[-1]).get("state_version", 1)
@@ -69,7 +71,7 @@ def prune_landed_snapshots(settings: Settings) -> int:
     if not settings.snapshot_retention_days:
         return 0
     oldest = utc_now() - timedelta(days=settings.snapshot_retention_days)
-    published = published_file(settings)
+    published = publisher(settings).published_file()
     if published is None:
         raise WarehouseError("There is no published warehouse: run jumpcloud_warehouse first.")
     if (left := session_log(published)).exists():
@@ -94,8 +96,7 @@ def prune_landed_snapshots(settings: Settings) -> int:
     for organization_id, snapshot_at in old:
         # Without its last file a snapshot is not whole: a killed pruning leaves nothing that is read by halves.
         for stream in (COMMIT_STREAM, *(stream.name for stream in DIRECTORY_STREAMS)):
-            partition = snapshot_path(settings.landing, stream, organization_id, snapshot_at).parent
-            remove_folder(partition)
+            snapshot_path(settings.landing, stream, organization_id, snapshot_at).parent.remove_folder()
     log.info("%d snapshots older than %s pruned", len(old), oldest)
     return len(old)
 
@@ -110,14 +111,14 @@ def _land_checkpoint(connection: duckdb.DuckDBPyConnection, landing: Place) -> N
         # One of an older version may lack a table.
         if before and (before / path.name).exists():
             rows += (
-                f" union all by name select * from read_parquet({quote(before / path.name)}) "
+                f" union all by name select * from read_parquet({quote((before / path.name).url)}) "
                 "where organization_id not in (select organization_id from state.snapshots)"
             )
-        with temporary_beside(path) as temporary:
+        with path.temporary() as temporary:
             connection.execute(
-                f"copy ({rows}) to {quote(temporary)} (format parquet, compression zstd, "
+                f"copy ({rows}) to {quote(str(temporary))} (format parquet, compression zstd, "
                 f"kv_metadata {{{METADATA_KEY.decode()}: '{{\"state_version\": {STATE_VERSION}}}'}})"
             )
-            put_whole(temporary, path)
-    for superseded in {path.parent for path in find_files(landing / CHECKPOINTS, "*/*")} - {folder}:
-        remove_folder(superseded)
+            path.put(temporary)
+    for superseded in {path.parent for path in (landing / CHECKPOINTS).find_files("*/*")} - {folder}:
+        superseded.remove_folder()

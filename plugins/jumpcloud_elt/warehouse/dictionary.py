@@ -12,8 +12,7 @@ from typing import Literal
 import duckdb
 import msgspec
 
-from jumpcloud_elt.core.storage import quote
-from jumpcloud_elt.warehouse.sql_files import sql_folder
+from jumpcloud_elt.warehouse.sql_files import quote, sql_folder
 
 
 class _Properties(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

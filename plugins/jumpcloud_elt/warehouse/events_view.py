@@ -14,11 +14,11 @@ import hashlib
 
 import duckdb
 
-from jumpcloud_elt.core.storage import Place, quote, url_of
+from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.landing.files import write_table
 from jumpcloud_elt.landing.layout import EVENTS
 from jumpcloud_elt.landing.units import UNIT_SCHEMA
-from jumpcloud_elt.warehouse.sql_files import make, read_sql
+from jumpcloud_elt.warehouse.sql_files import make, quote, read_sql
 
 COLUMNS_FOLDER = "_columns"
 # Typed here, and not cast later: only so a filter by date keeps files of other days closed.
@@ -38,9 +38,9 @@ def show_events(connection: duckdb.DuckDBPyConnection, landing: Place) -> None:
     excluded = ", ".join(quote(organization_id) for (organization_id,) in left_out)
     where = f" where organization_id not in ({excluded})" if excluded else ""
     # A view holds no variable and no relative path: the landing's own is written into it.
-    columns = quote(_columns(landing))
-    everybodys = f", {quote(landing / EVENTS / '*' / '*' / '*.parquet')}"
-    organizations = f", {quote(f'{url_of(landing / EVENTS)}/organization_id=')} || organization || '/*/*.parquet'"
+    columns = quote(_columns(landing).url)
+    everybodys = f", {quote((landing / EVENTS / '*' / '*' / '*.parquet').url)}"
+    organizations = f", {quote(f'{(landing / EVENTS).url}/organization_id=')} || organization || '/*/*.parquet'"
     if not connection.execute("select 1 from stg_runs where stream = ? and path is not null", [EVENTS]).fetchone():
         # A pattern that nothing matches would be an error.
         everybodys = organizations = ""

@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 
-from jumpcloud_elt.core.storage import quote
 from jumpcloud_elt.warehouse.dictionary import Mart, MartColumn
+from jumpcloud_elt.warehouse.sql_files import quote
 
 # Of one kind, in one mart: enough to see what is wrong.
 MOST_LINES = 5

@@ -24,10 +24,10 @@ from typing import Any
 import duckdb
 
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.core.storage import Place, find_files, make_folder, quote, remove_folder
+from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.core.times import format_time
-from jumpcloud_elt.landing.files import one_writer, put_whole, rebuild_from, temporary_beside
-from jumpcloud_elt.warehouse.sql_files import make, read_sql, set_files
+from jumpcloud_elt.landing.files import rebuild_from
+from jumpcloud_elt.warehouse.sql_files import make, quote, read_sql, set_files
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +51,11 @@ def up_to_date(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Ite
     of usage, month by month; the view reads those that `set_files` has named last, all of them to begin with.
     """
     folder = settings.rollups / _generation(settings.landing)
-    make_folder(folder)
-    with one_writer(folder / "lock"):
+    folder.make_folder()
+    with (folder / "lock").one_writer():
         discard_outdated(settings)
-        for left in find_files(folder, "*/.*.tmp"):
-            # Of a build that was killed: no other writes here now.
-            left.unlink()
+        # Of a build that was killed: no other writes here now.
+        folder.remove_temporaries()
         update = _Update(connection, settings, folder)
         update.run()
         yield update.files("usage_daily")
@@ -67,17 +66,17 @@ def discard_outdated(settings: Settings) -> None:
     generation = _generation(settings.landing)
     for folder in _generations(settings):
         if folder.name != generation:
-            remove_folder(folder)
+            folder.remove_folder()
 
 
 def discard_all(settings: Settings) -> None:
     """Remove every roll-up: the next build makes them again from landing."""
     for folder in _generations(settings):
-        remove_folder(folder)
+        folder.remove_folder()
 
 
 def _generations(settings: Settings) -> set[Place]:
-    return {path.parent.parent for path in find_files(settings.rollups, "*/*/*")}
+    return {path.parent.parent for path in settings.rollups.find_files("*/*/*")}
 
 
 def _generation(landing: Place) -> str:
@@ -98,7 +97,7 @@ class _Update:
         self.folder = folder
         self.reconcile_days = settings.usage_reconcile_days
         # A month of which a file is missing is made again.
-        names = [{path.stem for path in find_files(folder / dataset, "*.parquet")} for dataset in ROLLUPS]
+        names = [{path.stem for path in (folder / dataset).find_files("*.parquet")} for dataset in ROLLUPS]
         self.months = set.intersection(*names)
 
     def run(self) -> None:
@@ -197,14 +196,15 @@ class _Update:
             rows = f"select * from new_{dataset}"
             if month in self.months:
                 rows += (
-                    f" union all by name select * from read_parquet({quote(path)}) "
+                    f" union all by name select * from read_parquet({quote(path.url)}) "
                     "anti join changed_days using (organization_id, date)"
                 )
-        with temporary_beside(path) as temporary:
+        with path.temporary() as temporary:
             self.connection.execute(
-                f"copy ({rows} order by organization_id, date) to {quote(temporary)} (format parquet, compression zstd)"
+                f"copy ({rows} order by organization_id, date) to {quote(str(temporary))} "
+                "(format parquet, compression zstd)"
             )
-            put_whole(temporary, path)
+            path.put(temporary)
         if dataset != UNITS:
             self.connection.execute(f"delete from new_{dataset}")
 

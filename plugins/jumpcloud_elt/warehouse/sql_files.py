@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from jumpcloud_elt.core.storage import Place, url_of
+from jumpcloud_elt.core.storage import Place
 
 
 def sql_folder() -> Path:
@@ -24,6 +24,11 @@ def read_sql(name: str) -> str:
     return (sql_folder() / f"{name}.sql").read_text(encoding="utf-8")
 
 
+def quote(text: str) -> str:
+    """Text as an SQL literal, where a parameter cannot stand."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def make(connection: duckdb.DuckDBPyConnection, model: str, create: str) -> None:
     """Make what `create` says (such as `create table users`) of a model."""
     connection.execute(f"{create} as\n{read_sql(model)}")
@@ -31,4 +36,4 @@ def make(connection: duckdb.DuckDBPyConnection, model: str, create: str) -> None
 
 def set_files(connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[Place]) -> None:
     """Let models read `files` as `getvariable('<name>_files')`."""
-    connection.execute(f"set variable {name}_files = ?::varchar[]", [[url_of(file) for file in files]])
+    connection.execute(f"set variable {name}_files = ?::varchar[]", [[file.url for file in files]])

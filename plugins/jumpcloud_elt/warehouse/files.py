@@ -1,0 +1,75 @@
+"""Warehouse files on this host: how they are opened, who built them, and how builds are removed.
+
+Does not build, check or publish.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+
+from jumpcloud_elt.core.storage import Place
+from jumpcloud_elt.warehouse.sql_files import quote
+
+# The name of the attached warehouse in a DuckDB connection.
+CATALOG = "jumpcloud"
+ABANDONED = timedelta(days=1)
+
+
+def open_file(file: Path, landing: Place | None = None) -> duckdb.DuckDBPyConnection:
+    """Open a warehouse file as it is now, read-only; its view of events reads `landing`, if one is given.
+
+    Attached, not connected to: `duckdb.connect` gives a process that has the name open already what it has open, which
+    may be a file that has been replaced since. Raises duckdb.Error.
+    """
+    connection = duckdb.connect()
+    try:
+        if landing is not None:
+            landing.let_read(connection)
+        connection.execute("set temp_directory = ?", [str(Path(tempfile.gettempdir(), f"jumpcloud_elt-{os.getpid()}"))])
+        connection.execute(f"attach {quote(str(file))} as {CATALOG} (read_only)")
+        connection.execute(f"use {CATALOG}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def built_by(file: Path) -> tuple[str, datetime]:
+    """The id of the run that built a warehouse, and when the build began."""
+    with contextlib.closing(open_file(file)) as connection:
+        run_id, built_at = connection.execute("select run_id, built_at from warehouse_info").fetchall()[0]
+    return run_id, built_at
+
+
+def session_log(published: Path) -> Path:
+    """The file in which DuckDB logs a read-write session, and which every reader replays."""
+    return published.with_name(f"{published.name}.wal")
+
+
+def discard_file(target: Path) -> None:
+    """Remove what a build has left on this host."""
+    target.unlink(missing_ok=True)
+    session_log(target).unlink(missing_ok=True)
+
+
+def discard_abandoned(folder: Path) -> None:
+    """Remove builds that were killed, or failed their checks, at least a day ago on this host."""
+    discard_builds(folder, older_than=time.time() - ABANDONED.total_seconds())
+
+
+def discard_builds(folder: Path, *, older_than: float | None = None) -> None:
+    """Remove unpublished builds from a folder; only those last changed before `older_than` (Unix time), if given."""
+    for left in folder.glob(".*.duckdb*"):
+        if older_than is None or left.stat().st_mtime < older_than:
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
