@@ -415,6 +415,16 @@ def test_the_view_of_events_is_not_made_again_and_shows_what_lands_later(
     assert query(warehouse, "select count(*) as n from events") == [{"n": 3}]
 
 
+def test_a_data_root_whose_path_is_a_pattern_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT", str(tmp_path / "data [1] *"))
+    landing = read_settings().landing
+    units = [unit(1, "e1"), unit(2, "e2")]
+    record(landing, "first", [land(landing, one) for one in units])
+    warehouse = run_warehouse("first")
+    is_as_expected(warehouse, units)
+    assert query(warehouse, f"select count(*) as n from events_of('{ORGANIZATION}')") == [{"n": 2}]
+
+
 def test_events_of_one_organization_are_those_of_the_view_and_nobody_elses_files_are_looked_for(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

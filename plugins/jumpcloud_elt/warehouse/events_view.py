@@ -10,6 +10,7 @@ No pattern for units matches it. Does not know what an event means: `marts/event
 
 from __future__ import annotations
 
+import glob
 import hashlib
 
 import duckdb
@@ -39,8 +40,10 @@ def show_events(connection: duckdb.DuckDBPyConnection, landing: Place) -> None:
     where = f" where organization_id not in ({excluded})" if excluded else ""
     # A view holds no variable and no relative path: the landing's own is written into it.
     columns = quote(_columns(landing).url)
-    everybodys = f", {quote((landing / EVENTS / '*' / '*' / '*.parquet').url)}"
-    organizations = f", {quote(f'{(landing / EVENTS).url}/organization_id=')} || organization || '/*/*.parquet'"
+    # The data root's own path may hold what DuckDB would take for a pattern.
+    folder = glob.escape((landing / EVENTS).url)
+    everybodys = f", {quote(f'{folder}/*/*/*.parquet')}"
+    organizations = f", {quote(f'{folder}/organization_id=')} || organization || '/*/*.parquet'"
     if not connection.execute("select 1 from stg_runs where stream = ? and path is not null", [EVENTS]).fetchone():
         # A pattern that nothing matches would be an error.
         everybodys = organizations = ""
