@@ -16,7 +16,7 @@ COPY --chown=airflow:0 plugins /opt/airflow/plugins
 #
 # [s3] for a data root in an object store. Apache's image brings the Amazon provider, this adds s3fs to it.
 ARG JUMPCLOUD_ELT_EXTRAS=""
-RUN grep -E '^(apache-airflow|apache-airflow-providers-(http|standard)|duckdb|msgspec|pandas|pyarrow)==' \
+RUN grep -E '^(apache-airflow|apache-airflow-providers-(http|standard)|duckdb|msgspec|pandas|pyarrow|pyyaml)==' \
         /opt/airflow/constraints.txt > /tmp/pins.txt \
     && pip install --no-cache-dir --constraint /tmp/pins.txt --editable "/opt/airflow${JUMPCLOUD_ELT_EXTRAS}" \
     && rm /tmp/pins.txt
