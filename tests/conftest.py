@@ -64,11 +64,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: FIRST.index(groups[item]) if groups[item] in FIRST else len(FIRST))
 
 
-def pytest_unconfigure() -> None:
-    # A process of pytest-xdist ends without doing so by itself.
-    _HOME.cleanup()
-
-
 @pytest.fixture(scope="session")
 def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty Airflow metadata database, to be copied; made by the first process that needs it."""
