@@ -31,6 +31,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, sandbox_process: Sandbox) ->
     return publish_demo(tmp_path_factory.mktemp("publish") / "data", sandbox_process)
 
 
+@pytest.mark.slow
 def test_publishing_under_overlapping_requests(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, airflow_database: None
 ) -> None:

@@ -58,6 +58,8 @@ from support.forgetting import (
 from support.paths import ROOT
 from support.pipeline import query, run_directory, run_usage, run_warehouse
 
+pytestmark = pytest.mark.slow
+
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
 DAY = timedelta(days=1)
 STEPS = 5

@@ -45,6 +45,8 @@ from jumpcloud_elt.extract import event_reader, events
 from jumpcloud_elt.landing import manifests
 from support.pipeline import run_usage
 
+pytestmark = pytest.mark.slow
+
 start, end = map(datetime.fromisoformat, sys.argv[1:])
 
 def kill(module, name, nth, before=True, is_meant=lambda *_: True):

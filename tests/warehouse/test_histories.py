@@ -14,6 +14,8 @@ from support.expectations import Snapshot
 from support.pipeline import assert_warehouse_is, query, run_directory, run_usage, run_warehouse, snapshots_of
 from support.worlds import insights_of, units_of
 
+pytestmark = pytest.mark.slow
+
 DAY = timedelta(days=1)
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
 COMPARED = (

@@ -33,6 +33,8 @@ from support.landed_units import ORGANIZATIONS, ChangingUnits, extracted, land, 
 from support.paths import ROOT
 from support.pipeline import assert_warehouse_is, query, run_warehouse
 
+pytestmark = pytest.mark.slow
+
 ORGANIZATION, OTHER, _ = ORGANIZATIONS
 DAY = timedelta(days=1)
 MARCH = datetime(2026, 3, 1)
@@ -75,7 +77,6 @@ def everything(warehouse: Path) -> dict[str, Any]:
     return {table: query(warehouse, f"select * from {table} order by all") for table in tables}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_build_after_build_is_as_defined_whatever_happens_to_landing(
     seed: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
