@@ -6,6 +6,7 @@ import dataclasses
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import tenacity
 
+from jumpcloud_elt.api import rate_limit
 from jumpcloud_elt.core.settings import read_settings
 from jumpcloud_elt.hook import JumpCloudHook
 from support.connections import API_KEY, connection_json
@@ -53,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         answers = self.server.answers
         (answers.pop(0) if len(answers) > 1 else answers[0])(self)
 
-    do_POST = do_GET
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
     def log_message(self, *_: object) -> None:
         pass
@@ -104,9 +106,10 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Loopback]]:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The waits between attempts, none of which happens."""
+    """The waits between attempts. None happens; the rate limiter's clock moves on by them."""
     waited: list[float] = []
     monkeypatch.setattr(tenacity.nap, "time", SimpleNamespace(sleep=waited.append))
+    monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + sum(waited)))
     return waited
 
 
