@@ -57,10 +57,10 @@ def test_without_an_approval_nothing_is_done_and_that_is_recorded(
 ) -> None:
     ran = run_action("run", params("delete", "bob"), answer)
     assert writes(sandbox) == []
-    assert ran.outcomes == {BOB: "not_done"}
+    assert ran.outcomes == {BOB: "refused"}
     assert ran.message(BOB) == why
     # Somebody decided so: no failure. Nobody did: one.
-    assert ("report" in ran.errors) == (answer is None)
+    assert ("report" in ran.errors) == (answer is None) == ran.rows[-1]["is_unfinished"]
 
 
 @pytest.mark.parametrize("given", [None, {}, REJECTED, {"chosen_options": []}])

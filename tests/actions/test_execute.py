@@ -10,7 +10,8 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import AirflowFailException
 
 from jumpcloud_elt.core.action_names import ACTIONS
-from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.core.settings import Settings, read_settings
+from jumpcloud_elt.landing import action_log
 from jumpcloud_elt.tasks import user_action
 from jumpcloud_sandbox.client import Sandbox
 from support.acting import (
@@ -69,7 +70,7 @@ def test_what_is_so_already_is_not_called_again_and_says_so(action: str, sandbox
     ran = run_action("run", given(action, case))
     assert (ran.errors, ran.path) == ({}, "act")
     assert writes(sandbox) == []
-    assert list(ran.outcomes.values()) == ["already_so"]
+    assert list(ran.outcomes.values()) == ["unchanged"]
 
 
 @every_action
@@ -78,7 +79,7 @@ def test_running_it_again_calls_nothing(action: str, sandbox: Sandbox) -> None:
     for run_id in ("first", "second"):
         ran = run_action(run_id, given(action, case), APPROVED)
         assert ran.errors == {}
-    assert list(ran.outcomes.values()) == ["already_so"]
+    assert list(ran.outcomes.values()) == ["unchanged"]
     assert [(method, path) for method, path, _ in writes(sandbox)] == [call]
 
 
@@ -112,7 +113,7 @@ def _die(policy: Any, once: Any, attempts: int | None = None) -> Any:
 def test_two_that_were_planned_beside_each_other_and_act_in_turn_call_once(action: str, sandbox: Sandbox) -> None:
     asked_for = given(action, CASES[action][0])
     plans = [user_action.plan_action(asked_for, {**RUN_OF, "run_id": name}, "Anna Admin") for name in ("a", "b")]
-    assert [user_action.act(plan, answer_to(plan), 1) for plan in plans] == [{"done": 1}, {"already_so": 1}]
+    assert [user_action.act(plan, answer_to(plan), 1) for plan in plans] == [{"done": 1}, {"unchanged": 1}]
     assert [(method, path) for method, path, _ in writes(sandbox)] == [CASES[action][2]]
 
 
@@ -141,7 +142,7 @@ def test_only_who_was_planned_is_acted_on(sandbox: Sandbox) -> None:
     organization["users"][2] |= {"state": "ACTIVATED", "suspended": False}
     organization["users"][1]["username"], organization["users"][4]["username"] = "robert", "bob"
     sandbox.set_organization(organization)
-    assert user_action.act(planned, None, 1) == {"already_so": 1, "done": 1}
+    assert user_action.act(planned, None, 1) == {"unchanged": 1, "done": 1}
     assert [path for _, path, _ in writes(sandbox)] == [f"{USERS}/{BOB}"]
 
 
@@ -162,20 +163,20 @@ def test_a_partial_batch_says_what_was_done_and_what_was_not_and_is_finished_by_
     sandbox.set_faults(fault_for(EVE, **refused), fault_for(FAY, status=503))
     asked_for = params("suspend", "ada", "bob", "cyd", "eve", "fay")
     ran = run_action("run", asked_for)
-    wanted = {ADA: "done", BOB: "done", CYD: "already_so", EVE: "failed", FAY: "unknown"}
+    wanted = {ADA: "done", BOB: "done", CYD: "unchanged", EVE: "failed", FAY: "unknown"}
     assert ran.outcomes == wanted
     for told in (ran.errors["act"], ran.errors["report"]):
         assert f"- failed: {EVE} (eve): PUT /api/systemusers/{EVE}" in told and "400 not this one" in told
         assert f"- unknown: {FAY} (fay)" in told and f"- done: {ADA} (ada)" in told
         assert told.splitlines()[-1] == "Running it again with the same params does what is left, and nothing twice."
-    assert ran.errors["report"].splitlines()[0] == "suspend: 1 already_so, 2 done, 1 failed, 1 unknown"
+    assert ran.errors["report"].splitlines()[0] == "suspend: 2 done, 1 failed, 1 unchanged, 1 unknown"
     # What was done is synced all the same.
     assert "sync_directory" not in ran.errors and "sync_directory" not in ran.skipped
     sandbox.set_faults()
     sandbox.clear_requests()
     ran = run_action("again", asked_for)
     assert ran.errors == {}
-    assert ran.outcomes == {**dict.fromkeys((ADA, BOB, CYD), "already_so"), EVE: "done", FAY: "done"}
+    assert ran.outcomes == {**dict.fromkeys((ADA, BOB, CYD), "unchanged"), EVE: "done", FAY: "done"}
     assert [path for _, path, _ in writes(sandbox)] == [f"{USERS}/{EVE}", f"{USERS}/{FAY}"]
 
 
@@ -186,7 +187,7 @@ def test_a_partial_deletion_is_finished_by_running_it_again(sandbox: Sandbox) ->
     sandbox.set_faults()
     ran = run_action("again", asked_for, APPROVED)
     assert ran.errors == {}
-    assert ran.outcomes == {"bob": "already_so", EVE: "done", FAY: "already_so"}
+    assert ran.outcomes == {"bob": "unchanged", EVE: "done", FAY: "unchanged"}
     # Only of whom this package has deleted it can tell.
     assert "'nobody' given" in run_action("nobody", params("delete", "nobody")).errors["plan_action"]
 
@@ -200,11 +201,11 @@ def test_somebody_who_was_deleted_meanwhile_does_not_keep_the_rest_from_being_fi
     organization["users"] = [user for user in organization["users"] if user["_id"] != FAY]
     sandbox.set_organization(organization)
     ran = run_action("again", asked_for)
-    assert ran.outcomes == {BOB: "already_so", EVE: "done", "fay@x.example": "refused"}
+    assert ran.outcomes == {BOB: "unchanged", EVE: "done", "fay@x.example": "refused"}
     assert "- refused: fay@x.example: is no longer a user of the organization" in ran.errors["report"]
     # Deleted by somebody else, who was to be deleted: that is so.
     ran = run_action("deleted", params("delete", FAY, "bob"), APPROVED)
-    assert (ran.errors, ran.outcomes) == ({}, {FAY: "already_so", BOB: "done"})
+    assert (ran.errors, ran.outcomes) == ({}, {FAY: "unchanged", BOB: "done"})
     # Of whom no action has ever been about, it may as well be a mistake.
     ran = run_action("mistaken", params("delete", user_id(99), "eve"), APPROVED)
     assert f"{user_id(99)!r} given, whom organization" in ran.errors["plan_action"]
@@ -220,16 +221,45 @@ def test_somebody_who_could_not_be_deleted_and_has_another_name_now_is_not_gone(
     assert "'bob' given, whom organization" in run_action("again", params("delete", "bob")).errors["plan_action"]
 
 
-def test_when_jumpcloud_is_away_the_rest_is_not_tried(sandbox: Sandbox) -> None:
-    sandbox.set_faults({"match": {"method": "PUT"}, "do": {"status": 503}})
+@pytest.mark.parametrize(("status", "outcome"), [(503, "unknown"), (401, "failed"), (429, "failed")])
+def test_when_jumpcloud_is_away_or_the_key_ends_the_rest_is_not_tried(
+    status: int, outcome: str, sandbox: Sandbox
+) -> None:
+    sandbox.set_faults({"match": {"method": "PUT"}, "do": {"status": status}})
     ran = run_action("run", params("suspend", "ada", "bob", "dan", "eve", "fay"))
-    assert list(ran.outcomes.values()) == ["unknown"] * 3 + ["not_done"] * 2
+    assert list(ran.outcomes.values()) == [outcome] * 3 + ["skipped"] * 2
     assert ran.message(FAY).startswith("not tried: JumpCloud did not answer before: PUT")
+    assert ran.errors["report"].splitlines()[-1].startswith("Running it again with the same params does what is left")
+
+
+@pytest.mark.parametrize(
+    ("do", "outcome", "of_the_fourth"),
+    [
+        ({"status": 503}, "skipped", "skipped"),
+        ({"status": 429}, "skipped", "skipped"),
+        ({"drop_connection": True}, "skipped", "skipped"),
+        ({"status": 401}, "refused", "skipped"),
+        ({"status": 403}, "refused", "refused"),
+    ],
+    ids=str,
+)
+def test_who_cannot_be_looked_at_is_not_called_and_left_for_another_run(
+    do: Json, outcome: str, of_the_fourth: str, sandbox: Sandbox
+) -> None:
+    planned = user_action.plan_action(params("suspend", "ada", "bob", "eve", "fay"), RUN_OF, "Anna Admin")
+    sandbox.set_faults({"match": {"method": "GET", "path_regex": "systemusers/"}, "do": do})
+    with pytest.raises(AirflowFailException, match="Running it again with the same params does what is left"):
+        user_action.act(planned, None, 1)
+    assert writes(sandbox) == []
+    rows = action_log.read_run(read_settings().landing, ORGANIZATION, "run")[-4:]
+    assert [row["outcome"] for row in rows] == [outcome] * 3 + [of_the_fourth]
+    assert rows[0]["message"].startswith("not called: GET")
+    assert {row["is_unfinished"] for row in rows} == {True}
 
 
 @pytest.mark.parametrize(
     ("status", "outcome"),
-    [(400, "failed"), (401, "not_done"), (403, "failed"), (404, "failed"), (409, "failed"), (500, "unknown")],
+    [(400, "failed"), (401, "failed"), (403, "failed"), (404, "failed"), (409, "failed"), (500, "unknown")],
 )
 @pytest.mark.parametrize("action", [one for one in ACTIONS if one != "create"])
 def test_every_documented_error_is_recorded_and_fails_the_run(
@@ -240,7 +270,7 @@ def test_every_documented_error_is_recorded_and_fails_the_run(
     sandbox.set_faults({"match": {"method": method, "path_regex": f"^{path}$"}, "do": {"status": status, "body": body}})
     ran = run_action("run", given(action, case), APPROVED)
     if (action, status) == ("delete", 404):
-        assert ran.outcomes == {BOB: "already_so"}
+        assert ran.outcomes == {BOB: "unchanged"}
         return
     (found,) = ran.outcomes.values()
     assert found == outcome
@@ -248,7 +278,7 @@ def test_every_documented_error_is_recorded_and_fails_the_run(
     assert "act" in ran.errors and "report" in ran.errors
 
 
-@pytest.mark.parametrize(("status", "outcome"), [(400, "failed"), (401, "not_done"), (403, "failed"), (500, "unknown")])
+@pytest.mark.parametrize(("status", "outcome"), [(400, "failed"), (401, "failed"), (403, "failed"), (500, "unknown")])
 def test_every_documented_error_of_create_is_recorded(status: int, outcome: str, sandbox: Sandbox) -> None:
     details = {"code": 400, "message": "words of its own", "status": "INVALID_ARGUMENT"}
     sandbox.set_faults(
@@ -266,7 +296,7 @@ def test_every_documented_error_of_create_is_recorded(status: int, outcome: str,
         ([{"status": 302, "redirect_to": "/api/organizations"}], "unknown"),
         ([{"status": 303, "redirect_to": "/api/organizations", "acted": True}], "done"),
         ([{"status": 503}, {"status": 429}], "unknown"),
-        ([{"status": 429}], "not_done"),
+        ([{"status": 429}], "failed"),
         ([{"status": 504}, {"status": 400}], "unknown"),
     ],
     ids=str,
@@ -281,7 +311,7 @@ def test_what_may_have_happened_is_unknown_and_synced(
     sandbox.set_faults(*rules, {"match": match, "do": faults[-1]})
     ran = run_action("run", given(action, case), APPROVED)
     assert list(ran.outcomes.values()) == [outcome]
-    assert ("sync_directory" in ran.skipped) == (outcome == "not_done")
+    assert ("sync_directory" in ran.skipped) == (outcome == "failed")
     assert ("report" in ran.errors) == (outcome != "done")
 
 
@@ -296,12 +326,12 @@ def test_an_answer_that_is_no_user_leaves_open_what_has_happened(action: str, bo
     assert "sync_directory" not in ran.skipped and "It may have happened" in ran.errors["act"]
     sandbox.set_faults()
     again = run_action("again", given(action, case))
-    assert (again.errors, list(again.outcomes.values())) == ({}, ["already_so"])
+    assert (again.errors, list(again.outcomes.values())) == ({}, ["unchanged"])
     assert len(writes(sandbox)) == 1
 
 
 def test_days_without_a_second_factor_are_given_once(sandbox: Sandbox) -> None:
-    for run_id, outcome in (("first", "done"), ("second", "already_so")):
+    for run_id, outcome in (("first", "done"), ("second", "unchanged")):
         ran = run_action(run_id, params("reset_mfa", "fay", fields={"exclusionDays": 3}))
         assert (ran.errors, list(ran.outcomes.values())) == ({}, [outcome])
     assert run_action("more", params("reset_mfa", "fay", fields={"exclusionDays": 5})).outcomes == {FAY: "done"}
@@ -327,7 +357,7 @@ def test_two_runs_of_the_same_beside_each_other_do_no_harm(sandbox: Sandbox) -> 
             thread.join()
         sandbox.set_latency(0)
         assert len(counts) == 2, action
-        assert all(set(one) <= {"done", "already_so"} for one in counts), (action, counts)
+        assert all(set(one) <= {"done", "unchanged"} for one in counts), (action, counts)
         usernames = [user["username"] for user in sandbox.organization(ORGANIZATION)["users"]]
         assert len(usernames) == len(set(usernames))
 

@@ -273,8 +273,8 @@ def test_somebody_whom_a_newer_warehouse_has_seen_is_left_out(sandbox: Sandbox) 
     sandbox.add_events(ORGANIZATION, [event(BOB, TODAY - DAY / 4)])
     run_usage("newer", TODAY - DAY, TODAY)
     run_warehouse("newer")
-    assert user_action.act(planned, answer_to(planned), 1) == {"left_out": 2, "done": 1}
-    assert outcomes()[BOB] == ("left_out", "no longer as the filters ask: the warehouse has changed")
+    assert user_action.act(planned, answer_to(planned), 1) == {"skipped": 2, "done": 1}
+    assert outcomes()[BOB] == ("skipped", "no longer as the filters ask: the warehouse has changed")
     assert user_of(sandbox, BOB) is not None
 
 
@@ -297,7 +297,7 @@ def test_somebody_who_has_logged_in_since_usage_was_read_is_left_out(actor: Json
     planned = plan(unused_days=10, status="active")
     # Not in any warehouse: JumpCloud is asked, right before the call.
     sandbox.add_events(ORGANIZATION, [event(BOB, TODAY + timedelta(seconds=1), **actor)])
-    assert user_action.act(planned, answer_to(planned), 1) == {"left_out": 1, "done": 1}
+    assert user_action.act(planned, answer_to(planned), 1) == {"skipped": 1, "done": 1}
     assert outcomes()[BOB][1].startswith("has tried to log in 1 times since")
     assert user_of(sandbox, BOB) is not None and user_of(sandbox, FAY) is None
 
@@ -320,7 +320,7 @@ def test_who_is_no_longer_so_at_jumpcloud_is_left_out_though_the_warehouse_says_
     organization["users"][4]["department"] = "Board"
     organization["users"][5]["password_expired"] = True
     sandbox.set_organization(organization)
-    assert user_action.act(planned, answer_to(planned), 1) == {"left_out": 3, "done": 1}
+    assert user_action.act(planned, answer_to(planned), 1) == {"skipped": 3, "done": 1}
     assert outcomes()[BOB][1] == "no longer as the filters ask: the status is suspended"
     assert outcomes()[EVE][1] == "no longer as the filters ask: the department is another"
     assert outcomes()[FAY][1] == "no longer as the filters ask: the status is password_expired"
@@ -335,13 +335,13 @@ def test_a_group_or_a_role_that_was_lost_since_is_looked_for_at_jumpcloud(sandbo
     organization = sandbox.organization(ORGANIZATION)
     organization["memberships"] = {STAFF: [ADA]}
     sandbox.set_organization(organization)
-    assert user_action.act(planned, None, 1) == {"left_out": 1, "done": 1}
-    assert outcomes()[BOB] == ("left_out", "no longer as the filters ask: is in no such group")
+    assert user_action.act(planned, None, 1) == {"skipped": 1, "done": 1}
+    assert outcomes()[BOB] == ("skipped", "no longer as the filters ask: is in no such group")
     # The group itself has another name.
     organization = sandbox.organization(ORGANIZATION)
     organization["usergroups"][0]["name"] = "Team"
     sandbox.set_organization(organization)
-    assert run_action("renamed", by_group).outcomes == {ADA: "already_so", BOB: "left_out"}
+    assert run_action("renamed", by_group).outcomes == {ADA: "unchanged", BOB: "skipped"}
 
 
 @pytest.mark.parametrize(
@@ -369,9 +369,9 @@ def test_a_role_is_what_jumpcloud_says_right_before_the_call(change: Json, told:
     organization = sandbox.organization(ORGANIZATION)
     organization["users"][0] |= change.pop("users", {})
     sandbox.set_organization({**organization, **change})
-    assert user_action.act(planned, None, 1) == ({"left_out": 1} if told else {"done": 1})
+    assert user_action.act(planned, None, 1) == ({"skipped": 1} if told else {"done": 1})
     if told:
-        assert outcomes()[ADA] == ("left_out", f"no longer as the filters ask: the role is {told}")
+        assert outcomes()[ADA] == ("skipped", f"no longer as the filters ask: the role is {told}")
 
 
 def test_a_filter_that_jumpcloud_cannot_confirm_calls_nobody(sandbox: Sandbox) -> None:
@@ -394,11 +394,14 @@ def test_a_dry_run_and_an_approval_name_those_whom_the_real_run_would_act_on_and
     sandbox.add_events(ORGANIZATION, [event(FAY, TODAY + timedelta(seconds=1))])
     given = {"unused_days": 10, "department": ["Sales", "Research"], "status": ["active", "locked"]}
     dry = run_action("dry", params("delete", filters=given, dry_run=True))
-    assert dry.outcomes == {BOB: "planned", EVE: "left_out", FAY: "left_out"}
+    assert dry.outcomes == {BOB: "planned", EVE: "skipped", FAY: "skipped"}
     real = run_action("real", params("delete", filters=given), APPROVED)
     assert real.planned is not None and real.planned["subject"] == "JumpCloud: delete, 1 user?"
     assert FAY not in real.planned["body"] and EVE not in real.planned["body"]
-    assert real.outcomes == {BOB: "done", EVE: "left_out", FAY: "left_out"}
+    assert real.outcomes == {BOB: "done", EVE: "skipped", FAY: "skipped"}
+    # Nothing is left to be done to them.
+    assert (dry.errors, real.errors) == ({}, {})
+    assert {row["is_unfinished"] for row in real.rows if row["target"] != BOB} == {False}
 
 
 def test_nobody_whom_the_filters_find_inherits_those_who_report_to_the_deleted(sandbox: Sandbox) -> None:
@@ -416,7 +419,7 @@ def test_whom_an_action_does_not_fit_is_left_out_of_a_filtered_batch(sandbox: Sa
     land()
     ran = run_action("run", params("unsuspend", filters={"status": ["suspended", "staged"]}))
     assert ran.errors == {}
-    assert ran.outcomes == {CYD: "done", DAN: "left_out"}
+    assert ran.outcomes == {CYD: "done", DAN: "skipped"}
 
 
 def test_a_status_that_the_action_itself_has_changed_is_so_already_when_tried_again(sandbox: Sandbox) -> None:
@@ -425,5 +428,5 @@ def test_a_status_that_the_action_itself_has_changed_is_so_already_when_tried_ag
     given = params("suspend", filters={"status": "active"})
     planned = user_action.plan_action(given, run_of, "Anna Admin")
     assert user_action.act(planned, None, 1) == {"done": 3}
-    assert user_action.act(planned, None, 2) == {"already_so": 3}
+    assert user_action.act(planned, None, 2) == {"unchanged": 3}
     assert len(writes(sandbox)) == 3

@@ -240,7 +240,7 @@ def test_creating_somebody_who_is_suspended_or_still_staged_is_refused_with_what
     ran = run_action("staged", params("create", fields={**dan, "state": "ACTIVATED"}))
     assert f"user {DAN} has the same data, and is STAGED: use activate" in ran.errors["plan_action"]
     for state in ({}, {"state": "STAGED"}):
-        assert run_action(f"so {state}", params("create", fields={**dan, **state})).outcomes == {"dan": "already_so"}
+        assert run_action(f"so {state}", params("create", fields={**dan, **state})).outcomes == {"dan": "unchanged"}
     assert writes(sandbox) == []
 
 
@@ -250,7 +250,7 @@ def test_creating_as_staged_is_so_already_once_somebody_has_activated_the_user(s
     (made,) = [user for user in sandbox.organization(ORGANIZATION)["users"] if user["username"] == "Grace.Hopper"]
     run_action("activated", params("activate", made["_id"]))
     ran = run_action("again", staged)
-    assert (ran.errors, ran.outcomes) == ({}, {"Grace.Hopper": "already_so"})
+    assert (ran.errors, ran.outcomes) == ({}, {"Grace.Hopper": "unchanged"})
 
 
 def test_only_what_differs_is_updated(sandbox: Sandbox) -> None:

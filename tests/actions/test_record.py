@@ -6,24 +6,30 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from jumpcloud_elt.actions import execute, operations
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.landing import action_log
+from jumpcloud_elt.landing.layout import run_file_name
 from jumpcloud_elt.tasks import user_action
 from jumpcloud_sandbox.client import Sandbox
 from support.acting import (
     ADA,
     APPROVED,
     BOB,
+    CYD,
     DAG_ID,
+    DAN,
     EVE,
     FAY,
     ORGANIZATION,
     OTHER,
     RUN_OF,
+    TODAY,
     Json,
     answer_to,
     fault_for,
@@ -82,7 +88,7 @@ def test_a_task_that_is_interrupted_records_whom_it_was_at(
     with pytest.raises(RuntimeError):
         user_action.act(planned, None, 1)
     rows = action_log.read_run(acting.landing, ORGANIZATION, "r")
-    assert {row["target"]: row["outcome"] for row in rows} == {ADA: "done", BOB: "unknown", EVE: "not_done"}
+    assert {row["target"]: row["outcome"] for row in rows} == {ADA: "done", BOB: "unknown", EVE: "skipped"}
 
 
 def test_the_directory_is_synced_and_the_warehouse_shows_user_and_record(
@@ -104,7 +110,7 @@ def test_the_directory_is_synced_and_the_warehouse_shows_user_and_record(
         ("first", "Anna Admin", "suspend", BOB, "bob", False, "done", "jumpcloud_default"),
         ("dry", "Anna Admin", "delete", BOB, "bob", True, "planned", "jumpcloud_default"),
         ("refused", "Anna Admin", "suspend", "nobody", None, False, "refused", "jumpcloud_default"),
-        ("waiting", "Anna Admin", "delete", EVE, "eve", False, "not_done", "jumpcloud_default"),
+        ("waiting", "Anna Admin", "delete", EVE, "eve", False, "refused", "jumpcloud_default"),
     ]
     (request,) = query(warehouse, "select request from user_actions where run_id = 'waiting'")
     assert request["request"] == f'{{"method":"DELETE","path":"/api/systemusers/{EVE}"}}'
@@ -155,17 +161,17 @@ def test_whom_a_killed_try_did_not_come_to_is_told_as_the_next_one_ended(
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr("jumpcloud_elt.actions.execute.record", killed_after_the_first)
         user_action.act(planned, None, 1)
-    assert user_action.act(planned, None, 2) == {"already_so": 2, "done": 2}
+    assert user_action.act(planned, None, 2) == {"unchanged": 2, "done": 2}
     user_action.record_outcomes(planned, None, ORGANIZATION, "run")
-    assert user_action.report(planned, None, ORGANIZATION, "run") == "suspend: 2 already_so, 2 done"
+    assert user_action.report(planned, None, ORGANIZATION, "run") == "suspend: 2 done, 2 unchanged"
     columns = "right(action_id, 2) = '-2' as is_second, target, outcome, message"
     rows = query(run_warehouse("warehouse"), f"select {columns} from user_actions order by 1, 2")
     assert [(row["target"], row["outcome"]) for row in rows if row["is_second"]] == [
-        (ADA, "already_so"), (BOB, "already_so"), (EVE, "done"), (FAY, "done")
+        (ADA, "unchanged"), (BOB, "unchanged"), (EVE, "done"), (FAY, "done")
     ]  # fmt: skip
     first = {row["target"]: (row["outcome"], row["message"]) for row in rows if not row["is_second"]}
     assert (first[ADA][0], first[BOB][0]) == ("unknown", "unknown")
-    assert first[EVE] == first[FAY] == ("not_done", "not tried: the task ended before, and was tried again")
+    assert first[EVE] == first[FAY] == ("skipped", "not tried: the task ended before, and was tried again")
 
 
 def test_a_plan_that_was_made_again_leaves_nobody_waiting(acting: Settings, sandbox: Sandbox) -> None:
@@ -182,7 +188,7 @@ def test_a_plan_that_was_made_again_leaves_nobody_waiting(acting: Settings, sand
     rows = query(run_warehouse("w"), "select target, outcome, message from user_actions order by requested_at, target")
     again = "planned again since; nothing was called"
     assert [tuple(row.values()) for row in rows] == [
-        (BOB, "not_done", again), (EVE, "not_done", again), (EVE, "done", "done"), (FAY, "done", "done")
+        (BOB, "skipped", again), (EVE, "skipped", again), (EVE, "done", "done"), (FAY, "done", "done")
     ]  # fmt: skip
 
 
@@ -191,7 +197,41 @@ def test_a_plan_that_fails_when_it_is_made_again_leaves_nobody_waiting(sandbox: 
     with pytest.raises(AirflowSkipException):
         user_action.record_outcomes(None, None, ORGANIZATION, "run")
     rows = action_log.read_run(read_settings().landing, ORGANIZATION, "run")
-    assert [row["outcome"] for row in rows] == ["asked", "not_done"]
+    assert [row["outcome"] for row in rows] == ["asked", "skipped"]
+
+
+def test_what_older_files_call_by_other_names_is_told_by_those_of_now(acting: Settings, sandbox: Sandbox) -> None:
+    run_directory("directory")
+    steps = [
+        # target, outcome and message as landed; outcome of now; whether something is left
+        (ADA, "already_so", "is SUSPENDED", "unchanged", False),
+        (BOB, "left_out", "no longer as the filters ask: is in no such group", "skipped", False),
+        (CYD, "not_done", "not tried: interrupted (SystemExit)", "skipped", True),
+        (DAN, "not_done", "rejected by Olga", "refused", False),
+        (EVE, "not_done", "nobody approved within 24 hours", "refused", True),
+        (FAY, "failed", "PUT /api/systemusers: 400", "failed", True),
+    ]
+    older = pa.schema([field for field in action_log.ACTION_SCHEMA if field.name != "is_unfinished"])
+    rows = [
+        {
+            "action_id": "1", "requested_at": TODAY, "requested_by": "Anna", **RUN_OF, "action": "suspend",
+            "connection_id": "jumpcloud_default", "is_dry_run": False, "recorded_at": TODAY + timedelta(seconds=number),
+            "target": target, "outcome": outcome, "message": message,
+        }
+        for number, (target, outcome, message, _, _) in enumerate(steps)
+    ]  # fmt: skip
+    folder = acting.landing / "user_actions" / f"organization_id={ORGANIZATION}"
+    folder.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=older), folder / f"{run_file_name('run')}_0.parquet")
+    wanted = {target: outcome for target, _, _, outcome, _ in steps}
+    read = action_log.read_run(acting.landing, ORGANIZATION, "run")
+    assert {row["target"]: row["outcome"] for row in read} == wanted
+    assert [action_log.is_unfinished(row) for row in read] == [left for *_, left in steps]
+    shown = "select target, outcome from user_actions where run_id = 'run'"
+    assert {row["target"]: row["outcome"] for row in query(run_warehouse("alone"), shown)} == wanted
+    # Beside files of now.
+    assert run_action("now", params("suspend", "bob")).outcomes == {BOB: "done"}
+    assert {row["target"]: row["outcome"] for row in query(run_warehouse("beside"), shown)} == wanted
 
 
 def test_the_record_is_appended_to_and_never_rewritten(acting: Settings, sandbox: Sandbox) -> None:

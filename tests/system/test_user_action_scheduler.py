@@ -216,11 +216,11 @@ def test_a_batch_above_the_configured_size_asks_and_rejected_does_nothing(airflo
     assert (run.states["act"], run.states["sync_directory"], run.states["report"]) == ("skipped", "skipped", "success")
     assert writes(airflow.sandbox) == []
     recorded = airflow.recorded(run)
-    assert {target: outcome for target, (outcome, _) in recorded.items()} == dict.fromkeys((ADA, BOB, EVE), "not_done")
+    assert {target: outcome for target, (outcome, _) in recorded.items()} == dict.fromkeys((ADA, BOB, EVE), "refused")
     assert all(message.startswith("rejected by ") for _, message in recorded.values())
 
 
-def test_what_nobody_approves_in_time_is_not_done_and_fails(airflow: Acting) -> None:
+def test_what_nobody_approves_in_time_is_refused_and_fails(airflow: Acting) -> None:
     run_id = airflow.start("delete", "fay")
     airflow.question(run_id)
     allowed = airflow.pass_deadline(run_id)
@@ -230,7 +230,7 @@ def test_what_nobody_approves_in_time_is_not_done_and_fails(airflow: Acting) -> 
     assert run.tasks["approve"].tries == 1
     assert writes(airflow.sandbox) == []
     ((outcome, message),) = airflow.recorded(run).values()
-    assert (outcome, message) == ("not_done", "nobody approved within 48 hours")
+    assert (outcome, message) == ("refused", "nobody approved within 48 hours")
     assert "nobody approved within 48 hours" in airflow.server.log_of(run, "report")
 
 
@@ -257,8 +257,8 @@ def test_a_partial_batch_fails_naming_everybody_and_is_finished_by_another_run(a
     recorded = airflow.recorded(run)
     assert {target: outcome for target, (outcome, _) in recorded.items()} == {
         FAY: "done",
-        CYD: "already_so",
-        BOB: "already_so",
+        CYD: "unchanged",
+        BOB: "unchanged",
     }
 
 
@@ -290,7 +290,7 @@ def test_a_killed_task_is_tried_again_and_told_as_it_ended(airflow: Acting) -> N
     assert sorted(path for _, path, _ in writes(airflow.sandbox)) == [
         f"/api/systemusers/{BOB}", f"/api/systemusers/{EVE}"
     ]  # fmt: skip
-    assert "suspend: 1 already_so, 1 done" in airflow.server.log_of(run, "report")
+    assert "suspend: 1 done, 1 unchanged" in airflow.server.log_of(run, "report")
     airflow.server.await_rest()
     rows = query(
         airflow.server.data_root / "warehouse" / "jumpcloud.duckdb",
@@ -298,7 +298,7 @@ def test_a_killed_task_is_tried_again_and_told_as_it_ended(airflow: Acting) -> N
         [run_id],
     )
     assert [tuple(row.values()) for row in rows] == [
-        (BOB, "unknown"), (EVE, "unknown"), (BOB, "already_so"), (EVE, "done")
+        (BOB, "unknown"), (EVE, "unknown"), (BOB, "unchanged"), (EVE, "done")
     ]  # fmt: skip
 
 

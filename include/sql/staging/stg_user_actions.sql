@@ -1,6 +1,7 @@
 -- grain:  one row per recorded step of an action on one target
 -- inputs: landing/user_actions
--- why:    what was asked for, begun and ended, as the runs wrote it down step by step
+-- why:    what was asked for, begun and ended, as the runs wrote it down step by step; older files call outcomes by
+--         other names
 
 select
     organization_id,
@@ -16,7 +17,13 @@ select
     username,
     email,
     is_dry_run,
-    outcome,
+    case
+        when outcome = 'already_so' then 'unchanged'
+        when outcome = 'not_done' and (message like 'rejected by %' or message like 'nobody approved within %')
+            then 'refused'
+        when outcome in ('left_out', 'not_done') then 'skipped'
+        else outcome
+    end as outcome,
     message,
     request,
     recorded_at,

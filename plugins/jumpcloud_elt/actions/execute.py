@@ -20,18 +20,7 @@ from jumpcloud_elt.connections.client import open_client
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.streams import Row
 from jumpcloud_elt.errors import ConfigurationError, CredentialError, JumpCloudError, ResponseError, TransientError
-from jumpcloud_elt.landing.action_log import (
-    ACTION_FAILED,
-    ACTION_UNKNOWN,
-    ALREADY_SO,
-    ASKED,
-    NOT_DONE,
-    REFUSED,
-    STARTED,
-    Attempt,
-    Entry,
-    record,
-)
+from jumpcloud_elt.landing.action_log import ActionOutcome, Attempt, Entry, record
 
 # What a killed task may leave as `unknown`, against two files for every user.
 CHUNK = 25
@@ -56,17 +45,17 @@ def run_plan(settings: Settings, plan: Plan, attempt: Attempt, asked: Sequence[M
             still = Recheck(client, attempt.organization_id, plan.filters, found, settings)
         outage: list[str] = []
         for chunk in _chunks(asked):
-            started = [_entry(row, STARTED, "the call is about to be made") for row in chunk]
+            started = [_entry(row, ActionOutcome.STARTED, "the call is about to be made") for row in chunk]
             record(settings, attempt, started)
             ended: list[Entry] = []
             try:
                 for row in chunk:
                     reason = _why_stop(outage)
                     if reason:
-                        ended.append(_entry(row, NOT_DONE, reason))
+                        ended.append(_entry(row, ActionOutcome.SKIPPED, reason))
                         continue
-                    entry = _act_on(action, row, still)
-                    outage = [*outage, entry.message] if entry.outcome in (ACTION_UNKNOWN, NOT_DONE) else []
+                    entry, is_away = _act_on(action, row, still)
+                    outage = [*outage, entry.message] if is_away else []
                     ended.append(entry)
             except BaseException as error:
                 ended += _interrupted(chunk[len(ended) :], error)
@@ -91,14 +80,15 @@ def _interrupted(rows: Sequence[Mapping[str, Any]], error: BaseException) -> lis
     """The one that was at it may have been called; those after it were not."""
     why = f"interrupted ({type(error).__name__})"
     return [
-        _entry(row, NOT_DONE, f"not tried: {why}")
+        _entry(row, ActionOutcome.SKIPPED, f"not tried: {why}")
         if number
-        else _entry(row, ACTION_UNKNOWN, f"{why}: look, or run it again")
+        else _entry(row, ActionOutcome.UNKNOWN, f"{why}: look, or run it again")
         for number, row in enumerate(rows)
     ]
 
 
-def _act_on(action: Action, row: Mapping[str, Any], still: Recheck | None) -> Entry:
+def _act_on(action: Action, row: Mapping[str, Any], still: Recheck | None) -> tuple[Entry, bool]:
+    """How one user ended, and whether that is about JumpCloud or the key rather than about the user."""
     user: Row | None = None
     request: Mapping[str, Any] | None = None
     try:
@@ -107,35 +97,46 @@ def _act_on(action: Action, row: Mapping[str, Any], still: Recheck | None) -> En
         else:
             user = action.people.by_id(str(row["target"]))
             look = _look_again(action, user, still)
-        if look.call is None or look.outcome != ASKED:
-            return _entry(row, look.outcome, look.message)
+        if look.call is None or look.outcome != ActionOutcome.ASKED:
+            return _entry(row, look.outcome, look.message, is_unfinished=look.is_unfinished), False
         request = look.call.describe()
         outcome, message = action.create() if user is None else action.do(user)
     except JumpCloudError as error:
         outcome, message = _failure(error, has_called=request is not None)
-    return _entry(row, outcome, message, request)
+        is_away = isinstance(error, TransientError | CredentialError | ConfigurationError)
+        return _entry(row, outcome, message, request), is_away or outcome == ActionOutcome.UNKNOWN
+    return _entry(row, outcome, message, request), False
 
 
-def _failure(error: JumpCloudError, *, has_called: bool) -> tuple[str, str]:
+def _failure(error: JumpCloudError, *, has_called: bool) -> tuple[ActionOutcome, str]:
     """Outcome and message of an error, before the call or of the call itself."""
     is_lost = isinstance(error, TransientError) and error.status != HTTPStatus.TOO_MANY_REQUESTS
     if has_called and (is_lost or error.may_have_happened or isinstance(error, ResponseError)):
-        return ACTION_UNKNOWN, f"{error}. It may have happened: run it again, which looks first"
-    if isinstance(error, CredentialError | ConfigurationError | TransientError):
-        return NOT_DONE, f"not done: {error}"
-    return (ACTION_FAILED, str(error)) if has_called else (REFUSED, f"not called: {error}")
+        return ActionOutcome.UNKNOWN, f"{error}. It may have happened: run it again, which looks first"
+    # The client refuses a call that the connection does not allow before it makes it.
+    if has_called and not isinstance(error, ConfigurationError):
+        return ActionOutcome.FAILED, str(error)
+    outcome = ActionOutcome.SKIPPED if isinstance(error, TransientError) else ActionOutcome.REFUSED
+    return outcome, f"not called: {error}"
 
 
 def _look_again(action: Action, user: Row | None, still: Recheck | None) -> Look:
     if user is None:
         if action.name == "delete":
-            return Look(ALREADY_SO, "is gone")
-        return Look(REFUSED, NO_USER)
+            return Look(ActionOutcome.UNCHANGED, "is gone")
+        return Look(ActionOutcome.REFUSED, NO_USER)
     look = action.look_at(user)
     return still.narrow(look, user) if still else look
 
 
-def _entry(row: Mapping[str, Any], outcome: str, message: str, request: Mapping[str, Any] | None = None) -> Entry:
+def _entry(
+    row: Mapping[str, Any],
+    outcome: ActionOutcome,
+    message: str,
+    request: Mapping[str, Any] | None = None,
+    *,
+    is_unfinished: bool | None = None,
+) -> Entry:
     return Entry(
         target=row["target"],
         outcome=outcome,
@@ -143,4 +144,5 @@ def _entry(row: Mapping[str, Any], outcome: str, message: str, request: Mapping[
         username=row["username"],
         email=row["email"],
         request=request,
+        is_unfinished=is_unfinished,
     )

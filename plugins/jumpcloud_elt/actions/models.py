@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from jumpcloud_elt.api.user_calls import Call
-from jumpcloud_elt.landing.action_log import Attempt
+from jumpcloud_elt.landing.action_log import ActionOutcome, Attempt
 
 # As the data dictionary has them, but for `deleted`: who is gone cannot be acted on.
 FILTERED_STATUSES = ("active", "locked", "password_expired", "password_pending", "staged", "suspended")
@@ -42,11 +42,15 @@ class FoundUsers:
 
 @dataclass(frozen=True)
 class Look:
-    """What there is to do to one user: `outcome` is ASKED (with the call to be made), ALREADY_SO or REFUSED."""
+    """What there is to do to one user: `outcome` is ASKED (with the call to be made), UNCHANGED, REFUSED or SKIPPED.
 
-    outcome: str
+    `is_unfinished` as in `Entry`.
+    """
+
+    outcome: ActionOutcome
     message: str
     call: Call | None = None
+    is_unfinished: bool | None = None
 
 
 NO_USER = "is no longer a user of the organization"

@@ -30,7 +30,7 @@ from jumpcloud_elt.api.user_state import (
 )
 from jumpcloud_elt.core.streams import Row
 from jumpcloud_elt.errors import CredentialError, JumpCloudError, RequestError, TransientError
-from jumpcloud_elt.landing.action_log import ALREADY_SO, ASKED, DONE, REFUSED
+from jumpcloud_elt.landing.action_log import ActionOutcome
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,20 @@ class Action:
             return _ask(user_calls.create(self.fields))
         if len(existing) > 1:
             ids = ", ".join(existing)
-            return Look(REFUSED, f"the user name is one user's and the e-mail another's ({ids})")
+            return Look(ActionOutcome.REFUSED, f"the user name is one user's and the e-mail another's ({ids})")
         ((user_id, user),) = existing.items()
         others = differing(user, {name: value for name, value in self.fields.items() if name != "state"})
         if others:
-            return Look(REFUSED, f"user {user_id} has that user name or e-mail, and differs in {', '.join(others)}")
+            return Look(
+                ActionOutcome.REFUSED,
+                f"user {user_id} has that user name or e-mail, and differs in {', '.join(others)}",
+            )
         # Who was created as staged may have been activated since; nobody is created as suspended.
         state = state_of(user)
         if state == SUSPENDED or (state == STAGED and self.fields.get("state") == ACTIVATED):
             use = "unsuspend" if state == SUSPENDED else "activate"
-            return Look(REFUSED, f"user {user_id} has the same data, and is {state}: use {use}")
-        return Look(ALREADY_SO, f"exists with the same data, as user {user_id}")
+            return Look(ActionOutcome.REFUSED, f"user {user_id} has the same data, and is {state}: use {use}")
+        return Look(ActionOutcome.UNCHANGED, f"exists with the same data, as user {user_id}")
 
     def look_at(self, user: Row) -> Look:
         """What there is to do to a user who is there."""
@@ -95,16 +98,16 @@ class Action:
         }
         return looks[self.name]()
 
-    def create(self) -> tuple[str, str]:
+    def create(self) -> tuple[ActionOutcome, str]:
         """Create the user; return outcome and message."""
         try:
             user = self.client.create_user(self.fields, organization_id=self.people.organization_id)
         except RequestError as error:
             # Somebody else may have created the same user at the same time.
             return self._so_meanwhile(error, self.look_at_new)
-        return DONE, f"created, as user {row_id(user)}"
+        return ActionOutcome.DONE, f"created, as user {row_id(user)}"
 
-    def do(self, user: Row) -> tuple[str, str]:
+    def do(self, user: Row) -> tuple[ActionOutcome, str]:
         """Make the call for a user who has just been looked at; return outcome and message."""
         user_id, of = row_id(user), {"organization_id": self.people.organization_id}
         client = self.client
@@ -122,28 +125,28 @@ class Action:
         }
         try:
             if doings[self.name]() is False:
-                return ALREADY_SO, "JumpCloud says: already so"
+                return ActionOutcome.UNCHANGED, "JumpCloud says: already so"
         except RequestError as error:
             return self._so_meanwhile(error, lambda: self.look_at(client.get_user(user_id, **of)))
-        return DONE, "done"
+        return ActionOutcome.DONE, "done"
 
-    def _so_meanwhile(self, error: RequestError, look: Callable[[], Look]) -> tuple[str, str]:
+    def _so_meanwhile(self, error: RequestError, look: Callable[[], Look]) -> tuple[ActionOutcome, str]:
         """What a refused call is where somebody else has done the same meanwhile; else raises `error`."""
         # Neither is about the user.
         if not isinstance(error, TransientError | CredentialError):
             with contextlib.suppress(JumpCloudError):
                 found = look()
-                if found.outcome == ALREADY_SO:
+                if found.outcome == ActionOutcome.UNCHANGED:
                     return found.outcome, found.message
         raise error
 
     def _look_at_state(self, user: Row, state: str, wanted: str, call: Call) -> Look:
         if state == wanted:
-            return Look(ALREADY_SO, f"is {wanted}")
+            return Look(ActionOutcome.UNCHANGED, f"is {wanted}")
         if self.name == "activate" and state == SUSPENDED:
-            return Look(REFUSED, "is suspended, not staged: use unsuspend")
+            return Look(ActionOutcome.REFUSED, "is suspended, not staged: use unsuspend")
         if self.name == "unsuspend" and state == STAGED:
-            return Look(REFUSED, "is staged, not suspended: use activate")
+            return Look(ActionOutcome.REFUSED, "is staged, not suspended: use activate")
         return _ask(call)
 
     def _look_at_profile(self, user: Row) -> Look:
@@ -156,7 +159,7 @@ class Action:
             if reports:
                 ids = ", ".join(row_id(report) for report in reports[:10])
                 return Look(
-                    REFUSED,
+                    ActionOutcome.REFUSED,
                     f"is the manager of {len(reports)} users ({ids}{', …' if len(reports) > 10 else ''}); allowed with "
                     "fields.cascade_manager: null (they have no manager afterwards), or their next manager's user id, "
                     "user name or e-mail",
@@ -187,8 +190,8 @@ class Action:
 
 
 def _ask(call: Call) -> Look:
-    return Look(ASKED, f"{call.method} {call.path}", call)
+    return Look(ActionOutcome.ASKED, f"{call.method} {call.path}", call)
 
 
 def _unless(is_so: bool, how: str, call: Call) -> Look:
-    return Look(ALREADY_SO, how) if is_so else _ask(call)
+    return Look(ActionOutcome.UNCHANGED, how) if is_so else _ask(call)

@@ -27,7 +27,7 @@ from jumpcloud_elt.core.action_names import ALWAYS_APPROVED
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.streams import Row
 from jumpcloud_elt.errors import ConfigurationError
-from jumpcloud_elt.landing.action_log import ALREADY_SO, ASKED, REFUSED, Attempt, Entry, known_users
+from jumpcloud_elt.landing.action_log import ActionOutcome, Attempt, Entry, known_users
 
 
 @dataclass
@@ -68,12 +68,12 @@ def make_plan(settings: Settings, request: ActionRequest, attempt: Attempt) -> t
         group_id=group_id,
         group_name=str(resolved.group.get("name")) if resolved.group else None,
         filters=request.filters,
-        calls=sum(entry.outcome == ASKED for entry in entries),
+        calls=sum(entry.outcome == ActionOutcome.ASKED for entry in entries),
         reason=resolved.reason,
     )
     plan.needs_approval = needs_approval(request.action, plan.calls, settings)
     if plan.needs_approval:
-        asked = [msgspec.structs.asdict(entry) for entry in entries if entry.outcome == ASKED]
+        asked = [msgspec.structs.asdict(entry) for entry in entries if entry.outcome == ActionOutcome.ASKED]
         plan.subject, plan.body = ask(plan, asked)
     return plan, entries
 
@@ -137,10 +137,12 @@ def _look_at_all(
 
     with ThreadPoolExecutor(settings.request_threads) as pool:
         looks = list(pool.map(look_at, resolved.users))
-    gone = Look(ALREADY_SO, "has been deleted") if action.name == "delete" else Look(REFUSED, NO_USER)
+    gone = Look(ActionOutcome.REFUSED, NO_USER)
+    if action.name == "delete":
+        gone = Look(ActionOutcome.UNCHANGED, "has been deleted")
     entries = [Entry(target=name.lower(), outcome=gone.outcome, message=gone.message) for name in resolved.gone]
     for user, look in zip(resolved.users, looks, strict=True):
-        if look.outcome == REFUSED:
+        if look.outcome == ActionOutcome.REFUSED:
             problems.append(f"targets: {label(user)} {look.message}")
         entries.append(entry_of(user, look))
     return entries
@@ -155,13 +157,14 @@ def entry_of(user: Row, look: Look) -> Entry:
         username=_text(user.get("username")),
         email=_text(user.get("email")),
         request=look.call.describe() if look.call else None,
+        is_unfinished=look.is_unfinished,
     )
 
 
 def _entry_of_new(action: Action, problems: list[str]) -> Entry:
     look = action.look_at_new()
     username, email = str(action.fields["username"]), str(action.fields["email"])
-    if look.outcome == REFUSED:
+    if look.outcome == ActionOutcome.REFUSED:
         problems.append(f"fields: {username!r} cannot be created: {look.message}")
     return Entry(
         target=username,

@@ -20,7 +20,7 @@ from jumpcloud_elt.connections.credential import role_names
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.streams import ADMINISTRATORS, ROLES, Row
 from jumpcloud_elt.errors import RequestError, ResponseError, TransientError
-from jumpcloud_elt.landing.action_log import ASKED, LEFT_OUT, REFUSED
+from jumpcloud_elt.landing.action_log import ActionOutcome
 
 USAGE_EVENTS = ("user_login_attempt", "admin_login_attempt", "sso_auth")
 NO_LONGER = "no longer as the filters ask"
@@ -49,10 +49,10 @@ class Recheck:
 
     def narrow(self, look: Look, user: Row) -> Look:
         """What there is to do to a user: nothing to one who is no longer so, or to whom it cannot be done."""
-        if look.outcome == REFUSED:
-            return Look(LEFT_OUT, look.message)
-        reason = next(self._reasons(user), None) if look.outcome == ASKED else None
-        return Look(LEFT_OUT, reason) if reason else look
+        if look.outcome == ActionOutcome.REFUSED:
+            return _leave_out(look.message)
+        reason = next(self._reasons(user), None) if look.outcome == ActionOutcome.ASKED else None
+        return _leave_out(reason) if reason else look
 
     def _reasons(self, user: Row) -> Iterator[str]:
         """Why somebody is to be left out; what is asked of JumpCloud is asked last."""
@@ -108,6 +108,11 @@ class Recheck:
             "search_term": {"and": [{"event_type": list(USAGE_EVENTS)}, {"or": actor}]},
         }
         return self._hook.count_matching_events(body, organization_id=self._organization_id)
+
+
+def _leave_out(reason: str) -> Look:
+    """Of somebody whom the filters do not mean nothing is left to be done."""
+    return Look(ActionOutcome.SKIPPED, reason, is_unfinished=False)
 
 
 def _administrators(client: JumpCloudClient, organization_id: str) -> Iterator[Row]:

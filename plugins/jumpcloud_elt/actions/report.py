@@ -6,7 +6,7 @@ Words and rows only: records nothing, and raises nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,16 +15,11 @@ from jumpcloud_elt.actions.approval import ApprovalAnswer, answered_by, is_rejec
 from jumpcloud_elt.actions.models import Plan
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.landing.action_log import (
-    ASKED,
-    DONE,
-    LEFT_OUT,
-    NOT_DONE,
-    REFUSED,
-    STARTED,
-    UNFINISHED,
+    ActionOutcome,
     Attempt,
     Entry,
     attempt_of,
+    is_unfinished,
     latest,
     tries_of,
 )
@@ -38,13 +33,13 @@ def refusals(params: Mapping[str, Any], message: str) -> list[Entry]:
     new = fields.get("username") if isinstance(fields, Mapping) else None
     if not targets:
         target = new if isinstance(new, str) and params.get("action") == "create" else None
-        return [Entry(target=target, outcome=REFUSED, message=message)]
+        return [Entry(target=target, outcome=ActionOutcome.REFUSED, message=message)]
     names = {target: repr(target.strip()) for target in dict.fromkeys(targets)}
     lines = message.splitlines()
     return [
         Entry(
             target=target.strip(),
-            outcome=REFUSED,
+            outcome=ActionOutcome.REFUSED,
             # What is wrong with others is theirs.
             message="\n".join(
                 line
@@ -67,20 +62,20 @@ def left_open(
     later = {row["target"] for number, row in tries_of(rows, plan.attempt.action_id) if number > 1} if plan else set()
     ends: dict[str, tuple[Attempt, list[Entry]]] = {}
     for row in latest(rows, of_each_attempt=True).values():
-        if row["outcome"] != ASKED:
+        if row["outcome"] != ActionOutcome.ASKED:
             continue
-        if plan is None:
-            why = "the run ended before; nothing was called"
-        elif row["action_id"] != plan.attempt.action_id:
-            why = "planned again since; nothing was called"
-        elif row["target"] in later:
-            why = "not tried: the task ended before, and was tried again"
-        else:
-            why = _why_not_begun(plan, answer, settings)
-        _, entries = ends.setdefault(row["action_id"], (attempt_of(row, organization_id), []))
-        entries.append(
-            Entry(target=row["target"], outcome=NOT_DONE, message=why, username=row["username"], email=row["email"])
+        outcome, message = _end_of(row, plan, answer, later, settings)
+        entry = Entry(
+            target=row["target"],
+            outcome=outcome,
+            message=message,
+            username=row["username"],
+            email=row["email"],
+            # What somebody has rejected is as they want it.
+            is_unfinished=outcome != ActionOutcome.REFUSED or not is_rejected(answer),
         )
+        _, entries = ends.setdefault(row["action_id"], (attempt_of(row, organization_id), []))
+        entries.append(entry)
     return list(ends.values())
 
 
@@ -88,23 +83,31 @@ def told(action: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """How many users ended how; everybody to whom it was not done by name, and whom it was done to."""
     counts = Counter(str(row["outcome"]) for row in rows)
     lines = [f"{action}: " + ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))]
-    order = {outcome: number for number, outcome in enumerate((*UNFINISHED, STARTED, ASKED, LEFT_OUT, DONE))}
-    for row in sorted(rows, key=lambda row: order.get(row["outcome"], len(order))):
+    order = list(ActionOutcome)
+    for row in sorted(rows, key=lambda row: (not is_unfinished(row), order.index(row["outcome"]))):
         who = f"{row['target']}" + (f" ({row['username']})" if row["username"] else "")
         lines.append(f"- {row['outcome']}: {who}: {row['message']}")
-    if any(row["outcome"] in (*UNFINISHED, STARTED) for row in rows):
+    if any(map(is_unfinished, rows)):
         lines.append("Running it again with the same params does what is left, and nothing twice.")
     return "\n".join(lines)
 
 
 def as_row(entry: Entry) -> dict[str, Any]:
-    row: dict[str, Any] = msgspec.structs.asdict(entry)
+    row: dict[str, Any] = msgspec.to_builtins(entry)
     return row
 
 
-def _why_not_begun(plan: Plan, answer: ApprovalAnswer | None, settings: Settings) -> str:
-    if is_rejected(answer):
-        return f"rejected by {answered_by(answer)}"
-    if plan.needs_approval and not answer:
-        return f"nobody approved within {settings.actions_approval_timeout_hours:g} hours"
-    return "the run ended before; nothing was called"
+def _end_of(
+    row: Mapping[str, Any], plan: Plan | None, answer: ApprovalAnswer | None, later: Container[Any], settings: Settings
+) -> tuple[ActionOutcome, str]:
+    """Outcome and message of what was asked for and not begun; `later` are the targets of later tries."""
+    if plan is not None and row["action_id"] != plan.attempt.action_id:
+        return ActionOutcome.SKIPPED, "planned again since; nothing was called"
+    if row["target"] in later:
+        return ActionOutcome.SKIPPED, "not tried: the task ended before, and was tried again"
+    if plan is not None and is_rejected(answer):
+        return ActionOutcome.REFUSED, f"rejected by {answered_by(answer)}"
+    if plan is not None and plan.needs_approval and not answer:
+        hours = settings.actions_approval_timeout_hours
+        return ActionOutcome.REFUSED, f"nobody approved within {hours:g} hours"
+    return ActionOutcome.SKIPPED, "the run ended before; nothing was called"

@@ -12,6 +12,7 @@ import logging
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -27,20 +28,6 @@ from jumpcloud_elt.landing.layout import run_file_name
 log = logging.getLogger(__name__)
 
 USER_ACTIONS = "user_actions"
-# Steps towards an outcome: not shown as one, unless nothing follows.
-ASKED = "asked"  # resolved, perhaps waiting for an approval; nothing has been called
-STARTED = "started"  # the call is about to be made
-# Outcomes.
-DONE = "done"
-ALREADY_SO = "already_so"  # nothing had to be called, or JumpCloud said so
-PLANNED = "planned"  # dry run: what would be called
-LEFT_OUT = "left_out"  # no longer as the filters ask
-REFUSED = "refused"  # nothing was called
-ACTION_FAILED = "failed"  # called, and JumpCloud refused
-ACTION_UNKNOWN = "unknown"  # called, and no answer came
-NOT_DONE = "not_done"  # not approved, or the run ended before
-# What leaves something to be done, or to be looked at.
-UNFINISHED = (REFUSED, ACTION_FAILED, ACTION_UNKNOWN, NOT_DONE)
 _TIME = pa.timestamp("us")
 
 ACTION_SCHEMA = pa.schema(
@@ -58,11 +45,31 @@ ACTION_SCHEMA = pa.schema(
         ("email", pa.string()),
         ("is_dry_run", pa.bool_()),
         ("outcome", pa.string()),
+        ("is_unfinished", pa.bool_()),
         ("message", pa.string()),
         ("request", pa.string()),
         ("recorded_at", _TIME),
     ]
 )
+
+
+class ActionOutcome(StrEnum):
+    """How an action on one target ended, in the order in which reports tell it; two are steps on the way."""
+
+    REFUSED = "refused"  # not called: request, right, permission, approval or ambiguity forbade it
+    FAILED = "failed"  # called, and JumpCloud said no
+    UNKNOWN = "unknown"  # called, and no answer came
+    SKIPPED = "skipped"  # not called: the run stopped earlier, or the filters no longer hold
+    STARTED = "started"  # a step: the call is about to be made
+    ASKED = "asked"  # a step: resolved, perhaps waiting for an approval; nothing has been called
+    DONE = "done"
+    UNCHANGED = "unchanged"  # nothing had to be called, or JumpCloud said so
+    PLANNED = "planned"  # dry run: what would be called
+
+
+_FINISHED = (ActionOutcome.PLANNED, ActionOutcome.DONE, ActionOutcome.UNCHANGED)
+# What older files say.
+_OLDER_NAMES = {"already_so": "unchanged", "left_out": "skipped", "not_done": "skipped"}
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,14 +94,27 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened to one target, or is about to. `target` is a user id; of a user to be created, the user name."""
+    """What happened to one target, or is about to. `target` is a user id; of a user to be created, the user name.
+
+    `is_unfinished` is given where `outcome` does not decide it: see the function of that name.
+    """
 
     target: str | None
-    outcome: str
+    outcome: ActionOutcome
     message: str
     username: str | None = None
     email: str | None = None
     request: Mapping[str, Any] | None = None
+    is_unfinished: bool | None = None
+
+
+def is_unfinished(row: Mapping[str, Any]) -> bool:
+    """Whether something is left to be done, or to be looked at.
+
+    What is `skipped` or `refused` leaves that, unless the row says that it does not: nobody wants it done any more.
+    """
+    said: bool | None = row["is_unfinished"]
+    return row["outcome"] not in _FINISHED if said is None else said
 
 
 def new_action_id() -> str:
@@ -115,7 +135,8 @@ def record(settings: Settings, attempt: Attempt, entries: Sequence[Entry]) -> No
     rows = []
     for entry in entries:
         request = None if entry.request is None else request_to_keep(settings, entry.request)
-        rows.append({**common, **msgspec.structs.asdict(entry), "request": request, "recorded_at": recorded_at})
+        row = {**common, **msgspec.structs.asdict(entry), "request": request, "recorded_at": recorded_at}
+        rows.append({**row, "is_unfinished": is_unfinished(row)})
         log.info("%s %s: %s: %s", attempt.action, entry.target or "", entry.outcome, entry.message)
     name = f"{run_file_name(attempt.run_id)}_{uuid.uuid4().hex}.parquet"
     write_table(_folder(settings.landing, organization_id) / name, pa.Table.from_pylist(rows, schema=ACTION_SCHEMA))
@@ -139,7 +160,7 @@ def known_users(landing: Place, organization_id: str) -> dict[str, set[str]]:
     for path in _folder(landing, organization_id).find_files("*.parquet"):
         for row in _read(path):
             # A refusal has the target as it was given; a new user has no id yet.
-            if row["outcome"] != REFUSED and row["action"] != "create":
+            if row["outcome"] != ActionOutcome.REFUSED and row["action"] != "create":
                 for name in (row["target"], row["username"], row["email"]):
                     if name:
                         found.setdefault(name.lower(), set()).add(row["target"])
@@ -184,7 +205,7 @@ def action_files(landing: Place) -> list[Place]:
 
 def _sorted(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     # Steps of one moment in their order.
-    order = {ASKED: 0, STARTED: 1}
+    order = {ActionOutcome.ASKED: 0, ActionOutcome.STARTED: 1}
     return sorted(map(dict, rows), key=lambda row: (row["recorded_at"], order.get(row["outcome"], 2)))
 
 
@@ -193,5 +214,14 @@ def _folder(landing: Place, organization_id: str) -> Place:
 
 
 def _read(path: Place) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = path.open_parquet().read().to_pylist()
-    return rows
+    return [_renamed(row) for row in path.open_parquet().read().to_pylist()]
+
+
+def _renamed(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of an older file as it would be recorded now, as far as it tells; `stg_user_actions` does the same."""
+    older, message = row["outcome"], str(row["message"])
+    row["outcome"] = _OLDER_NAMES.get(older, older)
+    row.setdefault("is_unfinished", False if older == "left_out" else None)
+    if older == "not_done" and message.startswith(("rejected by ", "nobody approved within ")):
+        row |= {"outcome": "refused", "is_unfinished": not message.startswith("rejected by ")}
+    return row

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from jumpcloud_elt.actions.approval import answered_by, is_rejected, why_not_approved
+from jumpcloud_elt.actions.approval import answered_by, why_not_approved
 from jumpcloud_elt.actions.execute import run_plan
 from jumpcloud_elt.actions.models import Plan
 from jumpcloud_elt.actions.plan import make_plan, needs_approval
@@ -26,16 +26,10 @@ from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import JumpCloudError
 from jumpcloud_elt.landing.action_log import (
-    ACTION_UNKNOWN,
-    ASKED,
-    DONE,
-    NOT_DONE,
-    PLANNED,
-    REFUSED,
-    STARTED,
-    UNFINISHED,
+    ActionOutcome,
     Attempt,
     Entry,
+    is_unfinished,
     latest,
     latest_of_plan,
     new_action_id,
@@ -77,7 +71,10 @@ def plan_action(params: Mapping[str, Any], run_of: Mapping[str, str], requested_
             record(settings, attempt, refusals(params, str(error)))
         raise AirflowFailException(str(error)) from error
     if attempt.is_dry_run:
-        entries = [msgspec.structs.replace(one, outcome=PLANNED) if one.outcome == ASKED else one for one in entries]
+        entries = [
+            msgspec.structs.replace(one, outcome=ActionOutcome.PLANNED) if one.outcome == ActionOutcome.ASKED else one
+            for one in entries
+        ]
     record(settings, attempt, entries)
     _tell_plan(settings, plan, entries)
     planned: Json = msgspec.to_builtins(plan)
@@ -99,7 +96,7 @@ def act(planned: Json, approval: Mapping[str, Any] | None, try_number: int) -> d
     attempt = plan.attempt
     rows = read_run(settings.landing, attempt.organization_id, attempt.run_id)
     rows = [row for row in rows if row["action_id"] == attempt.action_id]
-    asked = [row for row in rows if row["outcome"] == ASKED]
+    asked = [row for row in rows if row["outcome"] == ActionOutcome.ASKED]
     if not rows:
         raise AirflowSkipException(f"There is nobody to act on: {plan.reason}")
     if attempt.is_dry_run or not asked:
@@ -112,17 +109,13 @@ def act(planned: Json, approval: Mapping[str, Any] | None, try_number: int) -> d
         if reason is not None:
             raise AirflowFailException(f"Nothing was called: {reason}")
         attempt = msgspec.structs.replace(attempt, approved_by=answered_by(approval))
-    if any(row["outcome"] == STARTED for row in rows):
+    if any(row["outcome"] == ActionOutcome.STARTED for row in rows):
         attempt = attempt.again(try_number)
-    entries = _or_fail(settings, plan, attempt, asked)
-    theirs = {entry.target for entry in entries}
-    counts = Counter(
-        [*(row["outcome"] for row in rows if row["target"] not in theirs), *(entry.outcome for entry in entries)]
-    )
-    left = [entry for entry in entries if entry.outcome in UNFINISHED]
-    if left:
-        raise AirflowFailException(told(attempt.action, [as_row(entry) for entry in entries]))
-    return dict(counts)
+    ended = [as_row(entry) for entry in _or_fail(settings, plan, attempt, asked)]
+    if any(map(is_unfinished, ended)):
+        raise AirflowFailException(told(attempt.action, ended))
+    theirs = {row["target"] for row in ended}
+    return dict(Counter(row["outcome"] for row in [*ended, *(one for one in rows if one["target"] not in theirs)]))
 
 
 def sync_directory(planned: Json | None, run_of: dict[str, str]) -> int:
@@ -131,9 +124,8 @@ def sync_directory(planned: Json | None, run_of: dict[str, str]) -> int:
     attempt = msgspec.convert(planned, Plan).attempt if planned else None
     rows = read_run(settings.landing, attempt.organization_id, attempt.run_id) if attempt else []
     # Of every try: what one has done, the next finds to be so already.
-    changed = [
-        row for row in latest(rows, of_each_attempt=True).values() if row["outcome"] in (DONE, ACTION_UNKNOWN, STARTED)
-    ]
+    may_have_changed = (ActionOutcome.DONE, ActionOutcome.UNKNOWN, ActionOutcome.STARTED)
+    changed = [row for row in latest(rows, of_each_attempt=True).values() if row["outcome"] in may_have_changed]
     if attempt is None or not changed:
         raise AirflowSkipException("Nothing has been changed; there is nothing to sync.")
     try:
@@ -154,7 +146,7 @@ def sync_directory(planned: Json | None, run_of: dict[str, str]) -> int:
 
 
 def record_outcomes(planned: Json | None, approval: Mapping[str, Any] | None, organization_id: str, run_id: str) -> int:
-    """Record as not done what was asked for and never begun; return how many rows the run has recorded.
+    """Record as skipped or refused what was asked for and never begun; return how many rows the run has recorded.
 
     Skipped, and the warehouse not told, where there is nothing that it could show.
     """
@@ -177,7 +169,7 @@ def report(planned: Json | None, approval: Mapping[str, Any] | None, organizatio
     settings = read_settings()
     if not planned:
         recorded = read_run(settings.landing, organization_id.strip().lower(), run_id)
-        refused = [row for row in recorded if row["outcome"] == REFUSED]
+        refused = [row for row in recorded if row["outcome"] == ActionOutcome.REFUSED]
         why = dict.fromkeys(line for row in refused for line in str(row["message"]).splitlines())
         raise AirflowFailException("\n".join(why) or "Nothing was called: see plan_action, which says why.")
     plan = msgspec.convert(planned, Plan)
@@ -185,9 +177,7 @@ def report(planned: Json | None, approval: Mapping[str, Any] | None, organizatio
     if not rows:
         return f"There was nobody to act on: {plan.reason}"
     summary = told(plan.attempt.action, rows)
-    # A task that was killed has come to no outcome. What somebody has rejected is as they want it.
-    wanted = (NOT_DONE,) if is_rejected(approval) else ()
-    if any(row["outcome"] in (*UNFINISHED, STARTED, ASKED) and row["outcome"] not in wanted for row in rows):
+    if any(map(is_unfinished, rows)):
         raise AirflowFailException(summary)
     log.info("%s", summary)
     return summary.splitlines()[0]
