@@ -39,7 +39,7 @@ os.environ |= {
 from jumpcloud_elt.core.settings import Settings, read_settings  # noqa: E402
 from jumpcloud_sandbox.client import Sandbox  # noqa: E402
 from support.connections import API_KEY, connection_json  # noqa: E402
-from support.loopback import hook, serve, waits  # noqa: E402, F401 - likewise
+from support.loopback import hook, serve, waits  # noqa: E402, F401 - fixtures, for every test module
 from support.object_store import s3  # noqa: E402, F401 - a fixture, likewise
 
 # A busy machine is no failure, and a run that fails must fail again.

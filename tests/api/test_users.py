@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from airflow.sdk.log import redact
 
 from jumpcloud_elt.api import user_calls
 from jumpcloud_elt.api.user_state import is_mfa_reset
@@ -414,6 +415,7 @@ def test_a_password_reaches_neither_error_nor_log_nor_description(
     with pytest.raises(TransientError) as raised, caplog.at_level("DEBUG"):
         hook.create_user(fields, **OF)
     assert "s3cret-passw0rd" not in str(raised.value) + caplog.text
+    assert redact("x s3cret-passw0rd y") == "x *** y"
 
 
 def test_users_are_read_found_and_filtered(hook: JumpCloudHook) -> None:

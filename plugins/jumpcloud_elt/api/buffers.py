@@ -1,7 +1,7 @@
-"""Room in memory for pages of ten megabytes: so many at a time, whoever reads them.
+"""A bounded pool of reusable buffers for pages of up to ten megabytes.
 
-Sixteen threads that each read and decode pages keep three times the memory that is in use: what a thread frees stays
-with that thread. So each page is read into a buffer that is used again, and decoded by one of a few threads.
+Memory that a thread frees stays with that thread: sixteen threads that each read and decode pages hold three times the
+memory in use. So each page is read into a buffer that is used again, and decoded by one of a few threads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 
 class BufferPool:
-    """Seats for `pages` pages, and `decoders` threads to decode them. A context manager."""
+    """Buffers for `pages` pages at a time, and `decoders` threads to decode them. A context manager."""
 
     def __init__(self, pages: int, decoders: int) -> None:
         self._free = threading.Semaphore(pages)
@@ -25,21 +25,21 @@ class BufferPool:
         self._decoders = ThreadPoolExecutor(decoders, "decode")
 
     def buffer(self) -> Buffer:
-        """One page's buffer, not taken yet."""
+        """Return the buffer of one page, which takes memory when it is first read into."""
         return Buffer(self)
 
     def acquire(self) -> bytearray:
-        """Wait for a buffer."""
+        """Wait for memory and return it."""
         self._free.acquire()
         return self._buffers.pop() if self._buffers else bytearray()
 
     def release(self, buffer: bytearray) -> None:
-        """Give a buffer back."""
+        """Give memory back."""
         self._buffers.append(buffer)
         self._free.release()
 
     def decode(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Call in one of the threads that decode."""
+        """Return the result of a call that runs in one of the decoding threads."""
         return self._decoders.submit(call, *args, **kwargs).result()
 
     def __enter__(self) -> Self:
@@ -52,9 +52,9 @@ class BufferPool:
 
 
 class Buffer:
-    """One page's buffer in a `BufferPool`, from before its body is read until it has been written.
+    """The memory of one page, from before its body is read until it has been written.
 
-    Taken and left as often as needed, by one thread at a time; what was read is gone once it is left.
+    Used by one thread at a time, again and again; what was read is gone after `release`.
     """
 
     def __init__(self, pool: BufferPool) -> None:
@@ -62,27 +62,27 @@ class Buffer:
         self._buffer: bytearray | None = None
 
     def read(self, chunks: Iterable[bytes]) -> memoryview:
-        """Wait for the buffer and read a body into it."""
+        """Wait for memory, read a body into it and return a read-only view."""
         if self._buffer is None:
             self._buffer = self.pool.acquire()
         size = 0
         for chunk in chunks:
             end = size + len(chunk)
             if end > len(self._buffer):
-                # In steps, for each may be a copy; not in place, for somebody may still look at the old one.
+                # In steps, for each may be a copy; not in place, because a view of the old one may still be in use.
                 self._buffer = self._buffer[:size] + bytes(max(end - size, size // 4, 1 << 20))
             self._buffer[size:end] = chunk
             size = end
         return memoryview(self._buffer)[:size].toreadonly()
 
     def hand_over(self) -> Buffer:
-        """The same buffer, for somebody else to leave."""
+        """Return the same memory as another buffer, which has to be released instead of this one."""
         other = Buffer(self.pool)
         other._buffer, self._buffer = self._buffer, None
         return other
 
     def release(self) -> None:
-        """Give the buffer back, if it is taken."""
+        """Give the memory back, if any is held."""
         buffer, self._buffer = self._buffer, None
         if buffer is not None:
             self.pool.release(buffer)

@@ -1,6 +1,6 @@
-"""Directory Insights of one organization and some services: what is asked, and how many requests that has taken.
+"""Directory Insights queries about one organization: events, their number, their histogram.
 
-Knows the questions. Does not know how they travel (`client`), nor what an event is (`events`).
+Does not send them (`client` does), and does not know what an event is (`extract` does).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from jumpcloud_elt.api.event_queries import events_body, interval_of, read_count
 from jumpcloud_elt.api.responses import ApiResponse
 from jumpcloud_elt.core.intervals import Interval
 
-# A histogram is a help; without it there is still the walk.
+# Optional: without a histogram the events are read page by page.
 HISTOGRAM_ATTEMPTS = 2
-# Asked whether events can be read at all: short, for nothing is read.
+# The range of a count that only finds out whether events can be read.
 PROBED_RANGE = timedelta(hours=1)
 
 
 class Insights:
-    """Asks for events, their number and their histogram. Safe to share between threads."""
+    """Queries one organization and some services, and counts its requests. Safe to share between threads."""
 
     def __init__(self, client: JumpCloudClient, organization_id: str, services: Sequence[str]) -> None:
         self.client = client
@@ -42,7 +42,7 @@ class Insights:
         return self._ask("events/interval", body, attempts=HISTOGRAM_ATTEMPTS).decode()
 
     def page(self, body: Mapping[str, Any], buffer: Buffer) -> ApiResponse:
-        """A page of events; `buffer` is taken for it."""
+        """A page of events, read into `buffer`."""
         return self._ask("events", body, buffer=buffer)
 
     def body(self, interval: Interval) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Administrators of a multi-tenant portal's provider: they administer organizations without being listed there.
 
-Reads only. A key that does not see its provider gets nothing, which is no error: it is not everybody's.
+Reads only. A key that does not see its provider gets an empty list, not an error: most accounts have no provider.
 """
 
 from __future__ import annotations

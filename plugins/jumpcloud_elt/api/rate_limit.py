@@ -1,6 +1,6 @@
-"""How fast one account is asked: when it says 429, every thread of a client slows down, not only the one that was told.
+"""Limits how many requests one client sends at a time: a 429 slows down all its threads, not only the one that got it.
 
-Knows nothing of HTTP, nor of what is tried again: that is the client's.
+Knows neither HTTP nor retries: those are in `client` and `retry`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from contextlib import contextmanager
 
 
 class RateLimiter:
-    """Turns of requests. After `slow_down` there is silence for as long as was asked for, then half as many at a time;
-    each time as many have succeeded as may be under way, one more may."""
+    """Lets requests through, all at once until the first 429.
+
+    `slow_down` stops them for some seconds, then halves how many may run at a time. Each time as many have succeeded
+    as may run at a time, one more may.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -26,12 +29,12 @@ class RateLimiter:
 
     @property
     def limit(self) -> float:
-        """How many requests may be under way; infinite until the server has said that they are too many."""
+        """How many requests may run at a time; infinite before the first 429."""
         return self._limit
 
     @contextmanager
     def turn(self) -> Iterator[float]:
-        """Wait for a turn, and take it while the block lasts; gives the time at which it began, for `slow_down`."""
+        """Wait until a request may be sent, and count it while the block runs; yields its start, for `slow_down`."""
         with self._changed:
             while (wait := self._quiet_until - time.monotonic()) > 0 or self._under_way >= self._limit:
                 self._changed.wait(wait if wait > 0 else None)
@@ -44,20 +47,20 @@ class RateLimiter:
                 self._changed.notify_all()
 
     def slow_down(self, began: float, seconds: float) -> None:
-        """A request that began at `began` was one too many: no other for `seconds`, then fewer at a time.
+        """Send nothing for `seconds` and then fewer at a time: a request that started at `began` got a 429.
 
-        Those that were under way together are told the same, and are one reason, not many.
+        Requests that ran at the same time get the same answer; they halve the limit once.
         """
         with self._changed:
             now = time.monotonic()
             self._quiet_until = max(self._quiet_until, now + seconds)
             if began >= self._slowed_at:
-                # The one that was told is still under way.
+                # The request that got the 429 is still counted.
                 self._limit = max(1, min(self._limit, self._under_way) // 2)
                 self._slowed_at, self._succeeded = now, 0
 
     def succeeded(self) -> None:
-        """A request was answered."""
+        """Note that a request was answered, which raises the limit again bit by bit."""
         if math.isinf(self._limit):
             return
         with self._changed:

@@ -27,7 +27,7 @@ from jumpcloud_elt.api.user_state import (
 from jumpcloud_elt.core.streams import Row
 from jumpcloud_elt.errors import ConflictError, NotFoundError, PageShapeError
 
-# Never compared with what JumpCloud has: it does not tell.
+# JumpCloud never returns these, so they cannot be compared.
 _WRITE_ONLY = ("password", "ssh_keys", "public_key", "tags")
 
 
@@ -139,7 +139,7 @@ class UserMethods:
         )
 
     def unlock_user(self, user_id: str, *, organization_id: str) -> None:
-        """Unlock a user who was locked out."""
+        """Unlock a user who is locked out."""
         self._do(user_calls.unlock(user_id), user_id, organization_id, lambda user: not is_locked(user))
 
     def force_password_reset(self, user_id: str, *, organization_id: str) -> None:
@@ -159,10 +159,10 @@ class UserMethods:
         self._do(user_calls.reset_mfa(user_id, exclusion_days), user_id, organization_id, is_reset)
 
     def delete_user(self, user_id: str, *, organization_id: str, cascade_manager: str | None = None) -> bool:
-        """Delete a user. Return True, or False where there was none (any more).
+        """Delete a user. Return True, or False where there was none.
 
-        :param cascade_manager: of somebody's manager: the user id of the reports' next manager, or ``"null"``: they
-            have none afterwards. Without it JumpCloud refuses to delete a manager: ConflictError.
+        :param cascade_manager: for a manager: the user id of the reports' next manager, or ``"null"`` for none.
+            Without it JumpCloud refuses to delete a manager: ConflictError.
         """
 
         def is_gone() -> bool:
@@ -176,7 +176,7 @@ class UserMethods:
         return True
 
     def add_group_member(self, group_id: str, user_id: str, *, organization_id: str) -> bool:
-        """Make a user a member of a user group. Return True, or False where they were one (409) already."""
+        """Make a user a member of a user group. Return True, or False where the user already was one (409)."""
 
         def is_in() -> bool:
             return self.is_member(group_id, user_id, organization_id=organization_id)
@@ -191,7 +191,7 @@ class UserMethods:
         return True
 
     def remove_group_member(self, group_id: str, user_id: str, *, organization_id: str) -> bool:
-        """Take a user out of a user group. Return True, or False where they were none (404) already.
+        """Take a user out of a user group. Return True, or False where the user was none (404).
 
         Raises NotFoundError where there is no such user.
         """
@@ -208,22 +208,22 @@ class UserMethods:
             raise
         return True
 
-    def _change(self, call: Call, user_id: str, organization_id: str, is_so: Callable[[Row], bool]) -> Row:
-        answer, found = self._look_and_write(call, user_id, organization_id, is_so)
+    def _change(self, call: Call, user_id: str, organization_id: str, is_done: Callable[[Row], bool]) -> Row:
+        answer, found = self._look_and_write(call, user_id, organization_id, is_done)
         return found[0] if answer is None else _as_user(answer)
 
-    def _do(self, call: Call, user_id: str, organization_id: str, is_so: Callable[[Row], bool]) -> None:
-        self._look_and_write(call, user_id, organization_id, is_so)
+    def _do(self, call: Call, user_id: str, organization_id: str, is_done: Callable[[Row], bool]) -> None:
+        self._look_and_write(call, user_id, organization_id, is_done)
 
     def _look_and_write(
-        self, call: Call, user_id: str, organization_id: str, is_so: Callable[[Row], bool]
+        self, call: Call, user_id: str, organization_id: str, is_done: Callable[[Row], bool]
     ) -> tuple[ApiResponse | None, list[Row]]:
-        """The answer of a call; where it was lost, None and the user who was found to be so."""
+        """Return the answer of a call; where it was lost, None and the user as it was read afterwards."""
         found: list[Row] = []
 
         def has_happened() -> bool:
             found[:] = [self.get_user(user_id, organization_id=organization_id)]
-            return is_so(found[0])
+            return is_done(found[0])
 
         return self.write(call, organization_id=organization_id, has_happened=has_happened), found
 
