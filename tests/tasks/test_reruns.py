@@ -24,6 +24,8 @@ from support.connections import connection_json
 from support.pipeline import Row, query, run_directory, run_usage, run_warehouse
 from support.worlds import DAY, ORGANIZATION, OTHER, TODAY, organization, serve
 
+pytestmark = pytest.mark.slow
+
 Json = Row
 USAGE_MARTS = {
     "organizations": "*",
@@ -44,8 +46,6 @@ from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.extract import event_reader, events
 from jumpcloud_elt.landing import manifests
 from support.pipeline import run_usage
-
-pytestmark = pytest.mark.slow
 
 start, end = map(datetime.fromisoformat, sys.argv[1:])
 
