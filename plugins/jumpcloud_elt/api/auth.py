@@ -12,7 +12,7 @@ import msgspec
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from jumpcloud_elt.api.responses import error_of, read_detail, transport_message
+from jumpcloud_elt.api.responses import error_of, error_words, read_detail, transport_message
 from jumpcloud_elt.core.account import Account
 from jumpcloud_elt.errors import CredentialError, TransientError
 
@@ -88,7 +88,7 @@ class Authenticator(AuthBase):
             )
         except requests.RequestException as error:
             raise TransientError(f"{what}: {transport_message(error)}") from error
-        if response.status_code in (400, 401, 403):
+        if response.status_code in (400, 401, 403) and error_words(response) is not None:
             # Always about the credentials, never about what the role may read.
             detail = read_detail(response, account)
             raise CredentialError(

@@ -15,6 +15,7 @@ import msgspec
 import requests
 
 from jumpcloud_elt.api.buffers import Buffer
+from jumpcloud_elt.api.session import dead_session, is_login_page
 from jumpcloud_elt.core.account import Account
 from jumpcloud_elt.errors import (
     ConflictError,
@@ -65,6 +66,8 @@ LONE_SURROGATE = re.compile(
 
 # What JumpCloud says with a 401 or 403 that is not about the key but about `x-org-id`.
 ORGANIZATION_HEADER_MESSAGES = ("no organization selected", "organization selection not allowed")
+# Refusals count in JumpCloud's own words only. A proxy, a firewall or a captive portal answers with these statuses as
+# well: with a page, with nothing, or with JSON of its own, which says nothing about the key, the plan or an object.
 _KINDS: dict[int, type[RequestError]] = {
     401: CredentialError,
     402: NotEnabledError,
@@ -91,12 +94,20 @@ def error_of(response: requests.Response, what: str, account: Account) -> Reques
     """Return the error that a status of 300 or more stands for; `what` names the request."""
     status, detail, connection_id = response.status_code, read_detail(response, account), account.connection_id
     told = f"{what}: {status} {detail}".rstrip()
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST and is_login_page(
+        response.headers.get("Location", "")
+    ):
+        return dead_session(response.url)
+    is_foreign = status in _KINDS and error_words(response) is None
+    if is_foreign:
+        told += " (not in JumpCloud's words: a proxy or a firewall may have answered)"
     is_blocked = status == 403 and ("blocked" in detail.lower() or "abuse" in detail.lower())
     # JumpCloud has answered heavy traffic with "blocked"; it says nothing about what the key may do.
     if (
         status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
         or (status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED)
         or is_blocked
+        or is_foreign
     ):
         wait = _retry_after(response)
         asked = "" if wait is None else f" (Retry-After: {wait:.0f} s)"
@@ -173,14 +184,19 @@ def _check_syntax(body: bytes | memoryview) -> None:
     _decode_raw(body)
 
 
-def read_detail(response: requests.Response, account: Account) -> str:
-    """The API's own error message, from any of the shapes it comes in; one line, without secrets."""
+def error_words(response: requests.Response) -> str | None:
+    """Return what an error says in JumpCloud's shape, an object with `message` or `error`; None of any other."""
     try:
         body = msgspec.json.decode(response.content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return response.reason or ""
-    message = (body.get("message") or body.get("error")) if isinstance(body, dict) else None
-    words = " ".join(str(message or response.reason or "").split())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    said = (body.get("message") or body.get("error")) if isinstance(body, dict) else None
+    return said if isinstance(said, str) and said.strip() else None
+
+
+def read_detail(response: requests.Response, account: Account) -> str:
+    """Return the API's own words about an error, at most a line of them, or the reason phrase of its status."""
+    words = " ".join((error_words(response) or response.reason or "").split())
     sent = str(response.request.headers.get("Authorization") or "").rpartition(" ")[2]
     # An API may repeat what it was sent.
     for secret in filter(None, (account.secret, sent)):
