@@ -101,10 +101,16 @@ CONFIG = {
             ),
             "request_threads": _option("How many requests one organization's task makes at a time.", "8"),
             "drift_share": _option(
-                "A snapshot whose users have dropped by more than this share since the last accepted one is held.",
+                "A snapshot is held when more than this share of the users, administrators, applications, groups, "
+                "memberships or application bindings of the last accepted one, and more than drift_minimum of them, "
+                "are missing.",
                 "0.3",
             ),
-            "drift_users": _option("A drop of no more users than this never holds a snapshot.", "10"),
+            "drift_minimum": _option(
+                "So many missing or fewer hold no snapshot, unless nothing is left of what had been three or more, or "
+                "no user.",
+                "10",
+            ),
             "actions_approval_batch_size": _option(
                 "jumpcloud_user_action changes up to this many users in one run without asking; more wait for an "
                 "approval. Deletions always do. 0: everything does.",

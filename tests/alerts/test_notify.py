@@ -125,7 +125,10 @@ def test_a_held_snapshot_is_told_with_how_to_accept_it_and_a_failure_after_it_is
     sandbox.set_world(world)
     directory("few")
     [(_, message)] = taken(told)
-    assert message.startswith("- Alpha is held back: 1 user, down by 39") and "accept_drop" in message
+    assert (
+        message.startswith("- Alpha is held back: 39 of 40 users (98%) are missing (1 listed now)")
+        and "accept_drop" in message
+    )
     sandbox.set_faults(refuse(403, "Forbidden"))
     directory("none")
     [(subject, message)] = taken(told)

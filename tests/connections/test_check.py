@@ -27,6 +27,7 @@ KEY = "jca_one_two_three_four"
 LISTINGS = {
     "users": "/api/systemusers",
     "administrators": "/api/users$",
+    "roles": "/api/v2/roles",
     "groups": "/api/v2/usergroups$",
     "applications": "/api/applications",
     "access": "/associations$|/members$",
@@ -119,7 +120,7 @@ def test_a_key_that_may_do_everything(check: Check) -> None:
     }
     assert summarise(report).splitlines() == [
         "1 organization: One.",
-        "Can be read: users, administrators, groups, applications, access, Directory Insights.",
+        "Can be read: users, administrators, roles, groups, applications, access, Directory Insights.",
         "Permission: read_and_act. May the key write: yes.",
     ]
     assert as_text(report).splitlines()[-3:] == [
@@ -141,7 +142,7 @@ def test_what_the_role_may_not_read_is_no_with_the_next_step_and_the_rest_is_yes
     expected = dict.fromkeys(SYNC_CAPABILITIES, "yes") | {capability: "no"}
     # Without the list of applications or of groups their access is read of the other.
     assert findings(report) == expected
-    assert report.works == (capability == "directory_insights")
+    assert report.works == (capability in ("administrators", "roles", "directory_insights"))
     told = reason(report, capability)
     assert "The role of the key's administrator does not allow reading" in told and "(403 Forbidden)" in told
     assert "Give the administrator a role that does" in told and "correct Region" in told
@@ -276,7 +277,7 @@ def test_what_several_organizations_share_is_said_once(check: Check) -> None:
     )
     text = summarise(report)
     assert text.startswith(
-        "2 organizations: One, Two.\nCan be read: users, administrators, groups, applications, access."
+        "2 organizations: One, Two.\nCan be read: users, administrators, roles, groups, applications, access."
     )
     assert text.count("not enabled for this organization (402)") == 1
     assert "\nOne: Directory Insights is not enabled" in text

@@ -118,7 +118,7 @@ class Snapshot:
     snapshot_at: datetime
     organization: Payload
     users: list[Payload]
-    administrators: list[Payload]
+    administrators: list[Payload] | None  # None: could not be read, so that they are as last known
     applications: list[Payload]
     usergroups: list[Payload] = field(default_factory=list)
     memberships: dict[str, list[str]] = field(default_factory=dict)  # group id -> user ids
@@ -482,7 +482,8 @@ class Directory:
         self.organization = snapshot.organization
         self.synced_at = at
         _see(self.users, snapshot.users, at)
-        _see(self.administrators, snapshot.administrators, at)
+        if snapshot.administrators is not None:
+            _see(self.administrators, snapshot.administrators, at)
         _see(self.applications, snapshot.applications, at)
         self._learn_roles()
         self.accounts = {**self._user_accounts(_group_names(snapshot)), **self._admin_accounts()}

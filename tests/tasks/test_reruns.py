@@ -281,7 +281,7 @@ def test_runs_of_the_same_days_that_are_killed_at_any_moment_change_nothing_once
 def with_decisions(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three snapshots of one organization, of which the drift guard held one and a run accepted the next; one more that
     is held of another; usage of both, of one of them twice."""
-    drift = {"AIRFLOW__JUMPCLOUD_ELT__DRIFT_SHARE": "0.1", "AIRFLOW__JUMPCLOUD_ELT__DRIFT_USERS": "0"}
+    drift = {"AIRFLOW__JUMPCLOUD_ELT__DRIFT_SHARE": "0.1", "AIRFLOW__JUMPCLOUD_ELT__DRIFT_MINIMUM": "0"}
     for name, value in drift.items():
         monkeypatch.setenv(name, value)
     worlds = [(9, 9), (4, 9), (4, 3)]

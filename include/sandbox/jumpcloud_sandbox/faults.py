@@ -35,7 +35,8 @@ class Do(TypedDict):
     wrong_total: NotRequired[int]
     null_rows: NotRequired[int]
     repeat_row: NotRequired[bool]
-    # Once it has been worked out: {"delete_users": [ids], "add_users": [payloads], "organization_id"?}.
+    # Once it has been worked out: {"delete_users": [ids], "add_users": [payloads], "delete_usergroups": [ids],
+    # "delete_applications": [ids], "organization_id"?}.
     mutate: NotRequired[Json]
 
 

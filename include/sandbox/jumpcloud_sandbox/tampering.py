@@ -85,8 +85,11 @@ def alter_answer(do: Do, answer: Answer, request_body: bytes) -> None:
 
 
 def mutate(state: State, change: Json, organization_id: str | None) -> None:
-    """Delete and add users, as somebody else does while a list is being read."""
+    """Delete and add users, delete groups and applications, as somebody else does while a list is being read."""
     organization = state.organizations[str(change.get("organization_id", organization_id))]
+    for kind in ("usergroups", "applications"):
+        removed = set(change.get(f"delete_{kind}", []))
+        organization[kind] = [row for row in organization[kind] if row["id"] not in removed]
     gone = set(change.get("delete_users", []))
     organization["users"] = [user for user in organization["users"] if user["id"] not in gone]
     for user in change.get("add_users", []):

@@ -1,6 +1,7 @@
 -- grain:  one row per organization of this round and administrator ever seen in it
--- inputs: stg_administrators, stg_roles, stg_organizations, state.administrators
--- why:    folds one snapshot into the state: who is there is as the snapshot says, who is gone is as last known
+-- inputs: stg_administrators, stg_organizations, int_streams, state.administrators, and state.roles as folded
+-- why:    folds one snapshot into the state: who is there is as the snapshot says, who is gone is as last known, and
+--         everybody is where the snapshot is without the list of administrators
 
 with
 
@@ -11,7 +12,7 @@ named as (
         administrators.administrator_id,
         list(roles.role_name order by roles.role_name) as role_names,
     from stg_administrators as administrators
-    inner join stg_roles as roles
+    inner join state.roles as roles
         on
             administrators.organization_id = roles.organization_id
             and list_contains(administrators.role_ids, roles.role_id)
@@ -55,10 +56,21 @@ present as (
     left join known using (organization_id, administrator_id)
 ),
 
+listed as (
+    select organization_id
+    from int_streams
+    where stream = 'administrators'
+),
+
 gone as (
-    select known.* replace (coalesce(known.deleted_at, rounds.snapshot_at) as deleted_at)
+    select
+        known.* replace (
+            if(listed.organization_id is null, known.deleted_at, coalesce(known.deleted_at, rounds.snapshot_at))
+                as deleted_at
+        ),
     from known
     inner join rounds using (organization_id)
+    left join listed using (organization_id)
     anti join seen using (organization_id, administrator_id)
 )
 

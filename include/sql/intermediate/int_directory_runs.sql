@@ -13,11 +13,11 @@ connections as (
 
 -- A connection that fails as a whole fails the organizations that it synced last.
 attempts as (
-    select organization_id, run_id, recorded_at, outcome, reason
+    select organization_id, stream, run_id, recorded_at, outcome, reason
     from stg_runs
     where dag_id in ('jumpcloud_directory', 'jumpcloud_user_action') and organization_id is not null
     union all
-    select connections.organization_id, runs.run_id, runs.recorded_at, runs.outcome, runs.reason
+    select connections.organization_id, runs.stream, runs.run_id, runs.recorded_at, runs.outcome, runs.reason
     from stg_runs as runs
     inner join connections using (connection_id)
     where runs.dag_id = 'jumpcloud_directory' and runs.organization_id is null
@@ -33,6 +33,7 @@ tried as (
         min(reason) filter (where outcome = 'failed') as failure,
         count_if(outcome = 'held') > 0 as is_held,
         min(reason) filter (where outcome = 'held') as held,
+        string_agg(reason, ' ' order by stream) filter (where outcome = 'skipped') as unread,
     from
         (
             select *
@@ -70,6 +71,8 @@ select
             then 'No configured connection saw this organization in the latest directory run; its last good data stays.'
         when latest.has_failed then latest.failure
         when latest.is_held then latest.held
+        -- Optional streams without which the snapshot is whole.
+        else latest.unread
     end as sync_message,
 from latest
 left join unrestricted on true

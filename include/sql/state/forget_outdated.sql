@@ -56,6 +56,8 @@ delete from state.applications
 where organization_id in (select organization_id from int_outdated);
 delete from state.groups
 where organization_id in (select organization_id from int_outdated);
+delete from state.roles
+where organization_id in (select organization_id from int_outdated);
 delete from state.access
 where organization_id in (select organization_id from int_outdated);
 delete from state.user_history
@@ -83,6 +85,9 @@ select * from checkpoint_applications
 where organization_id in (select organization_id from int_restored);
 insert into state.groups by name
 select * from checkpoint_groups
+where organization_id in (select organization_id from int_restored);
+insert into state.roles by name
+select * from checkpoint_roles
 where organization_id in (select organization_id from int_restored);
 insert into state.access by name
 select * from checkpoint_access

@@ -1,13 +1,15 @@
--- grain:  one row per complete snapshot that is not folded yet, with its turn within its organization
+-- grain:  one row per complete snapshot that is not folded yet, with its turn within its organization, and its streams
 -- inputs: stg_runs, state.snapshots
 -- why:    snapshots fold in the order of time; one of each organization fits into a round
 
 with
 
 landed as (
-    select distinct organization_id, snapshot_at
+    select organization_id, snapshot_at, list(distinct stream) as streams
     from stg_runs
-    where stream = 'organizations' and outcome = 'ok'
+    where outcome = 'ok' and snapshot_at is not null
+    group by all
+    having list_contains(streams, 'organizations')
 ),
 
 folded as (
@@ -20,6 +22,7 @@ select
     row_number() over (partition by organization_id order by snapshot_at) as turn,
     organization_id,
     snapshot_at,
+    streams,
 from landed
 left join folded using (organization_id)
 where folded.last_at is null or landed.snapshot_at > folded.last_at

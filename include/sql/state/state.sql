@@ -69,6 +69,12 @@ create table if not exists state.groups (
     name varchar
 );
 
+create table if not exists state.roles (
+    organization_id varchar not null,
+    role_id varchar not null,
+    role_name varchar
+);
+
 create table if not exists state.access (
     organization_id varchar not null,
     application_id varchar not null,

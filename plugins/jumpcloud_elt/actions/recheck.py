@@ -43,9 +43,13 @@ class Recheck:
                 lambda: list(client.iter_groups(organization_id=organization_id)), f"groups of {organization_id}"
             )
             self._group_ids = {row_id(group) for group in groups if group.get("name") in filters.group}
-        self._administrators = list(_administrators(client, organization_id)) if filters.role else []
+        # Who is not known to be an administrator would pass for none; one whose role is not known, for `Unknown`.
+        asked_for = {role.lower() for role in filters.role or ()}
+        self._administrators = (
+            list(_administrators(client, organization_id, must_be_whole="user" in asked_for)) if asked_for else []
+        )
         unnamed = any(not role_names(row) for row in self._administrators)
-        self._roles = _roles_by_id(client, organization_id) if unnamed else {}
+        self._roles = _roles_by_id(client, organization_id, must_be_whole="unknown" in asked_for) if unnamed else {}
 
     def narrow(self, look: Look, user: Row) -> Look:
         """What there is to do to a user: nothing to one who is no longer so, or to whom it cannot be done."""
@@ -115,20 +119,30 @@ def _leave_out(reason: str) -> Look:
     return Look(ActionOutcome.SKIPPED, reason, is_unfinished=False)
 
 
-def _administrators(client: JumpCloudClient, organization_id: str) -> Iterator[Row]:
-    """Everybody who administers the organization, a provider's administrators too."""
+def _administrators(client: JumpCloudClient, organization_id: str, *, must_be_whole: bool) -> Iterator[Row]:
+    """Everybody who administers the organization, a provider's administrators too.
+
+    Those of a provider who may not be read are left out unless the list `must_be_whole`.
+    """
     what = f"administrators of {organization_id}"
     yield from read_until_whole(lambda: list(iter_rows(client, ADMINISTRATORS, organization_id)), what)
-    provider_id = find_provider_id(client)
-    if provider_id is not None:
-        yield from read_provider_administrators(client, provider_id, organization_id)
+    try:
+        provider_id = find_provider_id(client)
+        if provider_id is not None:
+            yield from read_provider_administrators(client, provider_id, organization_id)
+    except (RequestError, ResponseError) as error:
+        if must_be_whole or isinstance(error, TransientError):
+            raise
 
 
-def _roles_by_id(client: JumpCloudClient, organization_id: str) -> dict[str, str]:
-    """The names of roles that an administrator's row does not name; of a key that may not read them, none."""
+def _roles_by_id(client: JumpCloudClient, organization_id: str, *, must_be_whole: bool) -> dict[str, str]:
+    """The names of roles that an administrator's row does not name.
+
+    Of a key that may not read them, none, unless the list `must_be_whole`.
+    """
     try:
         return {row_id(row): str(row["name"]) for row in iter_rows(client, ROLES, organization_id) if row.get("name")}
-    except TransientError:
-        raise
-    except (RequestError, ResponseError):
+    except (RequestError, ResponseError) as error:
+        if must_be_whole or isinstance(error, TransientError):
+            raise
         return {}

@@ -8,31 +8,41 @@ connection that sees it. `check` and `credential` find it out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 import pyarrow as pa
 
+from jumpcloud_elt.connections.causes import explain
 from jumpcloud_elt.connections.check import check_insights, check_organization, patient_for_seconds
 from jumpcloud_elt.connections.client import open_account, open_client
-from jumpcloud_elt.connections.report import SYNC_CAPABILITIES, Finding
+from jumpcloud_elt.connections.report import INSIGHTS, SYNC_CAPABILITIES, Finding
 from jumpcloud_elt.core.account import Account
 from jumpcloud_elt.core.action_names import ACTIONS
 from jumpcloud_elt.core.organization import NO, UNKNOWN, YES, Credential, Organization
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.times import utc_now
-from jumpcloud_elt.errors import JumpCloudError
+from jumpcloud_elt.errors import JumpCloudError, ResponseError, TransientError
 from jumpcloud_elt.landing.capabilities import ACTION, CAPABILITY_SCHEMA, SYNC, capabilities_path
 from jumpcloud_elt.landing.files import write_table
 
 
-def land_capabilities(settings: Settings, organization: Organization, run_id: str, *, is_synced: bool) -> None:
+def land_capabilities(
+    settings: Settings,
+    organization: Organization,
+    run_id: str,
+    *,
+    is_synced: bool,
+    unread: Mapping[str, JumpCloudError] = MappingProxyType({}),
+) -> None:
     """Find out and land what can be done with an organization that this run has synced, or has failed to.
 
-    Raises only what writing raises: what cannot be found out is landed as such.
+    `unread` are the optional streams without which it was synced, each with the error that tells why. Raises only what
+    writing raises: what cannot be found out is landed as such.
     """
     connection_id = organization["connection_id"]
-    rows = list(_of_syncing_connection(settings, organization, is_synced=is_synced))
+    rows = list(_of_syncing_connection(settings, organization, is_synced=is_synced, unread=unread))
     for other, credential in organization.get("also_seen_by", {}).items():
         reason = f"Connection {connection_id} syncs this organization."
         sync = [Finding(capability, NO, reason) for capability in SYNC_CAPABILITIES]
@@ -43,29 +53,35 @@ def land_capabilities(settings: Settings, organization: Organization, run_id: st
 
 
 def _of_syncing_connection(
-    settings: Settings, organization: Organization, *, is_synced: bool
+    settings: Settings, organization: Organization, *, is_synced: bool, unread: Mapping[str, JumpCloudError]
 ) -> Iterator[dict[str, object]]:
     connection_id, credential = organization["connection_id"], organization.get("credential")
     if organization["error"] is not None:
         sync = [Finding(capability, NO, organization["error"]) for capability in SYNC_CAPABILITIES]
         actions = [Finding(action, NO, organization["error"]) for action in ACTIONS]
     else:
-        sync = list(_look_into(settings, organization, is_synced=is_synced))
+        sync = list(_look_into(settings, organization, is_synced=is_synced, unread=unread))
         actions = _actions(connection_id, credential)
     yield from _rows(connection_id, sync, actions, credential)
 
 
-def _look_into(settings: Settings, organization: Organization, *, is_synced: bool) -> Iterable[Finding]:
+def _look_into(
+    settings: Settings, organization: Organization, *, is_synced: bool, unread: Mapping[str, JumpCloudError]
+) -> Iterable[Finding]:
     """What has just been synced can be; the rest is asked for."""
     organization_id = str(organization["organization_id"])
     try:
         with open_client(organization["connection_id"], patient_for_seconds(settings)) as client:
             if not is_synced:
                 return check_organization(client, organization_id, utc_now())
-            insights = check_insights(client, organization_id, utc_now())
+            found = {INSIGHTS: check_insights(client, organization_id, utc_now())}
+            for capability, error in unread.items():
+                # Nothing is known of what could not be asked.
+                state = UNKNOWN if isinstance(error, TransientError | ResponseError) else NO
+                found[capability] = Finding(capability, state, str(explain(error, client.account, capability)))
     except JumpCloudError as error:
         return [Finding(capability, NO, str(error)) for capability in SYNC_CAPABILITIES]
-    return [*(Finding(capability, YES) for capability in SYNC_CAPABILITIES[:-1]), insights]
+    return [found.get(capability, Finding(capability, YES)) for capability in SYNC_CAPABILITIES]
 
 
 def _actions(connection_id: str, credential: Credential | None) -> list[Finding]:

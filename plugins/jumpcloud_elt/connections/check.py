@@ -23,6 +23,7 @@ from jumpcloud_elt.connections.report import (
     APPS,
     GROUPS,
     INSIGHTS,
+    ROLES_STREAM,
     SYNC_CAPABILITIES,
     USERS_STREAM,
     ConnectionReport,
@@ -35,6 +36,7 @@ from jumpcloud_elt.core.streams import (
     ADMINISTRATORS,
     APPLICATION_ASSOCIATIONS,
     APPLICATIONS,
+    ROLES,
     SYSTEMUSERS,
     USERGROUP_MEMBERS,
     USERGROUPS,
@@ -48,7 +50,13 @@ from jumpcloud_elt.errors import (
     TransientError,
 )
 
-LISTINGS = {USERS_STREAM: SYSTEMUSERS, ADMINS: ADMINISTRATORS, GROUPS: USERGROUPS, APPS: APPLICATIONS}
+LISTINGS = {
+    USERS_STREAM: SYSTEMUSERS,
+    ADMINS: ADMINISTRATORS,
+    ROLES_STREAM: ROLES,
+    GROUPS: USERGROUPS,
+    APPS: APPLICATIONS,
+}
 # Somebody waits for the answer.
 PATIENCE = {"request_attempts": 2, "retry_wait_max_seconds": 5.0, "read_timeout_seconds": 20.0}
 CHECK_THREADS = 8

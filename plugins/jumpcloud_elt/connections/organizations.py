@@ -27,6 +27,8 @@ from jumpcloud_elt.errors import (
     NotFoundError,
     OrganizationHeaderError,
     PermissionDeniedError,
+    RequestError,
+    ResponseError,
 )
 
 log = logging.getLogger(__name__)
@@ -95,7 +97,13 @@ def list_of_connection(client: JumpCloudClient) -> list[Organization]:
             raise
         # A key that may not list organizations can still read those that the connection names.
         rows = {one: {"id": one} for one in account.organization_ids}
-    provider_id = find_provider_id(client) if len(rows) > 1 else None
+    # A provider may be left with one organization, and its administrators administer that one.
+    has_provider, provider_id = True, None
+    try:
+        provider_id = find_provider_id(client)
+        has_provider = provider_id is not None
+    except (RequestError, ResponseError) as why:
+        log.info("The provider of connection %s is not known: %s", connection_id, why)
     wanted = account.organization_ids or tuple(rows)
     organizations = []
     for organization_id in wanted:
@@ -116,7 +124,7 @@ def list_of_connection(client: JumpCloudClient) -> list[Organization]:
             payload=remove_secrets(row),
             error=None,
         )
-        if provider_id is not None:
+        if has_provider:
             organization["provider_id"] = provider_id
         organizations.append(organization)
     return organizations

@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from jumpcloud_elt.core.account import Account
 from jumpcloud_elt.core.organization import NO, YES, Credential
 
-USERS_STREAM, ADMINS, GROUPS, APPS, ACCESS, INSIGHTS = (
+USERS_STREAM, ADMINS, ROLES_STREAM, GROUPS, APPS, ACCESS, INSIGHTS = (
     "users",
     "administrators",
+    "roles",
     "groups",
     "applications",
     "access",
     "directory_insights",
 )
 
-# What is synced, in the order in which it is shown. Only usage does without the last.
-SYNC_CAPABILITIES = (USERS_STREAM, ADMINS, GROUPS, APPS, ACCESS, INSIGHTS)
-REQUIRED = SYNC_CAPABILITIES[:-1]
+# What is synced, in the order in which it is shown; an organization is synced without what is not required.
+SYNC_CAPABILITIES = (USERS_STREAM, ADMINS, ROLES_STREAM, GROUPS, APPS, ACCESS, INSIGHTS)
+REQUIRED = (USERS_STREAM, GROUPS, APPS, ACCESS)
 
 
 @dataclass(frozen=True)

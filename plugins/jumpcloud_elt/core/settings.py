@@ -50,7 +50,7 @@ class Settings:
     land_personal_fields: bool
     request_threads: int
     drift_share: float
-    drift_users: int
+    drift_minimum: int
     actions_approval_batch_size: int
     actions_approval_timeout_hours: float
     actions_approvers: tuple[str, ...]
@@ -98,7 +98,7 @@ def read_settings() -> Settings:
         land_personal_fields=_flag("land_personal_fields", problems),
         request_threads=int(_number("request_threads", problems, lowest=1, highest=64)),
         drift_share=_number("drift_share", problems, lowest=0, highest=1),
-        drift_users=int(_number("drift_users", problems, lowest=0, highest=10**9)),
+        drift_minimum=int(_number("drift_minimum", problems, lowest=0, highest=10**9)),
         actions_approval_batch_size=int(_number("actions_approval_batch_size", problems, lowest=0, highest=10**6)),
         actions_approval_timeout_hours=_number("actions_approval_timeout_hours", problems, lowest=0.001, highest=8760),
         actions_approvers=_names("actions_approvers", problems, may_be_empty=True),

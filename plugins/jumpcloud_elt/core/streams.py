@@ -33,8 +33,8 @@ class Stream:
 
     `keys` are the landed names of what identifies a row. A stream with a `parent` has a list of its own, or one
     for each of `variants` (query parameters), for every object of the parent stream; `{parent}` stands for that
-    object's id in `path`, and `keys` begins with it. Where `is_optional`, a stream that cannot be read lands
-    empty, and the others count all the same. `personal_names` are cut out like secrets where personal fields are
+    object's id in `path`, and `keys` begins with it. Where `is_optional`, a snapshot is whole without the stream if
+    it cannot be read. `personal_names` are cut out like secrets where personal fields are
     not to be landed.
     """
 
@@ -61,7 +61,9 @@ class Stream:
 
 ORGANIZATIONS = Stream("organizations", "/api/organizations", ("organization_id",), "v1")
 SYSTEMUSERS = Stream("systemusers", "/api/systemusers", ("user_id",), "v1", personal_names=PERSONAL_NAMES)
-ADMINISTRATORS = Stream("administrators", "/api/users", ("administrator_id",), "v1", personal_names=PERSONAL_NAMES)
+ADMINISTRATORS = Stream(
+    "administrators", "/api/users", ("administrator_id",), "v1", personal_names=PERSONAL_NAMES, is_optional=True
+)
 APPLICATIONS = Stream("applications", "/api/applications", ("application_id",), "v1", APPLICATION_SECRET_NAMES)
 # An envelope as in V1, on a V2 route that is not known to take V1's sort.
 ROLES = Stream("roles", "/api/v2/roles", ("role_id",), "v1", variants=({"sort": None},), is_optional=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,17 +13,8 @@ from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.api.listings import _Requests, read_until_whole, row_id
 from jumpcloud_elt.api.pagination import PAGE_STYLES
 from jumpcloud_elt.core.redaction import encode_payload
-from jumpcloud_elt.core.streams import TIMESTAMP, USERGROUP_MEMBERS, Row, Stream
-from jumpcloud_elt.errors import (
-    IncompleteListingError,
-    NotFoundError,
-    PageShapeError,
-    RequestError,
-    ResponseError,
-    TransientError,
-)
-
-log = logging.getLogger(__name__)
+from jumpcloud_elt.core.streams import DIRECTORY_STREAMS, TIMESTAMP, USERGROUP_MEMBERS, Row, Stream
+from jumpcloud_elt.errors import IncompleteListingError, NotFoundError, PageShapeError
 
 RowKey = tuple[str, ...]
 
@@ -52,6 +42,9 @@ def read_listing(
     The distinct rows of each list agree with the API's own total; a list that moved while it was read is read
     again, up to LISTING_ATTEMPTS times, before IncompleteListingError is raised with the numbers. `threads` lists
     are read at a time.
+
+    A list of edges that answers 404 is empty where its parent has been removed since it was listed. NotFoundError is
+    raised where the parent, listed once more, is still there.
     """
     lists: list[tuple[str | None, Mapping[str, str | None]]] = [
         (parent, variant) for parent in (parents if stream.parent else [None]) for variant in stream.variants
@@ -63,20 +56,17 @@ def read_listing(
         what = f"{stream.name}{of} of organization {organization_id}"
         try:
             return read_until_whole(lambda: _read_once(client, stream, organization_id, parent, variant), what)
-        except NotFoundError:
-            if parent is None and not stream.is_optional:
+        except NotFoundError as error:
+            if parent is None:
                 raise
-            # Removed since its parent was listed: what is gone has no members and gives no access.
+            not_found[parent] = error
             return {}, 0, 0
-        except (RequestError, ResponseError) as error:
-            # What may heal is no answer: taken for one, it would rewrite history and back.
-            if not stream.is_optional or isinstance(error, TransientError):
-                raise
-            log.warning("%s is left empty: %s", what, error)
-            return {}, 0, None
 
+    not_found: dict[str, NotFoundError] = {}
     with ThreadPoolExecutor(max(1, min(threads, len(lists)))) as pool:
         results = list(pool.map(read, lists))
+    if not_found:
+        _confirm_removed(client, stream, organization_id, not_found)
     rows = {key: payload for payloads, _, _ in results for key, payload in payloads.items()}
     totals = [total for _, _, total in results]
     return Listed(
@@ -84,6 +74,23 @@ def read_listing(
         received=sum(received for _, received, _ in results),
         api_total=None if None in totals else sum(total for total in totals if total is not None),
     )
+
+
+def _confirm_removed(
+    client: JumpCloudClient, stream: Stream, organization_id: str, not_found: Mapping[str, NotFoundError]
+) -> None:
+    """Raise the first of the errors whose parent is still listed: what is there may have edges that were not given."""
+    [parent_stream] = [one for one in DIRECTORY_STREAMS if one.name == stream.parent]
+    what = f"{parent_stream.name} of organization {organization_id}"
+    payloads, _, _ = read_until_whole(lambda: _read_once(client, parent_stream, organization_id, None, {}), what)
+    for (parent,) in sorted(payloads):
+        if parent in not_found:
+            error = not_found[parent]
+            raise NotFoundError(
+                f"{error} It is still listed, so that its {stream.name} are not known.",
+                status=error.status,
+                detail=error.detail,
+            ) from error
 
 
 def add_rows(

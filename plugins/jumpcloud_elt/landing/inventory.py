@@ -20,7 +20,7 @@ from jumpcloud_elt.core.storage import Place, name_within
 from jumpcloud_elt.core.times import format_time, parse_time
 from jumpcloud_elt.landing.files import read_metadata
 from jumpcloud_elt.landing.layout import EVENTS, RUNS, landed_units, unit_path
-from jumpcloud_elt.landing.manifests import HELD, MANIFEST_SCHEMA, OK, Outcome, RunManifest
+from jumpcloud_elt.landing.manifests import HELD, MANIFEST_SCHEMA, OK, SKIPPED, Outcome, RunManifest
 from jumpcloud_elt.landing.snapshots import COMMIT_STREAM
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ READING_THREADS = 16
 
 
 class _Told(msgspec.Struct):
-    """What a landed file says of itself; older ones say less. The last three stand in the last file of a snapshot."""
+    """What a landed file says of itself; older ones say less. The last four stand in the last file of a snapshot."""
 
     rows: int | None = None
     received: int | None = None
@@ -44,6 +44,7 @@ class _Told(msgspec.Struct):
     decision: str | None = None
     reason: str | None = None
     streams: list[str] = []
+    unread: dict[str, str] = {}
 
 
 def find_units(landing: Place, organization: Organization, since: datetime, until: datetime) -> list[Outcome]:
@@ -147,6 +148,10 @@ def _snapshot(landing: Place, organization: Organization, committed: Place) -> l
         outcome.outcome = HELD if decided.decision == HELD else OK
         outcome.decision, outcome.reason = decided.decision, decided.reason or FOUND_LATER
         outcomes.append(outcome)
+    for stream, reason in decided.unread.items():
+        outcome = msgspec.structs.replace(outcomes[-1], stream=stream, outcome=SKIPPED, reason=reason)
+        outcome.path = outcome.rows = outcome.received = outcome.api_total = None
+        outcomes.insert(0, outcome)
     return outcomes
 
 

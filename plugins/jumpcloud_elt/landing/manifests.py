@@ -24,7 +24,7 @@ from jumpcloud_elt.landing.layout import RUNS, run_file_name
 
 OK = "ok"
 KEPT = "kept"  # read again, came back with fewer events than have landed: the landed unit stays
-SKIPPED = "skipped"  # Directory Insights is not available
+SKIPPED = "skipped"  # Directory Insights is not available; an optional stream could not or may not be read
 NOT_ASKED = "not_asked"  # older than JumpCloud keeps events
 HELD = "held"  # landed, and left out of the marts by the drift guard
 FAILED = "failed"

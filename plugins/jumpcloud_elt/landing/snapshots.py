@@ -9,20 +9,47 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import pyarrow as pa
 
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.storage import Place
+from jumpcloud_elt.core.streams import (
+    ADMINISTRATORS,
+    APPLICATION_ASSOCIATIONS,
+    APPLICATIONS,
+    SYSTEMUSERS,
+    USERGROUP_MEMBERS,
+    USERGROUPS,
+    Stream,
+)
 from jumpcloud_elt.core.times import parse_time
 from jumpcloud_elt.landing.files import read_metadata, write_table
+from jumpcloud_elt.landing.layout import snapshot_path
 from jumpcloud_elt.landing.manifests import HELD
 
 COMMIT_STREAM = "organizations"
 ACCEPTED = "accepted"
+
+# What the drift guard compares, and what people call it.
+GUARDED = (
+    (SYSTEMUSERS, "users"),
+    (ADMINISTRATORS, "administrators"),
+    (APPLICATIONS, "applications"),
+    (USERGROUPS, "groups"),
+    (USERGROUP_MEMBERS, "memberships"),
+    (APPLICATION_ASSOCIATIONS, "application bindings"),
+)
+# In the metadata of administrators: how many of them a provider gave.
+FROM_PROVIDER = "from_provider"
+
+# Fewer can go one by one; of users none may be the last.
+NOTHING_LEFT_OF = 3
+
+RowKey = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -39,10 +66,20 @@ class Decision:
 
 @dataclass(frozen=True)
 class Accepted:
-    """The drop in users that a run accepts: any, or of `users` (whom it has deleted) beside what is allowed anyway."""
+    """What a run accepts as missing: anything, or else what it has removed itself.
+
+    `users` are the ids of those whom it has deleted; what led to them is accepted as well. `edges` is how many
+    memberships and application bindings it has removed beside, by stream.
+    """
 
     run_id: str
-    users: int | None
+    is_everything: bool = False
+    users: frozenset[str] = frozenset()
+    edges: Mapping[str, int] = field(default_factory=dict)
+
+    def count(self, stream: Stream, missing: Set[RowKey]) -> int:
+        """How many of the `missing` rows of a stream the run has removed."""
+        return len([key for key in missing if key[-1] in self.users]) + self.edges.get(stream.name, 0)
 
 
 def iter_snapshots(landing: Place, organization_id: str) -> Iterator[tuple[datetime, dict[str, object]]]:
@@ -52,40 +89,93 @@ def iter_snapshots(landing: Place, organization_id: str) -> Iterator[tuple[datet
         yield parse_time(path.parent.name.removeprefix("snapshot_at=")), read_metadata(path)
 
 
-def decide(settings: Settings, organization_id: str, users: int, accepted: Accepted | None) -> Decision:
-    """Hold a snapshot whose users have dropped too far since the last accepted one, unless that is `accepted`."""
-    for _, metadata in iter_snapshots(settings.landing, organization_id):
+def decide(
+    settings: Settings, organization_id: str, listed: Mapping[str, pa.Table], accepted: Accepted | None
+) -> Decision:
+    """Hold a snapshot of which too much is missing that the last accepted one has, unless that is `accepted`.
+
+    `listed` are the streams that have been read; one that has not is not compared. Each is compared with the last
+    accepted snapshot that has it.
+    """
+    before = last_accepted(settings.landing, organization_id, [stream for stream, _ in GUARDED])
+    found, is_own = [], accepted is not None
+    for stream, name in GUARDED:
+        if stream.name not in listed or stream.name not in before:
+            continue
+        known, missing = _compare(before[stream.name][1], listed[stream.name], stream)
+        if not _is_too_much(settings, stream, len(known), len(missing)):
+            continue
+        found.append(
+            f"{len(missing)} of {len(known)} {name} ({len(missing) / len(known):.0%}) are missing "
+            f"({listed[stream.name].num_rows} listed now)"
+        )
+        own = accepted.count(stream, missing) if accepted else 0
+        is_own &= not _is_too_much(settings, stream, len(known), len(missing), own)
+    if not found:
+        return Decision(ACCEPTED)
+    if accepted and (accepted.is_everything or is_own):
+        return Decision(f"accepted by {accepted.run_id}")
+    return Decision(
+        HELD,
+        f"{'; '.join(found)}. Allowed: {settings.drift_share:.0%}, or {settings.drift_minimum}, as long as something "
+        "is left. The last accepted snapshot stays; to accept what is missing run jumpcloud_directory with "
+        f'{{"accept_drop": ["{organization_id}"]}}.',
+    )
+
+
+def last_with(landing: Place, organization_id: str, stream: Stream) -> Place | None:
+    """The file of a stream in the youngest snapshot that has it, held or not."""
+    for snapshot_at, _ in iter_snapshots(landing, organization_id):
+        path = snapshot_path(landing, stream.name, organization_id, snapshot_at)
+        if path.exists():
+            return path
+    return None
+
+
+def last_accepted(landing: Place, organization_id: str, streams: Sequence[Stream]) -> dict[str, tuple[datetime, Place]]:
+    """When the last accepted snapshot that has a stream was taken, and the stream's file there; by stream."""
+    found: dict[str, tuple[datetime, Place]] = {}
+    for snapshot_at, metadata in iter_snapshots(landing, organization_id):
+        if len(found) == len(streams):
+            break
         if metadata.get("decision") == HELD:
             continue
-        before = metadata.get("users")
-        if not isinstance(before, int):
-            break
-        drop = before - users
-        if _is_allowed(settings, drop, before):
-            break
-        if accepted and (accepted.users is None or _is_allowed(settings, drop - accepted.users, before)):
-            return Decision(f"accepted by {accepted.run_id}")
-        reason = (
-            f"{_users(users)}, down by {drop} ({drop / before:.0%}) from {before}. Allowed: "
-            f"{settings.drift_share:.0%}, or {_users(settings.drift_users)}. The last accepted snapshot stays; to "
-            f'accept this drop run jumpcloud_directory with {{"accept_drop": ["{organization_id}"]}}.'
-        )
-        return Decision(HELD, reason)
-    return Decision(ACCEPTED)
+        for stream in streams:
+            path = snapshot_path(landing, stream.name, organization_id, snapshot_at)
+            if stream.name not in found and path.exists():
+                found[stream.name] = snapshot_at, path
+    return found
 
 
-def _is_allowed(settings: Settings, drop: int, before: int) -> bool:
-    return drop <= settings.drift_users or drop <= before * settings.drift_share
+def _compare(before: Place, table: pa.Table, stream: Stream) -> tuple[set[RowKey], set[RowKey]]:
+    """The keys that a stream had before, and those of them that it no longer has."""
+    with before.open_parquet() as file:
+        known = _keys(file.read(list(stream.keys)), stream)
+    # Rows that have not changed are stored once.
+    is_same = read_metadata(before).get("fingerprint") == fingerprint_of(table)
+    return known, set() if is_same else known - _keys(table, stream)
 
 
-def _users(number: int) -> str:
-    return "1 user" if number == 1 else f"{number} users"
+def _is_too_much(settings: Settings, stream: Stream, known: int, missing: int, own: int = 0) -> bool:
+    """Whether more of a stream is missing than is allowed, beside what the run has removed of its `own`."""
+    lost = missing - own
+    is_nothing_left = missing == known >= (1 if stream is SYSTEMUSERS else NOTHING_LEFT_OF)
+    return lost > 0 and (is_nothing_left or (lost > settings.drift_minimum and lost > known * settings.drift_share))
+
+
+def _keys(table: pa.Table, stream: Stream) -> set[RowKey]:
+    return set(zip(*(table[key].to_pylist() for key in stream.keys), strict=True))
 
 
 def write_stream(path: Place, table: pa.Table, metadata: dict[str, object], previous: Place | None) -> None:
     """Write one stream of a snapshot; where `previous` holds the same rows, link to it instead."""
     fingerprint = fingerprint_of(table)
-    if previous is not None and previous.exists() and read_metadata(previous).get("fingerprint") == fingerprint:
+    before = read_metadata(previous) if previous is not None else {}
+    if (
+        previous is not None
+        and before.get("fingerprint") == fingerprint
+        and before.get(FROM_PROVIDER) == metadata.get(FROM_PROVIDER)
+    ):
         # A file system without hard links gets a whole file.
         with contextlib.suppress(OSError):
             path.create_hard_link_to(previous)

@@ -8,6 +8,7 @@ from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.connections import capabilities
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import read_settings
+from jumpcloud_elt.errors import JumpCloudError
 from jumpcloud_elt.extract import directory
 from jumpcloud_elt.landing.manifests import Outcome
 from jumpcloud_elt.landing.snapshots import Accepted
@@ -15,19 +16,21 @@ from jumpcloud_elt.tasks.common import DIRECTORY, leaving_outcomes
 
 
 def extract_directory(
-    organization: Organization, run_of: dict[str, str], accept_drop: Sequence[str] = (), *, deleted: int = 0
+    organization: Organization, run_of: dict[str, str], accept_drop: Sequence[str] = (), own: Accepted | None = None
 ) -> int:
     """Land one snapshot of an organization, and what can be done with it; return the number of rows.
 
-    `accept_drop` names the organizations (by id) whose drop in users this run accepts; `deleted` is how many users
-    this run has deleted itself.
+    `accept_drop` names the organizations (by id) of which this run accepts whatever is missing; `own` is what it has
+    removed itself.
     """
     settings = read_settings()
 
+    unread: dict[str, JumpCloudError] = {}
+
     def extract(client: JumpCloudClient) -> list[Outcome]:
         is_accepted = str(organization["organization_id"]) in [one.lower() for one in accept_drop]
-        accepted = Accepted(run_of["run_id"], None if is_accepted else deleted)
-        return directory.land_directory(client, organization, settings, accepted)
+        accepted = Accepted(run_of["run_id"], is_everything=True) if is_accepted else own
+        return directory.land_directory(client, organization, settings, accepted, unread)
 
     is_synced = False
     try:
@@ -36,5 +39,5 @@ def extract_directory(
     finally:
         # One that was asked for and that nobody sees has no connection.
         if organization["organization_id"] and organization["connection_id"]:
-            capabilities.land_capabilities(settings, organization, run_of["run_id"], is_synced=is_synced)
+            capabilities.land_capabilities(settings, organization, run_of["run_id"], is_synced=is_synced, unread=unread)
     return sum(outcome.rows or 0 for outcome in outcomes)

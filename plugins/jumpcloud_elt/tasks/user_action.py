@@ -23,6 +23,7 @@ from jumpcloud_elt.actions.request import read_request
 from jumpcloud_elt.connections import organizations
 from jumpcloud_elt.core.account import ORGANIZATION_ID
 from jumpcloud_elt.core.settings import Settings, read_settings
+from jumpcloud_elt.core.streams import USERGROUP_MEMBERS
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import JumpCloudError
 from jumpcloud_elt.landing.action_log import (
@@ -38,6 +39,7 @@ from jumpcloud_elt.landing.action_log import (
     request_to_keep,
 )
 from jumpcloud_elt.landing.layout import RUNS
+from jumpcloud_elt.landing.snapshots import Accepted
 from jumpcloud_elt.tasks import common, directory
 
 log = logging.getLogger(__name__)
@@ -139,8 +141,10 @@ def sync_directory(planned: Json | None, run_of: dict[str, str]) -> int:
             f"No connection of [jumpcloud_elt] connections syncs organization {attempt.organization_id}."
         )
     try:
-        deleted = {row["target"] for row in changed if row["action"] == "delete"}
-        return directory.extract_directory(mine[0], run_of, deleted=len(deleted))
+        deleted = frozenset(row["target"] for row in changed if row["action"] == "delete")
+        taken_out = len([row for row in changed if row["action"] == "remove_from_group"])
+        own = Accepted(run_of["run_id"], users=deleted, edges={USERGROUP_MEMBERS.name: taken_out})
+        return directory.extract_directory(mine[0], run_of, own=own)
     finally:
         common.record_run(mine[:1], run_of, common.DIRECTORY, is_restricted=True)
 

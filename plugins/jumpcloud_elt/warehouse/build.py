@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -25,11 +26,11 @@ import jumpcloud_elt
 from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.storage import Place
-from jumpcloud_elt.core.streams import DIRECTORY_STREAMS, ORGANIZATIONS
+from jumpcloud_elt.core.streams import DIRECTORY_STREAMS, ORGANIZATIONS, Stream
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import CheckFailedError, WarehouseError
 from jumpcloud_elt.landing import action_log, capabilities
-from jumpcloud_elt.landing.files import METADATA_KEY, rebuild_from
+from jumpcloud_elt.landing.files import METADATA_KEY, rebuild_from, write_table
 from jumpcloud_elt.landing.layout import snapshot_path
 from jumpcloud_elt.landing.manifests import list_manifests
 from jumpcloud_elt.warehouse import events_view, rollups
@@ -45,7 +46,7 @@ log = logging.getLogger(__name__)
 SCHEMA_VERSION = 2
 # DuckDB 1.2 and later clients can open it; 2.0's default cannot be opened by any 1.x client.
 STORAGE_VERSION = "v1.2.0"
-SNAPSHOT_STREAMS = (ORGANIZATIONS.name, *(stream.name for stream in DIRECTORY_STREAMS))
+SNAPSHOT_STREAMS = (ORGANIZATIONS, *DIRECTORY_STREAMS)
 # What a build hands on beside what is folded.
 CARRIED = (*STATE_TABLES, "runs", "manifests", "views")
 
@@ -62,6 +63,7 @@ STAGING_OF_A_ROUND = (
 
 # Each model gives the rows of this round's organizations anew; they replace those in the state.
 FOLDED = {
+    "int_roles": "roles",
     "int_administrators": "administrators",
     "int_users": "users",
     "int_applications": "applications",
@@ -250,18 +252,15 @@ def _read_runs(connection: duckdb.DuckDBPyConnection, manifests: dict[str, str],
 
 
 def _fold_snapshots(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Fold the snapshots that the state has not seen into it, one per organization at a time."""
+    """Fold the snapshots that the state has not seen into it, one per organization at a time.
+
+    One may lack an optional stream: what is folded of it then stays as it is.
+    """
     make(connection, "intermediate/int_accounts", "create temp view int_accounts")
     connection.execute(read_sql("state/forget_outdated"))
     rounds = connection.execute(read_sql("state/snapshots_to_fold")).fetchall()
     for _, snapshots in itertools.groupby(rounds, key=lambda row: row[0]):
-        partitions = [(organization_id, snapshot_at) for _, organization_id, snapshot_at in snapshots]
-        for stream in SNAPSHOT_STREAMS:
-            files = [snapshot_path(settings.landing, stream, *partition) for partition in partitions]
-            set_files(connection, stream, files)
-            _count_rows(connection, stream)
-        for name in STAGING_OF_A_ROUND:
-            make(connection, f"staging/{name}", f"create or replace temp table {name}")
+        _stage(connection, settings, [(at, organization_id, streams) for _, organization_id, at, streams in snapshots])
         for name, table in FOLDED.items():
             make(connection, f"intermediate/{name}", f"create or replace temp table {name}")
             connection.execute(
@@ -270,6 +269,39 @@ def _fold_snapshots(connection: duckdb.DuckDBPyConnection, settings: Settings) -
             connection.execute(f"insert into state.{table} by name select * from {name}")
         connection.execute("insert into state.snapshots by name select * from stg_organizations")
         connection.execute(read_sql("state/fold_histories"))
+
+
+def _stage(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    snapshots: Sequence[tuple[datetime, str, Sequence[str]]],
+) -> None:
+    """Make the staging tables of a round of snapshots, and int_streams: which of them has which stream."""
+    found = [(organization_id, stream) for _, organization_id, streams in snapshots for stream in streams]
+    connection.execute(
+        "create or replace temp table int_streams as "
+        "select unnest(?::varchar[]) as organization_id, unnest(?::varchar[]) as stream",
+        [list(column) for column in zip(*found, strict=True)],
+    )
+    with tempfile.TemporaryDirectory(prefix="jumpcloud_elt-") as empty:
+        for stream in SNAPSHOT_STREAMS:
+            files = [
+                snapshot_path(settings.landing, stream.name, organization_id, snapshot_at)
+                for snapshot_at, organization_id, streams in snapshots
+                if stream.name in streams or not stream.is_optional
+            ]
+            set_files(connection, stream.name, files or [_empty_file(stream, FolderPath(empty))])
+            if files:
+                _count_rows(connection, stream.name)
+        for name in STAGING_OF_A_ROUND:
+            make(connection, f"staging/{name}", f"create or replace temp table {name}")
+
+
+def _empty_file(stream: Stream, folder: Place) -> Place:
+    """A file of a stream without rows, for models of a round in which no snapshot has the stream."""
+    path = folder / "organization_id=none" / "snapshot_at=00010101T000000Z" / f"{stream.name}.parquet"
+    write_table(path, stream.schema.empty_table())
+    return path
 
 
 def _fill_usage_daily(connection: duckdb.DuckDBPyConnection, months: Sequence[Place]) -> None:

@@ -38,6 +38,7 @@ STATE_TABLES = (
     "administrators",
     "applications",
     "groups",
+    "roles",
     "access",
     "user_history",
     "access_history",
