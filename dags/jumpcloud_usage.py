@@ -5,12 +5,17 @@ Directory Insights events of one data interval (a day, by default), for every or
 the Dag to backfill. An organization without Directory Insights shows as *skipped* under its name; when none has
 them, the branch leaves the whole extraction out. Either way the reason is recorded and the run is green.
 
-Started by hand it takes `start` and `end` (UTC, both or neither): the whole range in one run. Without them it
-reads the last complete interval.
+Started by hand it takes `start` and `end` (UTC, both or neither): the whole range in one run. Without them, and
+without a logical date, it reads the last complete interval and catches up, as scheduled runs do.
 
 Events arrive minutes late, some hours: scheduled and backfill runs wait until `usage_arrival_lag_minutes` after the
-interval's end (*up for reschedule*, without a worker). Scheduled runs also look at the `usage_reconcile_days` before:
-they read the gaps between what has landed, and again what has more events by now, by JumpCloud's counts.
+interval's end (*up for reschedule*, without a worker).
+
+**Catching up**: once every organization has landed the interval, what lacks of the time that JumpCloud still has is
+read (`usage_initial_days`), newest first: days that no run has landed, units that are incomplete or damaged, and those
+of the `usage_reconcile_days` before that have more events by now. No further unit begins once
+`usage_catch_up_minutes` have passed; the next run goes on. So nobody has to backfill. Backfills, and runs with a
+range or a date, land that only.
 """
 
 from __future__ import annotations
@@ -29,11 +34,13 @@ if TYPE_CHECKING:
     from jumpcloud_elt.tasks.usage import ProbedOrganization
 
 ORGANIZATION_NAME = "{{ task.op_kwargs['organization']['organization_name'] }}"
+SETTINGS = read_settings()
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
 
 
 @dag(
-    schedule=timetable(read_settings().usage_schedule, "usage_schedule"),
+    schedule=timetable(SETTINGS.usage_schedule, "usage_schedule"),
+    dagrun_timeout=timedelta(hours=SETTINGS.run_timeout_hours),
     catchup=False,
     doc_md=__doc__,
     tags=["jumpcloud"],
@@ -41,7 +48,8 @@ RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
         "owner": "jumpcloud_elt",
         "retries": 1,
         "retry_delay": timedelta(seconds=30),
-        "pool": read_settings().pool,
+        "execution_timeout": timedelta(minutes=SETTINGS.task_timeout_minutes),
+        "pool": SETTINGS.pool,
     },
     params={
         "start": Param(
@@ -92,7 +100,24 @@ def jumpcloud_usage() -> None:
         """Land one organization's events."""
         from jumpcloud_elt.tasks import usage
 
-        return usage.extract_events(organization, run_of, units, get_current_context()["dag_run"].run_type)
+        return usage.extract_events(organization, run_of, units)
+
+    @task(trigger_rule=TriggerRule.ALL_DONE)
+    def choose_organizations_to_catch_up(
+        probed: list[ProbedOrganization] | None, run_of: dict[str, str]
+    ) -> list[ProbedOrganization]:
+        """Of which organizations what lacks is to be read, in which order; of none in a backfill."""
+        from jumpcloud_elt.tasks import usage
+
+        context = get_current_context()
+        return usage.choose_organizations_to_catch_up(probed or [], run_of, context["dag_run"], context["params"])
+
+    @task(map_index_template=ORGANIZATION_NAME)
+    def catch_up(organization: ProbedOrganization, run_of: dict[str, str], units: list[tuple[str, str]]) -> int:
+        """Land what lacks of one organization, newest first."""
+        from jumpcloud_elt.tasks import usage
+
+        return usage.catch_up_events(organization, run_of, units, get_current_context()["dag_run"])
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_usage_landing")])
     def record_run(
@@ -101,7 +126,7 @@ def jumpcloud_usage() -> None:
         """Write what happened, and tell the warehouse."""
         from jumpcloud_elt.tasks import usage
 
-        return usage.record_usage_run(listed, run_of, units, get_current_context()["dag_run"].run_type)
+        return usage.record_usage_run(listed, run_of, units)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
     def report_failures(failures: list[Failure] | None) -> None:
@@ -123,7 +148,11 @@ def jumpcloud_usage() -> None:
     branch = choose_usage_branch(probed)
     extracted = extract_events.partial(run_of=RUN, units=units).expand(organization=probed)
     recorded = record_run(listed, units, RUN)
+    chosen = choose_organizations_to_catch_up(probed, RUN)
+    caught_up = catch_up.partial(run_of=RUN, units=units).expand(organization=chosen)
     branch >> [extracted, usage_unavailable(probed, RUN)] >> recorded
+    extracted >> chosen
+    caught_up >> recorded
     # Side by side: notifying neither waits for the report nor hides that it failed.
     recorded >> [report_failures(recorded), notify(listed, RUN)]
 

@@ -34,6 +34,8 @@ os.environ |= {
     "AIRFLOW__JUMPCLOUD_ELT__RETRY_WAIT_SECONDS": "0.001",
     # Tests that run shortly after midnight do not wait for yesterday's events.
     "AIRFLOW__JUMPCLOUD_ELT__USAGE_ARRIVAL_LAG_MINUTES": "0",
+    # Scheduled runs load no history but where a test says so.
+    "AIRFLOW__JUMPCLOUD_ELT__USAGE_INITIAL_DAYS": "0",
 }
 
 from jumpcloud_elt.core.settings import Settings, read_settings  # noqa: E402

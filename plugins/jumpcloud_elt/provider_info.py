@@ -35,6 +35,11 @@ CONFIG = {
                 "and leave the warehouse; what has landed of them stays.",
                 "",
             ),
+            "usage_exclude": _option(
+                "Comma-separated ids of organizations or connections whose usage is not read. Their tasks of "
+                "jumpcloud_usage show as skipped; what has landed stays.",
+                "",
+            ),
             "pool": _option(
                 "The Airflow pool of every task that asks JumpCloud, so that all Dags together do not bring about "
                 "429. It must exist: `airflow pools set jumpcloud 8 JumpCloud`.",
@@ -89,11 +94,30 @@ CONFIG = {
                 "15",
             ),
             "usage_reconcile_days": _option(
-                "Each scheduled run of jumpcloud_usage looks at so many days before its interval: it reads the gaps "
-                "between what has landed, and again what has more events by now, by JumpCloud's counts. 0 looks at "
-                "none.",
+                "Runs of jumpcloud_usage that catch up compare the units of so many days before their interval with "
+                "JumpCloud's counts, and read again what has more events by now. 0 compares none.",
                 "3",
             ),
+            "usage_initial_days": _option(
+                "How many days of history scheduled runs of jumpcloud_usage load by themselves. Empty: as many as the "
+                "connection's usage_retention_days. 0: nothing before an organization's first run.",
+                "",
+                "30",
+            ),
+            "usage_catch_up_minutes": _option(
+                "How long after its begin a run of jumpcloud_usage goes on with units that are missing, incomplete or "
+                "damaged; the rest is the next run's. 0: runs do not catch up. Must be less than task_timeout_minutes "
+                "and run_timeout_hours.",
+                "60",
+            ),
+            "usage_count_tolerance": _option(
+                "By what share of JumpCloud's count the events received may differ from it for a unit to count as "
+                "whole. For organizations whose counts are never exact.",
+                "0",
+                "0.001",
+            ),
+            "task_timeout_minutes": _option("After so many minutes Airflow ends a task.", "180"),
+            "run_timeout_hours": _option("After so many hours Airflow ends a run.", "24"),
             "land_personal_fields": _option(
                 "false: personal fields that no mart needs (addresses, phone numbers, custom attributes, IP addresses "
                 "and the like) are cut out before anything is landed. What has landed before stays.",

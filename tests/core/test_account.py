@@ -282,21 +282,51 @@ def test_airflow_knows_every_option_with_its_default() -> None:
     options = CONFIG["jumpcloud_elt"]["options"]
     shown = {name: conf.get("jumpcloud_elt", name) for name in options}
     # The tests set these.
-    for name in ("retry_wait_seconds", "usage_arrival_lag_minutes"):
+    for name in ("retry_wait_seconds", "usage_arrival_lag_minutes", "usage_initial_days"):
         shown[name] = options[name]["default"]
     assert shown == {name: option["default"] for name, option in options.items()}
 
 
 def test_the_defaults_are_settings_that_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIRFLOW__JUMPCLOUD_ELT__RETRY_WAIT_SECONDS")
+    monkeypatch.delenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_INITIAL_DAYS")
     settings = read_settings()
+    assert settings.usage_initial_days is None
     assert settings.connections == ("jumpcloud_default",)
     assert settings.usage_services == ("directory", "sso")
+    assert (settings.usage_catch_up_minutes, settings.usage_count_tolerance, settings.usage_exclude) == (60, 0, ())
+    assert (settings.task_timeout_minutes, settings.run_timeout_hours) == (180, 24)
     assert settings.data_root.is_absolute()
     assert settings.data_root.name == "data"
     assert (settings.directory_schedule, settings.usage_schedule) == ("@daily", "@daily")
     assert (settings.connect_timeout_seconds, settings.read_timeout_seconds) == (10, 120)
     assert (settings.request_attempts, settings.retry_wait_seconds, settings.retry_wait_max_seconds) == (6, 1, 120)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("usage_initial_days", "a week", "'a week' given; allowed: a number from 0 to 36500"),
+        ("usage_initial_days", "-1", "'-1' given; allowed: a number from 0 to 36500"),
+        ("usage_count_tolerance", "2", "'2' given; allowed: a number from 0 to 1"),
+        ("usage_catch_up_minutes", "180", "180 given; allowed: less than the time limit of task_timeout_minutes (180"),
+        ("task_timeout_minutes", "0", "'0' given; allowed: a number from 1 to 10080"),
+        ("run_timeout_hours", "never", "'never' given; allowed: a number from 0.1 to 720"),
+    ],
+)
+def test_a_wrong_value_about_reading_usage_names_itself(
+    name: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"AIRFLOW__JUMPCLOUD_ELT__{name.upper()}", value)
+    with pytest.raises(ConfigurationError) as raised:
+        read_settings()
+    assert f"\n- {name}: {told}" in str(raised.value)
+
+
+def test_catching_up_ends_before_a_run_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__RUN_TIMEOUT_HOURS", "1")
+    with pytest.raises(ConfigurationError, match=r"usage_catch_up_minutes: 60 given; .* of run_timeout_hours \(60"):
+        read_settings()
 
 
 def test_what_is_excluded_may_be_spelt_in_either_case(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from jumpcloud_elt.core.times import format_time, parse_time
 from jumpcloud_elt.errors import LandingError
 from jumpcloud_elt.landing.files import read_metadata, write_table
 from jumpcloud_elt.landing.layout import run_file_name, snapshot_path, unit_path
-from jumpcloud_elt.landing.manifests import MANIFEST_SCHEMA, Outcome, RunManifest, failure
+from jumpcloud_elt.landing.manifests import CATCH_UP, MANIFEST_SCHEMA, Outcome, RunManifest, failure
 
 RUN_ID = "scheduled__2026-03-02T00:00:00+00:00"
 START, END = datetime(2026, 3, 1), datetime(2026, 3, 2)
@@ -76,6 +76,9 @@ def test_a_manifest_gathers_what_every_task_left_and_the_parts_go(run: RunManife
         api_total=8,
         inside=6,
         strays=1,
+        kept=4,
+        added=3,
+        changed=2,
         requests=3,
         seconds=1.25,
         extracted_at=END,
@@ -103,6 +106,9 @@ def test_a_manifest_gathers_what_every_task_left_and_the_parts_go(run: RunManife
         "api_total": 8,
         "inside": 6,
         "strays": 1,
+        "kept": 4,
+        "added": 3,
+        "changed": 2,
         "requests": 3,
         "seconds": 1.25,
         "outcome": "ok",
@@ -177,7 +183,7 @@ def test_a_task_that_is_killed_when_its_run_is_run_again_is_a_failure_and_what_h
     run.add(A, [outcome(A, path="x", extracted_at=START)])
     run.add(B, [outcome(B)])
     assert [one.outcome for one in write(run, [A, B])] == ["ok", "ok"]
-    run.begin(A)
+    run.begin(A, "directory")
     assert [(one.organization_name, one.outcome, one.reason) for one in write(run, [A, B])] == [
         ("a", "failed", KILLED),
         ("b", "ok", None),
@@ -189,29 +195,36 @@ def test_a_task_that_is_killed_when_its_run_is_run_again_is_a_failure_and_what_h
     ]
 
 
-def test_what_a_killed_task_had_landed_is_recorded_beside_its_failure(run: RunManifest) -> None:
-    run.add(A, [outcome(A, path="known", rows=5, extracted_at=START), outcome(A, path="anew", extracted_at=START)])
+@pytest.mark.parametrize(
+    ("caught_up", "expected"),
+    [
+        (None, [("ok", "own")]),
+        ([], [("ok", "own")]),
+        (["late"], [("ok", "own"), ("ok", "late")]),
+        ("killed", [("ok", "own"), ("failed", None)]),
+    ],
+)
+def test_what_an_organization_catches_up_stands_beside_what_it_landed(
+    caught_up: list[str] | str | None, expected: list[tuple[str, str | None]], run: RunManifest
+) -> None:
+    run.add(A, [outcome(A, path="own")])
+    if caught_up is not None:
+        run.begin(A, "directory", (START, END), step=CATCH_UP)
+    if isinstance(caught_up, list):
+        run.add(A, [outcome(A, path=path) for path in caught_up], step=CATCH_UP)
     write(run, [A])
-    asked = []
+    assert [(row["outcome"], row["path"]) for row in manifest(run)] == expected
+    if caught_up == "killed":
+        assert (manifest(run)[1]["interval_start"], manifest(run)[1]["reason"]) == (START, KILLED)
 
-    def find_landed(of: Organization) -> list[Outcome]:
-        asked.append(of["organization_name"])
-        return [outcome(of, path=path, rows=9, extracted_at=at) for path, at in (("known", START), ("anew", END))]
 
-    run.begin(A)
-    run.add(B, [failure(B, "directory", "503")])
-    run.write_manifest([A, B, C], "directory", is_restricted=False, find_landed=find_landed)
-    assert asked == ["a", "c"]
-    rows = [tuple(row[name] for name in ("organization_name", "outcome", "path", "rows")) for row in manifest(run)]
-    assert rows == [
-        ("a", "ok", "known", 5),
-        ("a", "ok", "anew", 9),
-        ("a", "failed", None, None),
-        ("b", "failed", None, None),
-        ("c", "ok", "known", 9),
-        ("c", "ok", "anew", 9),
-        ("c", "failed", None, None),
-    ]
+@pytest.mark.parametrize("landed", ["ok", "incomplete", "unverified"])
+def test_what_landed_stays_recorded_when_its_run_is_run_again(landed: str, run: RunManifest) -> None:
+    run.add(A, [outcome(A, path="x", outcome=landed), outcome(A, path="y", outcome="leaving")])
+    write(run, [A])
+    run.add(A, [failure(A, "directory", "503")])
+    write(run, [A])
+    assert [(row["outcome"], row["path"]) for row in manifest(run)] == [(landed, "x"), ("failed", None)]
 
 
 def test_a_run_without_organizations_has_an_empty_manifest(run: RunManifest) -> None:

@@ -34,10 +34,16 @@ def run_directory(
 
 
 def run_usage(run_id: str, start: datetime, end: datetime, run_type: str = "manual") -> list[common.Failure]:
-    """One run of jumpcloud_usage over [start, end), naive UTC; returns the organizations that failed."""
+    """One run of jumpcloud_usage over [start, end), naive UTC; returns the organizations that failed.
+
+    One by hand has a logical date, as `airflow dags test` gives it.
+    """
     run_of = {"dag_id": "jumpcloud_usage", "run_id": run_id}
     interval = {"data_interval_start": start.replace(tzinfo=UTC), "data_interval_end": end.replace(tzinfo=UTC)}
-    units = usage.plan_units(SimpleNamespace(**interval, run_type=run_type), {})
+    dag_run = SimpleNamespace(
+        **interval, run_type=run_type, logical_date=interval["data_interval_start"], start_date=datetime.now(UTC)
+    )
+    units = usage.plan_units(dag_run, {})
     listed = common.list_organizations([])
     probed = usage.probe_directory_insights(listed)
     if usage.choose_usage_branch(probed, "extract", "unavailable") == "unavailable":
@@ -45,8 +51,11 @@ def run_usage(run_id: str, start: datetime, end: datetime, run_type: str = "manu
     else:
         for organization in probed:
             with contextlib.suppress(AirflowFailException, AirflowSkipException):
-                usage.extract_events(organization, run_of, units, run_type)
-    return usage.record_usage_run(listed, run_of, units, run_type)
+                usage.extract_events(organization, run_of, units)
+    for chosen in usage.choose_organizations_to_catch_up(probed, run_of, dag_run, {}):
+        with contextlib.suppress(AirflowFailException):
+            usage.catch_up_events(chosen, run_of, units, dag_run)
+    return usage.record_usage_run(listed, run_of, units)
 
 
 def run_warehouse(run_id: str, *, rebuild_runs: bool = False) -> Path:

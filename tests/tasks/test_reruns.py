@@ -304,9 +304,9 @@ def everything(settings: Settings) -> dict[str, list[Row]]:
              marts.items()}  # fmt: skip
     columns = (
         "organization_id, stream, snapshot_at, interval_start, interval_end, path, rows, received, api_total, strays, "
-        "decision, if(outcome = 'kept', 'ok', outcome) as outcome"
+        "decision, outcome"
     )
-    latest = "where path is not null qualify received = max(received) over (partition by path)"
+    latest = "where path is not null qualify recorded_at = max(recorded_at) over (partition by path)"
     return found | {"log": query(settings.warehouse, f"select distinct {columns} from sync_log {latest} order by all")}
 
 

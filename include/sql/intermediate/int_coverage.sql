@@ -12,8 +12,9 @@ units as (
         interval_end,
         path,
         coalesce(max(recorded_at) filter (where outcome = 'ok'), min(recorded_at)) as landed_at,
+        arg_max(outcome, recorded_at) = 'incomplete' as is_incomplete,
     from stg_runs
-    where stream = 'directory_insights_events' and outcome in ('ok', 'kept')
+    where stream = 'directory_insights_events' and outcome in ('ok', 'kept', 'incomplete', 'unverified')
     group by all
 ),
 
@@ -44,6 +45,10 @@ select
     landed.landed_at,
     known.usage_from,
     landed.is_beyond_retention,
-    if(landed.interval_start >= known.usage_from and not landed.is_beyond_retention, 'ok', 'unverified') as outcome,
+    case
+        when landed.is_incomplete then 'incomplete'
+        when landed.interval_start >= known.usage_from and not landed.is_beyond_retention then 'ok'
+        else 'unverified'
+    end as outcome,
 from landed
 left join known using (organization_id)

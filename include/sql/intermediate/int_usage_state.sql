@@ -20,15 +20,15 @@ answers as (
         arg_max(outcome, (recorded_at, run_id)) as outcome,
         arg_max(reason, (recorded_at, run_id)) as reason,
     from stg_runs
-    where stream = 'directory_insights_events' and outcome in ('ok', 'kept', 'skipped')
+    where stream = 'directory_insights_events' and outcome in ('ok', 'kept', 'incomplete', 'unverified', 'skipped')
     group by organization_id
 ),
 
 coverage as (
     select
         organization_id,
-        min(usage_from) as usage_from,
-        max(interval_end) as usage_until,
+        min(interval_start) filter (where outcome = 'ok') as usage_from,
+        max(interval_end) filter (where outcome <> 'incomplete') as usage_until,
     from int_coverage
     group by organization_id
 )

@@ -15,7 +15,10 @@ landed as (
         rows,
         concat_ws(' ', outcome, run_id, recorded_at, extracted_at) as statement,
     from stg_runs
-    where stream = 'directory_insights_events' and outcome in ('ok', 'kept') and path is not null
+    where
+        stream = 'directory_insights_events'
+        and outcome in ('ok', 'kept', 'incomplete', 'unverified')
+        and path is not null
 ),
 
 units as (

@@ -60,7 +60,9 @@ class People:
         """All users; read once."""
         if self._everybody is None:
             what = f"users of organization {self.organization_id}"
-            users = read_until_whole(lambda: list(self._hook.iter_users(organization_id=self.organization_id)), what)
+            users = read_until_whole(
+                lambda: list(self._hook.iter_users(organization_id=self.organization_id)), what, self._hook.settings
+            )
             self._everybody = [user for user in users if self._is_here(user)]
         return self._everybody
 

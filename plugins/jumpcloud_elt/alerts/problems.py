@@ -13,9 +13,10 @@ import msgspec
 
 from jumpcloud_elt.connections.credential import warn_of_end
 from jumpcloud_elt.core.organization import Credential, Organization
-from jumpcloud_elt.landing.manifests import FAILED, HELD, KEPT, OK, SKIPPED, Outcome
+from jumpcloud_elt.landing.manifests import FAILED, HELD, INCOMPLETE, LEAVING, OK, SKIPPED, UNVERIFIED, Outcome
 
 STALE, KEY_ENDS, INSIGHTS_LOST, NOTHING_SYNCED = "stale", "key ends", "Directory Insights lost", "nothing synced"
+RETENTION = "retention"
 
 # How a problem begins when it is told; its subject comes before.
 VERBS = {
@@ -25,6 +26,9 @@ VERBS = {
     KEY_ENDS: "needs a new key",
     INSIGHTS_LOST: "has lost Directory Insights",
     NOTHING_SYNCED: "could not be synced at all",
+    INCOMPLETE: "is incomplete",
+    LEAVING: "is about to be lost",
+    RETENTION: "is configured with too long a retention",
 }
 
 NOT_SEEN = (
@@ -105,21 +109,33 @@ def of_directory(
 
 
 def of_usage(listed: Sequence[Organization], outcomes: Iterable[Outcome]) -> View:
-    """What a usage run has seen. That Directory Insights are missing is a problem where they have been there."""
+    """What a usage run has seen. That Directory Insights are missing is a problem where they have been there.
+
+    Units are told of one by one: each is incomplete, or about to be lost, once.
+    """
     wrong: dict[str, Problem] = {}
     without: dict[str, Problem] = {}
     answered = set()
+    well = set()
     for one in outcomes:
         key = _key(one)
+        if one.outcome == UNVERIFIED:
+            subject = f"Connection {one.connection_id}"
+            wrong[f"retention of {one.connection_id}"] = Problem(RETENTION, subject, one.reason or "")
+        if one.outcome in (INCOMPLETE, LEAVING):
+            subject = f"Usage of {one.organization_name}, {one.interval_start} to {one.interval_end},"
+            wrong[_unit_key(one.outcome, one)] = Problem(one.outcome, subject, f"{one.reason}.")
+        elif one.interval_start:
+            well |= {_unit_key(INCOMPLETE, one), _unit_key(LEAVING, one)}
         if one.outcome == FAILED and one.connection_id:
             wrong[key] = Problem(FAILED, f"Usage of {one.organization_name}", one.reason or "")
         elif one.outcome == SKIPPED:
             without[key] = Problem(INSIGHTS_LOST, one.organization_name, f"{one.reason}. {ASK_FOR_INSIGHTS}")
-        elif one.outcome in (OK, KEPT):
+        elif one.outcome in (OK, INCOMPLETE, UNVERIFIED):
             answered.add(key)
     return View(
         problems=wrong,
-        well=frozenset((answered | set(without)) - set(wrong)),
+        well=frozenset((answered | well | set(without)) - set(wrong)),
         organizations=_seen(listed),
         with_insights=frozenset(answered - set(without)),
         without_insights=without,
@@ -160,6 +176,10 @@ def _key(outcome: Outcome) -> str:
     return (
         f"organization {outcome.organization_id}" if outcome.organization_id else f"connection {outcome.connection_id}"
     )
+
+
+def _unit_key(kind: str, outcome: Outcome) -> str:
+    return f"{kind} {outcome.interval_start} {outcome.interval_end} of {outcome.organization_id}"
 
 
 def _credentials(organization: Organization) -> Iterator[tuple[str, Credential]]:

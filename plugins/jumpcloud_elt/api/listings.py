@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.api.pagination import PAGE_STYLES
 from jumpcloud_elt.api.responses import ApiResponse
+from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.streams import ADMINISTRATORS, Row, Stream
 from jumpcloud_elt.errors import IncompleteListingError, OrganizationHeaderError, PageShapeError, ResponseError
 
@@ -17,6 +19,8 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 LISTING_ATTEMPTS = 3
+# Five seconds, then 25, where a request is tried again after one.
+PAUSE_GROWTH = 5
 
 
 def iter_rows(
@@ -28,8 +32,8 @@ def iter_rows(
         yield from page.rows
 
 
-def read_until_whole(read: Callable[[], _T], what: str) -> _T:
-    """Call `read` until it no longer raises IncompleteListingError, up to LISTING_ATTEMPTS times.
+def read_until_whole(read: Callable[[], _T], what: str, settings: Settings) -> _T:
+    """Call `read` until it no longer raises IncompleteListingError, up to LISTING_ATTEMPTS times, with growing pauses.
 
     Errors about the answers get `what` was read in front.
     """
@@ -40,9 +44,15 @@ def read_until_whole(read: Callable[[], _T], what: str) -> _T:
             if attempt == LISTING_ATTEMPTS:
                 raise IncompleteListingError(f"{what}: {error}; tried {attempt} times") from error
             log.warning("%s: %s; reading it again", what, error)
+            time.sleep(settle_seconds(settings, attempt))
         except ResponseError as error:
             raise type(error)(f"{what}: {error}") from error
     raise AssertionError("unreachable")
+
+
+def settle_seconds(settings: Settings, attempt: int) -> float:
+    """The pause after a reading that does not agree: what is read and what is counted may not be equally up to date."""
+    return min(settings.retry_wait_seconds * float(PAUSE_GROWTH) ** attempt, settings.retry_wait_max_seconds)
 
 
 class _Requests:

@@ -66,12 +66,14 @@ def iter_saas_pages(fetch: Fetch, params: Mapping[str, Any] | None = None) -> It
     yield from _iter_by_offset(fetch, params or {}, "offset", _read_envelope)
 
 
-def iter_insights_pages(fetch: Fetch, body: Mapping[str, Any], total: int) -> Iterator[InsightsPage]:
+def iter_insights_pages(
+    fetch: Fetch, body: Mapping[str, Any], total: int, most: int | None = None
+) -> Iterator[InsightsPage]:
     """Walk Directory Insights events by cursor.
 
     `fetch` takes the JSON body to post; `total` is what `/events/count` says for the same bounds. The cursor
     comes with every page, the last one too, so the walk ends on an empty page, or on one that is not full once
-    the total has been received.
+    the total has been received; and one page past `most` (None: the total), for a cursor may never end.
 
     Raises RepeatedCursorError when a cursor comes twice and PageShapeError when a full page carries none.
     """
@@ -88,7 +90,7 @@ def iter_insights_pages(fetch: Fetch, body: Mapping[str, Any], total: int) -> It
         received += count
         yield InsightsPage(answer.body, count, answer.rows)
         limit = _header_number(answer, "X-Limit") or INSIGHTS_PAGE_SIZE
-        if received >= total and count < limit:
+        if (received >= total and count < limit) or received >= (total if most is None else most) + INSIGHTS_PAGE_SIZE:
             return
         cursor = answer.headers.get("X-Search_after")
         if not cursor:
@@ -116,9 +118,12 @@ def _iter_by_offset(
     """
     received = 0
     last_key: str | None = None
+    total: int | None = None
     while True:
         overlap = 1 if received else 0
-        rows, total = read(fetch({**params, "limit": CONSOLE_PAGE_SIZE, offset_name: received - overlap}))
+        rows, stated = read(fetch({**params, "limit": CONSOLE_PAGE_SIZE, offset_name: received - overlap}))
+        # A total that stands on the first page only holds for all.
+        total = total if stated is None else stated
         if overlap and (not rows or _row_key(rows[0]) != last_key):
             raise IncompleteListingError(f"rows moved while the list was read, after {received} of {total} rows")
         new = rows[overlap:]

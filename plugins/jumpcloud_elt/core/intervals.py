@@ -70,10 +70,9 @@ def split_into_units(start: datetime, end: datetime, cron: str) -> Iterator[Inte
 
 
 def uncovered(units: Collection[Interval], since: datetime, until: datetime) -> list[Interval]:
-    """What no unit covers of [since, until), after the end of the first unit that ends."""
-    first_end = min((end for _, end in units), default=until)
+    """What no unit covers of [since, until)."""
     gaps = []
-    covered = max(since, first_end)
+    covered = since
     for start, end in sorted(units):
         if covered < min(start, until):
             gaps.append((covered, min(start, until)))

@@ -38,6 +38,7 @@ class Settings:
 
     connections: tuple[str, ...]
     exclude: tuple[str, ...]
+    usage_exclude: tuple[str, ...]
     pool: str
     data_root: Path | str
     snapshot_retention_days: int
@@ -47,6 +48,12 @@ class Settings:
     usage_slice_threads: int
     usage_arrival_lag_minutes: float
     usage_reconcile_days: int
+    # None: as far back as the connection's retention.
+    usage_initial_days: int | None
+    usage_catch_up_minutes: float
+    usage_count_tolerance: float
+    task_timeout_minutes: float
+    run_timeout_hours: float
     land_personal_fields: bool
     request_threads: int
     drift_share: float
@@ -86,6 +93,7 @@ def read_settings() -> Settings:
     settings = Settings(
         connections=_names("connections", problems),
         exclude=tuple(_plain_id(one) for one in _names("exclude", problems, may_be_empty=True)),
+        usage_exclude=tuple(_plain_id(one) for one in _names("usage_exclude", problems, may_be_empty=True)),
         pool=_text("pool"),
         data_root=_data_root(problems),
         snapshot_retention_days=int(_number("snapshot_retention_days", problems, lowest=0, highest=36_500)),
@@ -95,6 +103,11 @@ def read_settings() -> Settings:
         usage_slice_threads=int(_number("usage_slice_threads", problems, lowest=1, highest=64)),
         usage_arrival_lag_minutes=_number("usage_arrival_lag_minutes", problems, lowest=0, highest=10_080),
         usage_reconcile_days=int(_number("usage_reconcile_days", problems, lowest=0, highest=90)),
+        usage_initial_days=_initial_days(problems),
+        usage_catch_up_minutes=_number("usage_catch_up_minutes", problems, lowest=0, highest=10_080),
+        usage_count_tolerance=_number("usage_count_tolerance", problems, lowest=0, highest=1),
+        task_timeout_minutes=_number("task_timeout_minutes", problems, lowest=1, highest=10_080),
+        run_timeout_hours=_number("run_timeout_hours", problems, lowest=0.1, highest=720),
         land_personal_fields=_flag("land_personal_fields", problems),
         request_threads=int(_number("request_threads", problems, lowest=1, highest=64)),
         drift_share=_number("drift_share", problems, lowest=0, highest=1),
@@ -111,9 +124,25 @@ def read_settings() -> Settings:
         duckdb_threads=int(_number("duckdb_threads", problems, lowest=0, highest=1024)),
         notifiers=_notifiers(problems),
     )
+    limits = {
+        "task_timeout_minutes": settings.task_timeout_minutes,
+        "run_timeout_hours": 60 * settings.run_timeout_hours,
+    }
+    for option, minutes in limits.items():
+        if settings.usage_catch_up_minutes >= minutes:
+            problems.append(
+                f"usage_catch_up_minutes: {settings.usage_catch_up_minutes:g} given; allowed: less than the time limit "
+                f"of {option} ({minutes:g} minutes)"
+            )
     if problems:
         raise ConfigurationError(f"Section [{SECTION}] of the Airflow configuration:\n- " + "\n- ".join(problems))
     return settings
+
+
+def _initial_days(problems: list[str]) -> int | None:
+    return (
+        int(_number("usage_initial_days", problems, lowest=0, highest=36_500)) if _text("usage_initial_days") else None
+    )
 
 
 def _plain_id(name: str) -> str:

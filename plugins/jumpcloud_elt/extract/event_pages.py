@@ -16,7 +16,7 @@ import pyarrow as pa
 from jumpcloud_elt.core.redaction import EVENT_SECRET_NAMES, remove_event_secrets
 from jumpcloud_elt.core.streams import LINEAGE_FIELDS
 from jumpcloud_elt.errors import PageShapeError
-from jumpcloud_elt.landing.units import _ACTOR_FIELDS, _APPLICATION_FIELDS, _TIME, UNIT_SCHEMA
+from jumpcloud_elt.landing.units import _ACTOR_FIELDS, _APPLICATION_FIELDS, TIME, UNIT_SCHEMA
 
 
 class Actor(msgspec.Struct, gc=False):
@@ -151,9 +151,9 @@ def parse_timestamps(texts: list[str | None]) -> pa.Array:
     try:
         exact = pa.array(texts, pa.string()).cast(pa.timestamp("ns", "UTC"))
     except pa.ArrowInvalid:
-        return pa.array([_parse_timestamp(text) for text in texts], _TIME)
+        return pa.array([_parse_timestamp(text) for text in texts], TIME)
     # A cast to microseconds would cut towards zero; times are after 1970, where that is the floor.
-    return exact.cast(pa.timestamp("us", "UTC"), safe=False).cast(_TIME)
+    return exact.cast(pa.timestamp("us", "UTC"), safe=False).cast(TIME)
 
 
 def _parse_timestamp(text: str | None) -> datetime | None:

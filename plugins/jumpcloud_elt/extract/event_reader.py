@@ -1,6 +1,6 @@
-"""The events of one unit, read whole: slice beside slice, every event once, agreeing with the API's own count.
+"""One reading of the events of one unit: slice beside slice, every event once, beside the API's own count.
 
-Writes a temporary Parquet file and says what it holds. Does not decide whether that file becomes the unit.
+Writes a temporary Parquet file and says what it holds. Does not decide what becomes of that file.
 """
 
 from __future__ import annotations
@@ -26,19 +26,16 @@ from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.redaction import EVENT_SECRET_NAMES, PERSONAL_EVENT_NAMES
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.times import utc_now
-from jumpcloud_elt.errors import IncompleteListingError, JumpCloudError
+from jumpcloud_elt.errors import JumpCloudError
 from jumpcloud_elt.extract import parallel
 from jumpcloud_elt.extract.event_pages import decode_page
 from jumpcloud_elt.extract.slices import Slice, plan_slices
-from jumpcloud_elt.extract.tally import _TIME, SlicesError, UnitCounts, _Aside, _Tally
-from jumpcloud_elt.landing.files import encode_metadata
-from jumpcloud_elt.landing.units import BEGAN_BEFORE_RETENTION, CONNECTION_ID, SERVICES, open_writer
+from jumpcloud_elt.extract.tally import UnitCounts, _Aside, _Tally
+from jumpcloud_elt.landing.manifests import INCOMPLETE, OK
+from jumpcloud_elt.landing.units import TIME, UnitMetadata, add_metadata, open_writer
 
 log = logging.getLogger(__name__)
 
-UNIT_READ_ATTEMPTS = 3
-# Five seconds, then 25, where a request is tried again after one.
-PAUSE_GROWTH = 5
 # Ten megabytes each as they come, several times that while they are decoded. Python's lock lets two decoders do more
 # than one, and three no more than two.
 PAGES_IN_MEMORY, DECODERS = 4, 2
@@ -66,54 +63,19 @@ def reading_threads(settings: Settings) -> Iterator[Threads]:
         yield Threads(executor, buffers)
 
 
-def read_complete_unit(
-    temporary: Path, insights: Insights, interval: Interval, threads: Threads, *, began_before_retention: bool = False
-) -> UnitCounts:
-    """Read all events of `interval` into `temporary`, with their counts and what else is known in its metadata.
-
-    Raises IncompleteListingError, with both numbers, when READ_ATTEMPTS readings, with growing pauses between them,
-    have not agreed with the API's count of the same bounds.
-    """
-    known = {
-        CONNECTION_ID: insights.client.account.connection_id,
-        SERVICES: list(insights.services),
-        BEGAN_BEFORE_RETENTION: began_before_retention,
-    }
-    who = f"Events of organization {insights.organization_id} from {interval[0]} to {interval[1]}"
-    told = ""
-    for attempt in range(UNIT_READ_ATTEMPTS):
-        try:
-            # Slices rest on how the API takes bounds. Where they do not add up, one walk does without.
-            counts = _read_unit(temporary, insights, interval, threads, known, may_slice=attempt == 0)
-        except SlicesError as error:
-            told = str(error)
-        else:
-            if counts.received == counts.api_total:
-                return counts
-            told = f"{counts.received} distinct ids received, {counts.api_total} counted by the API"
-            if attempt + 1 < UNIT_READ_ATTEMPTS:
-                _let_settle(insights.client.settings, attempt, threads)
-        log.warning("%s: %s; reading %d of %d", who, told, attempt + 1, UNIT_READ_ATTEMPTS)
-    raise IncompleteListingError(f"{who}: {told}; tried {UNIT_READ_ATTEMPTS} times")
-
-
-def _let_settle(settings: Settings, attempt: int, threads: Threads) -> None:
-    """Wait between two readings: what can be read and what is counted may be up to date at different times."""
-    seconds = min(settings.retry_wait_seconds * PAUSE_GROWTH ** (attempt + 1), settings.retry_wait_max_seconds)
-    if threads.is_over.wait(seconds):
-        raise InterruptedError("the task is being ended")
-
-
-def _read_unit(
+def read_unit(
     temporary: Path,
     insights: Insights,
     interval: Interval,
     threads: Threads,
-    known: Mapping[str, object],
     *,
     may_slice: bool,
+    began_before_retention: bool = False,
 ) -> UnitCounts:
-    """Read the interval once and write it page by page; `known` goes into the metadata beside the counts."""
+    """Read the events of `interval` once and write them to `temporary` page by page, with what is known of them.
+
+    Raises SlicesError where slices do not add up to the interval: how the API takes bounds is not as they rest on.
+    """
     settings = insights.client.settings
     lineage = (insights.client.account.connection_id, utc_now(), *interval)
     names = EVENT_SECRET_NAMES if settings.land_personal_fields else EVENT_SECRET_NAMES | PERSONAL_EVENT_NAMES
@@ -123,7 +85,7 @@ def _read_unit(
         slices = _cut(insights, interval, api_total, threads)
 
     def read(part: Slice, buffer: Buffer) -> Iterator[pa.RecordBatch]:
-        for received in _iter_pages(insights, part, buffer):
+        for received in _iter_pages(insights, part, buffer, api_total):
             if threads.is_over.is_set():
                 raise InterruptedError("the task is being ended")
             page = buffer.pool.decode(decode_page, received.body, lineage, names, received.rows)
@@ -149,7 +111,14 @@ def _read_unit(
         if counts.received != api_total:
             # The count was taken first: events may have arrived since. It is the later count that must agree.
             counts = replace(counts, api_total=threads.executor.submit(insights.count, interval).result())
-        writer.add_key_value_metadata(encode_metadata({**asdict(counts), **known}))
+        metadata = UnitMetadata(
+            **asdict(counts),
+            connection_id=insights.client.account.connection_id,
+            services=list(insights.services),
+            began_before_retention=began_before_retention,
+            outcome=OK if counts.agrees(settings.usage_count_tolerance) else INCOMPLETE,
+        )
+        add_metadata(writer, metadata)
     return counts
 
 
@@ -162,18 +131,18 @@ def _cut(insights: Insights, interval: Interval, total: int, threads: Threads) -
         return [Slice(*interval, total)]
 
 
-def _iter_pages(insights: Insights, part: Slice, buffer: Buffer) -> Iterator[InsightsPage]:
+def _iter_pages(insights: Insights, part: Slice, buffer: Buffer, most: int) -> Iterator[InsightsPage]:
     def fetch(body: Mapping[str, Any]) -> ApiResponse:
         # Nothing of the page before is needed any more.
         buffer.release()
         return insights.page(body, buffer)
 
-    return iter_insights_pages(fetch, insights.body((part.start, part.end)), part.expected)
+    return iter_insights_pages(fetch, insights.body((part.start, part.end)), part.expected, most)
 
 
 def _write(writer: pq.ParquetWriter, page: pa.RecordBatch, interval: Interval) -> int:
     """Write a page without what belongs to the next unit; return the number of rows."""
-    is_at_end = pc.fill_null(pc.equal(page["event_at"], pa.scalar(interval[1], _TIME)), False)
+    is_at_end = pc.fill_null(pc.equal(page["event_at"], pa.scalar(interval[1], TIME)), False)
     if pc.any(is_at_end).as_py():
         page = page.filter(pc.invert(is_at_end))
     if page.num_rows:

@@ -1,32 +1,42 @@
 """Directory Insights events of one organization and interval, landed as one Parquet file.
 
-Decides what becomes of what has been read: whether it takes the place of what has landed, and what is said of it.
-Reading is `unit_reader`'s, a page's columns are `event_pages`'.
+Decides how often a unit is read and what becomes of what was received: it is added to what has landed, by event id.
+One reading is `event_reader`'s, the file of both `landing.union`'s, a page's columns are `event_pages`'.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from datetime import timedelta
-from types import MappingProxyType
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from jumpcloud_elt.api.client import JumpCloudClient
-from jumpcloud_elt.api.insights import Insights
+from jumpcloud_elt.api.insights import PROBED_RANGE, Insights
+from jumpcloud_elt.api.listings import settle_seconds
+from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.storage import Place, name_within
 from jumpcloud_elt.core.times import utc_now
-from jumpcloud_elt.extract.event_reader import Threads, read_complete_unit, reading_threads
-from jumpcloud_elt.landing.files import read_metadata
+from jumpcloud_elt.errors import LandingError, NotEnabledError, ResponseError
+from jumpcloud_elt.extract.event_reader import Threads, read_unit, reading_threads
+from jumpcloud_elt.extract.tally import SlicesError
+from jumpcloud_elt.landing.files import set_aside
 from jumpcloud_elt.landing.layout import EVENTS, unit_path
-from jumpcloud_elt.landing.manifests import KEPT, OK, Outcome
-from jumpcloud_elt.landing.units import BEGAN_BEFORE_RETENTION, SERVICES
+from jumpcloud_elt.landing.manifests import INCOMPLETE, UNVERIFIED, Outcome
+from jumpcloud_elt.landing.union import Union, write_union
+from jumpcloud_elt.landing.units import UnitMetadata, add_metadata, open_writer, read_landed_unit, read_unit_metadata
+
+log = logging.getLogger(__name__)
 
 # Small units wait for answers most of the time; each that is being read keeps its ids in memory.
 UNITS_AT_A_TIME = 4
+UNIT_READ_ATTEMPTS = 3
 
 
 def land_units(
@@ -35,20 +45,27 @@ def land_units(
     intervals: Sequence[Interval],
     settings: Settings,
     landed: list[Outcome],
-    services: Mapping[Interval, Sequence[str]] = MappingProxyType({}),
+    until: datetime | None = None,
 ) -> None:
     """Land the events of one organization in several intervals, a few at the same time; outcomes go to `landed`.
 
-    `services` are those to ask for, where not those that are configured. The first unit that fails keeps those after
-    it from beginning; `landed` has what landed beside it when it raises.
+    No unit begins after `until`. A unit whose answers cannot be true leaves the others to be landed; any other that
+    fails keeps those after it from beginning. `landed` has what landed beside it when it raises.
     """
+    wrong: list[ResponseError] = []
+
+    def land(interval: Interval) -> Outcome | None:
+        if until is not None and utc_now() >= until:
+            return None
+        try:
+            return _land(client, threads, organization, interval, settings)
+        except ResponseError as error:
+            log.warning("%s, %s to %s: %s", organization["organization_name"], *interval, error)
+            wrong.append(error)
+            return None
+
     with reading_threads(settings) as threads, ThreadPoolExecutor(UNITS_AT_A_TIME) as units:
-        futures = [
-            units.submit(
-                _land, client, threads, organization, one, settings, services.get(one, settings.usage_services)
-            )
-            for one in intervals
-        ]
+        futures = [units.submit(land, one) for one in intervals]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
         except BaseException:
@@ -59,110 +76,130 @@ def land_units(
             for future in futures:
                 future.cancel()
     ended = [future for future in futures if not future.cancelled()]
-    landed += [future.result() for future in ended if future.exception() is None]
+    results = [future.result() for future in ended if future.exception() is None]
+    landed += [outcome for outcome in results if outcome is not None]
     for future in ended:
         future.result()
+    if wrong:
+        raise wrong[0]
 
 
 def land_unit(client: JumpCloudClient, organization: Organization, interval: Interval, settings: Settings) -> Outcome:
     """Land the events of one organization in one interval, which lies within one UTC day.
 
-    The distinct ids received agree with `/events/count` for the same bounds, or the interval is read again, up to
-    READ_ATTEMPTS times, before IncompleteListingError is raised with both numbers. A unit that has landed with
-    more events than JumpCloud still has stays as it is; one that has landed with other services is read with those,
-    too, so that fewer events never mean fewer services, and compared by these alone, so that more services never
-    hide that events are gone. A unit that began before JumpCloud's retention says so.
+    The unit is what has landed and what was received, by event id. Where UNIT_READ_ATTEMPTS readings, with pauses
+    between them, have not agreed with `/events/count`, the outcome is `incomplete`, with both numbers. A unit that has
+    landed with other services is read with those, too.
 
     Raises NotEnabledError or PermissionDeniedError where there is no Directory Insights.
     """
     with reading_threads(settings) as threads:
-        return _land(client, threads, organization, interval, settings, settings.usage_services)
+        return _land(client, threads, organization, interval, settings)
 
 
 def _land(
-    client: JumpCloudClient,
-    threads: Threads,
-    organization: Organization,
-    interval: Interval,
-    settings: Settings,
-    services: Sequence[str],
+    client: JumpCloudClient, threads: Threads, organization: Organization, interval: Interval, settings: Settings
 ) -> Outcome:
     organization_id = str(organization["organization_id"])
     path = unit_path(settings.landing, organization_id, *interval)
     began = time.monotonic()
-    before = _metadata(path)
-    asked_for = _with_landed_services(services, before)
-    insights = Insights(client, organization_id, asked_for)
-    is_cut = interval[0] < utc_now() - timedelta(days=client.account.usage_retention_days)
-    if is_cut and _landed_services(before) == sorted(asked_for):
-        # What was read while JumpCloud kept all of it, and comes back with no fewer events, is whole.
-        is_cut = before.get(BEGAN_BEFORE_RETENTION) is not False
-    with path.locked_temporary() as temporary:
-        counts = read_complete_unit(temporary, insights, interval, threads, began_before_retention=is_cut)
-        comparable, requests = counts.received, insights.requests
-        if _landed_services(before) not in ([], sorted(asked_for)):
-            # More services have more events, also where JumpCloud has let go of some that have landed.
-            same = Insights(client, organization_id, _with_landed_services((), before))
-            comparable = same.count(interval)
-            requests += same.requests
-        outcome = Outcome(
-            connection_id=organization["connection_id"],
-            organization_id=organization_id,
-            organization_name=organization["organization_name"],
-            stream=EVENTS,
-            outcome=OK,
-            interval_start=interval[0],
-            interval_end=interval[1],
-            path=name_within(path, settings.landing),
-            rows=counts.rows,
-            received=counts.received,
-            api_total=counts.api_total,
-            inside=counts.inside,
-            strays=counts.strays,
-            requests=requests,
-            seconds=round(time.monotonic() - began, 3),
-            extracted_at=counts.extracted_at,
-        )
-        with path.one_writer() as put:
-            # Another run may have landed it meanwhile.
-            landed = _metadata(path)
-            if _landed_services(landed) == sorted(asked_for):
-                comparable = counts.received
-            is_fewer = comparable < int(str(landed.get("received", 0)))
-            missing = sorted(set(_landed_services(landed)) - set(asked_for))
-            if is_fewer or missing:
-                outcome.outcome = KEPT
-                outcome.extracted_at = None
-                outcome.reason = _why_kept(comparable, landed, asked_for)
-            else:
-                put(temporary)
+    landed = read_landed_unit(path)
+    services = dict.fromkeys([*settings.usage_services, *((landed and landed.services) or ())])
+    insights = Insights(client, organization_id, tuple(services))
+    outcome = Outcome(
+        connection_id=organization["connection_id"],
+        organization_id=organization_id,
+        organization_name=organization["organization_name"],
+        stream=EVENTS,
+        outcome=INCOMPLETE,
+        interval_start=interval[0],
+        interval_end=interval[1],
+        path=name_within(path, settings.landing),
+    )
+    try:
+        _read_until_agreed(path, insights, interval, threads, outcome)
+    except NotEnabledError as error:
+        now = utc_now()
+        # Raises likewise unless it is this range alone that the plan does not reach.
+        insights.count((now - PROBED_RANGE, now))
+        _land_beyond_plan(path, insights, outcome, f"JumpCloud answers {error.status} {error.detail}")
+    outcome.requests = insights.requests
+    outcome.seconds = round(time.monotonic() - began, 3)
     return outcome
 
 
-def _why_kept(comparable: int, landed: Mapping[str, object], asked_for: Sequence[str]) -> str:
-    services = _landed_services(landed)
-    missing = sorted(set(services) - set(asked_for))
-    is_comparable = not services or missing or services == sorted(asked_for)
-    seen = "received" if is_comparable else f"of {', '.join(services)} counted"
-    told = f"{comparable} events {seen}, {landed.get('received')} have landed; these stay. "
-    if missing:
-        return f"{told}They landed meanwhile, with services that this run did not ask for: {', '.join(missing)}."
-    if not services:
-        return f"{told}JumpCloud no longer keeps the others, or usage_services names fewer services than then."
-    return f"{told}JumpCloud no longer keeps the others."
+def _read_until_agreed(path: Place, insights: Insights, interval: Interval, threads: Threads, outcome: Outcome) -> None:
+    """Land one reading after another until one agrees with the API's own count; `outcome` says what has come of it."""
+    settings, client = insights.client.settings, insights.client
+    is_cut = interval[0] < utc_now() - timedelta(days=client.account.usage_retention_days)
+    who = f"Events of organization {insights.organization_id} from {interval[0]} to {interval[1]}"
+    for attempt in range(UNIT_READ_ATTEMPTS):
+        if attempt and threads.is_over.wait(settle_seconds(settings, attempt)):
+            raise InterruptedError("the task is being ended")
+        with path.locked_temporary() as temporary:
+            try:
+                # Slices rest on how the API takes bounds. Where they do not add up, one walk does without.
+                counts = read_unit(
+                    temporary, insights, interval, threads, may_slice=attempt == 0, began_before_retention=is_cut
+                )
+            except SlicesError as error:
+                log.warning("%s: %s; reading %d of %d", who, error, attempt + 1, UNIT_READ_ATTEMPTS)
+                continue
+            _tell(outcome, _add(temporary, path, interval))
+        if counts.agrees(settings.usage_count_tolerance):
+            return
+        told = f"{counts.received} distinct ids received, {counts.api_total} counted by JumpCloud"
+        log.warning("%s: %s; reading %d of %d", who, told, attempt + 1, UNIT_READ_ATTEMPTS)
+    outcome.reason = "; ".join([f"{told}, in {UNIT_READ_ATTEMPTS} readings", *filter(None, [outcome.reason])])
 
 
-def _metadata(path: Place) -> dict[str, object]:
-    return read_metadata(path) if path.exists() else {}
+def _add(temporary: Path, path: Place, interval: Interval) -> Union | UnitMetadata:
+    """Make a reading part of the unit at `path`; as it is, where none has landed."""
+    with path.one_writer() as put:
+        if path.exists():
+            try:
+                with path.locked_temporary() as target:
+                    union = write_union(target, path, temporary, interval)
+                    put(target)
+                    return union
+            except LandingError:
+                set_aside(path)
+        metadata = read_unit_metadata(FolderPath(temporary))
+        put(temporary)
+        return metadata
 
 
-def _landed_services(landed: Mapping[str, object]) -> list[str]:
-    """Those that a unit has landed with, in order; none where it does not say, or has not landed."""
-    services = landed.get(SERVICES)
-    return sorted(services) if isinstance(services, list) else []
+def _tell(outcome: Outcome, unit: Union | UnitMetadata) -> None:
+    """Note in `outcome` what lies at its path now."""
+    metadata = unit
+    if isinstance(unit, Union):
+        metadata = unit.metadata
+        outcome.kept = unit.kept
+        outcome.added = unit.added + (outcome.added or 0)
+        outcome.changed = unit.changed + (outcome.changed or 0)
+        outcome.reason = f"read again: {outcome.kept} kept, {outcome.added} added, {outcome.changed} changed"
+    for name in ("outcome", "rows", "received", "api_total", "inside", "strays", "extracted_at"):
+        setattr(outcome, name, getattr(metadata, name))
 
 
-def _with_landed_services(services: Sequence[str], landed: Mapping[str, object]) -> tuple[str, ...]:
-    """`services`, and those that a unit has landed with: what is read again must not come back with less."""
-    kept = landed.get(SERVICES)
-    return tuple(dict.fromkeys([*services, *(kept if isinstance(kept, list) else ())]))
+def _land_beyond_plan(path: Place, insights: Insights, outcome: Outcome, told: str) -> None:
+    """Land an empty unit for a range that JumpCloud does not give, so that it is not asked for again."""
+    days = insights.client.account.usage_retention_days
+    outcome.reason = f"{told} for this range only; usage_retention_days of the connection ({days}) is too long"
+    with path.locked_temporary() as temporary, path.one_writer() as put:
+        metadata = None
+        with contextlib.suppress(FileNotFoundError):
+            metadata = read_unit_metadata(path)
+        if metadata is None:
+            metadata = UnitMetadata(
+                extracted_at=utc_now(),
+                connection_id=insights.client.account.connection_id,
+                services=list(insights.services),
+                began_before_retention=True,
+            )
+            with open_writer(temporary) as writer:
+                add_metadata(writer, metadata)
+            put(temporary)
+    _tell(outcome, metadata)
+    if metadata.began_before_retention and not metadata.inside:
+        outcome.outcome = UNVERIFIED

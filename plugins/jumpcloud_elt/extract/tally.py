@@ -20,10 +20,10 @@ from jumpcloud_elt.api.pagination import INSIGHTS_PAGE_SIZE
 from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.errors import JumpCloudError
 from jumpcloud_elt.extract.slices import Slice
+from jumpcloud_elt.landing.units import TIME, is_between
 
 # More events than this outside of the slices that they came with: the API takes bounds for something else.
 MOST_ASIDE = 5 * INSIGHTS_PAGE_SIZE
-_TIME = pa.timestamp("us")
 
 
 class SlicesError(JumpCloudError):
@@ -36,7 +36,7 @@ class UnitCounts:
 
     `received` is everything, before anything is cut; `inside` is dated in the interval; `strays` is dated
     elsewhere, but for the interval's very end: those belong to the next unit and are cut. `extracted_at` tells one
-    reading of the unit from the next: the roll-ups ask the file for it.
+    reading of the unit from the next.
     """
 
     received: int
@@ -46,11 +46,9 @@ class UnitCounts:
     api_total: int
     extracted_at: datetime
 
-
-def _is_between(times: pa.Array, start: datetime, end: datetime) -> pa.BooleanArray:
-    """Whether times lie in [start, end); no time does not."""
-    is_in = pc.and_(pc.greater_equal(times, pa.scalar(start, _TIME)), pc.less(times, pa.scalar(end, _TIME)))
-    return pc.fill_null(is_in, False)
+    def agrees(self, tolerance: float) -> bool:
+        """Whether the API's own count is that of what was received, but for so small a share of it."""
+        return abs(self.received - self.api_total) <= tolerance * self.api_total
 
 
 class _Tally:
@@ -66,8 +64,8 @@ class _Tally:
     def add(self, page: pa.RecordBatch) -> None:
         """Take note of a page's ids."""
         keys = keys_of(page["event_id"])
-        is_inside = _is_between(page["event_at"], *self._interval)
-        is_at_end = pc.fill_null(pc.equal(page["event_at"], pa.scalar(self._interval[1], _TIME)), False)
+        is_inside = is_between(page["event_at"], *self._interval)
+        is_at_end = pc.fill_null(pc.equal(page["event_at"], pa.scalar(self._interval[1], TIME)), False)
         is_stray = pc.and_not(pc.invert(is_inside), is_at_end)
         self._keys.append(keys)
         self._is_inside.append(is_inside.to_numpy(zero_copy_only=False))
@@ -111,7 +109,7 @@ class _Aside:
 
     def take_from(self, page: pa.RecordBatch, part: Slice) -> pa.RecordBatch:
         """Put aside what is not dated in `part`; return the others."""
-        is_own = _is_between(page["event_at"], part.start, part.end)
+        is_own = is_between(page["event_at"], part.start, part.end)
         if pc.all(is_own).as_py():
             return page
         others = page.filter(pc.invert(is_own))

@@ -10,6 +10,7 @@ Knows file formats and metadata. Does not know JumpCloud, or whether landing lie
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -22,7 +23,10 @@ from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import LandingError
 from jumpcloud_elt.landing.layout import REBUILD_FROM
 
+log = logging.getLogger(__name__)
+
 METADATA_KEY = b"jumpcloud_elt"
+DAMAGED = ".damaged"
 COMPRESSION_LEVEL = 3
 
 
@@ -49,9 +53,28 @@ def read_metadata(path: Place) -> dict[str, object]:
             # The file's own: a schema that is read back knows only what it was written with.
             metadata = file.metadata.metadata or {}
         decoded = msgspec.json.decode(metadata.get(METADATA_KEY, b"{}"), type=dict[str, object])
-    except (pa.ArrowException, msgspec.MsgspecError) as error:
+    except (pa.ArrowException, msgspec.MsgspecError, OSError) as error:
+        if not is_damage(error):
+            raise
         raise LandingError(f"{path.name} in {path.parent} is not a Parquet file of landing") from error
     return decoded
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error in reading a file is about what it holds.
+
+    Errors of the system or of a store are subclasses of OSError or have a number; Arrow's about pages have neither.
+    """
+    return not isinstance(error, OSError) or (type(error) is OSError and error.errno is None)
+
+
+def set_aside(path: Place) -> Place:
+    """Give a damaged file the name `<name>.damaged`: it has not landed. Return where it lies."""
+    damaged = path.with_name(f"{path.name}{DAMAGED}")
+    damaged.create_hard_link_to(path)
+    path.unlink()
+    log.warning("%s in %s is damaged; set aside as %s", path.name, path.parent, damaged.name)
+    return damaged
 
 
 def require_rebuild(landing: Place) -> None:

@@ -7,7 +7,7 @@ landed with it; not what failed or was skipped, nor how long anything took.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
@@ -19,27 +19,24 @@ from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.storage import Place, name_within
 from jumpcloud_elt.core.times import format_time, parse_time
 from jumpcloud_elt.landing.files import read_metadata
-from jumpcloud_elt.landing.layout import EVENTS, RUNS, landed_units, unit_path
+from jumpcloud_elt.landing.layout import EVENTS, RUNS, unit_interval
 from jumpcloud_elt.landing.manifests import HELD, MANIFEST_SCHEMA, OK, SKIPPED, Outcome, RunManifest
 from jumpcloud_elt.landing.snapshots import COMMIT_STREAM
+from jumpcloud_elt.landing.units import read_landed_unit
 
 log = logging.getLogger(__name__)
 
-FOUND = "found in landing, after the task was killed"
 FOUND_LATER = "found in landing; no run had recorded it"
 DIRECTORY_DAG, USAGE_DAG = "jumpcloud_directory", "jumpcloud_usage"
 READING_THREADS = 16
 
 
 class _Told(msgspec.Struct):
-    """What a landed file says of itself; older ones say less. The last four stand in the last file of a snapshot."""
+    """What a file of a snapshot says of itself; older ones say less. The last four stand in the snapshot's last."""
 
     rows: int | None = None
     received: int | None = None
     api_total: int | None = None
-    inside: int | None = None
-    strays: int | None = None
-    extracted_at: datetime | None = None
     connection_id: str | None = None
     decision: str | None = None
     reason: str | None = None
@@ -47,25 +44,17 @@ class _Told(msgspec.Struct):
     unread: dict[str, str] = {}
 
 
-def find_units(landing: Place, organization: Organization, since: datetime, until: datetime) -> list[Outcome]:
-    """The units of one organization that have landed within [since, until), whichever run landed them."""
-    organization_id = organization["organization_id"]
-    if not organization_id:
-        return []
-    units = landed_units(landing, organization_id, since, until)
-    return [_unit(landing, organization, unit_path(landing, organization_id, *unit), FOUND) for unit in units]
-
-
-def record_unknown(landing: Place, run: RunManifest) -> int:
+def record_unknown(landing: Place, run: RunManifest, *, of: Collection[str] | None = None) -> int:
     """Record every unit and every whole snapshot that no manifest knows, as of when it landed; return how many.
 
-    What is landing meanwhile may be recorded twice, here and by its own run; it is one all the same.
+    `of`: the units of these organizations only. What is landing meanwhile may be recorded twice, here and by its own
+    run; it is one all the same. Damaged units are set aside.
     """
     known, organizations = _read_manifests(landing)
-    units = _files_by_organization(landing, EVENTS, "date=*/[!.]*.parquet", known)
-    snapshots = _files_by_organization(landing, COMMIT_STREAM, f"snapshot_at=*/{COMMIT_STREAM}.parquet", known)
-    tables = []
-    count = 0
+    units = _files_by_organization(landing, EVENTS, "date=*/[!.]*.parquet", known, of)
+    snapshots: dict[str, list[Place]] = {}
+    if of is None:
+        snapshots = _files_by_organization(landing, COMMIT_STREAM, f"snapshot_at=*/{COMMIT_STREAM}.parquet", known)
     with ThreadPoolExecutor(READING_THREADS) as threads:
 
         def read(organization_id: str) -> Iterator[dict[str, Any]]:
@@ -73,17 +62,18 @@ def record_unknown(landing: Place, run: RunManifest) -> int:
             organization = organizations.get(organization_id) or _organization(organization_id, committed)
             for landed in threads.map(lambda path: _snapshot(landing, organization, path), committed):
                 yield from (_row(one, DIRECTORY_DAG, one.snapshot_at, one.snapshot_at) for one in landed)
-            for one in threads.map(
-                lambda path: _unit(landing, organization, path, FOUND_LATER), units.get(organization_id, [])
-            ):
-                yield _row(one, USAGE_DAG, one.interval_start, one.extracted_at or one.interval_end)
+            for one in threads.map(lambda path: _unit(landing, organization, path), units.get(organization_id, [])):
+                if one is not None:
+                    yield _row(one, USAGE_DAG, one.interval_start, one.extracted_at or one.interval_end)
 
-        for organization_id in sorted({*units, *snapshots}):
-            tables.append(pa.Table.from_pylist(list(read(organization_id)), schema=MANIFEST_SCHEMA))
-            count += len(units.get(organization_id, [])) + len(snapshots.get(organization_id, []))
-    if tables:
+        tables = [
+            pa.Table.from_pylist(list(read(organization_id)), schema=MANIFEST_SCHEMA)
+            for organization_id in sorted({*units, *snapshots})
+        ]
+    count = len({path for table in tables for path in table["path"].to_pylist()})
+    if count:
         run.append(pa.concat_tables(tables))
-    log.info("%d units and snapshots that no run had recorded are recorded now", count)
+        log.info("%d files that no run had recorded are recorded now", count)
     return count
 
 
@@ -92,22 +82,27 @@ def _read_manifests(landing: Place) -> tuple[set[str], dict[str, Organization]]:
     known: set[str] = set()
     latest: dict[str, tuple[datetime, Organization]] = {}
     columns = ["path", "organization_id", "connection_id", "organization_name", "recorded_at"]
-    for manifest in (landing / RUNS).find_files("*/*.parquet"):
-        for row in manifest.open_parquet().read(columns).to_pylist():
-            known.add(row["path"])
-            organization_id, recorded_at = row["organization_id"], row["recorded_at"]
-            if organization_id and (organization_id not in latest or recorded_at > latest[organization_id][0]):
-                name = row["organization_name"]
-                latest[organization_id] = recorded_at, _named(organization_id, row["connection_id"], name)
+    with ThreadPoolExecutor(READING_THREADS) as threads:
+        manifests = (landing / RUNS).find_files("*/*.parquet")
+        for table in threads.map(lambda manifest: manifest.open_parquet().read(columns), manifests):
+            for row in table.to_pylist():
+                known.add(row["path"])
+                organization_id, recorded_at = row["organization_id"], row["recorded_at"]
+                if organization_id and (organization_id not in latest or recorded_at > latest[organization_id][0]):
+                    name = row["organization_name"]
+                    latest[organization_id] = recorded_at, _named(organization_id, row["connection_id"], name)
     return known, {organization_id: organization for organization_id, (_, organization) in latest.items()}
 
 
-def _files_by_organization(landing: Place, stream: str, pattern: str, known: Iterable[str]) -> dict[str, list[Place]]:
-    """The files of a stream that are not `known`, in order."""
+def _files_by_organization(
+    landing: Place, stream: str, pattern: str, known: Collection[str], of: Collection[str] | None = None
+) -> dict[str, list[Place]]:
+    """The files of a stream that are not `known`, in order; of these organizations (None: of all)."""
     found: dict[str, list[Place]] = {}
-    for path in (landing / stream).find_files(f"organization_id=*/{pattern}"):
-        if name_within(path, landing) not in known:
-            found.setdefault(path.parent.parent.name.removeprefix("organization_id="), []).append(path)
+    for one in ["*"] if of is None else of:
+        for path in (landing / stream).find_files(f"organization_id={one}/{pattern}"):
+            if name_within(path, landing) not in known:
+                found.setdefault(path.parent.parent.name.removeprefix("organization_id="), []).append(path)
     return found
 
 
@@ -126,12 +121,29 @@ def _named(organization_id: str, connection_id: str, name: str) -> Organization:
     )
 
 
-def _unit(landing: Place, organization: Organization, path: Place, reason: str) -> Outcome:
-    start, _, end = path.stem.partition("_")
-    outcome = _outcome(landing, organization, EVENTS, path, _tell(path))
-    outcome.reason = reason
-    outcome.interval_start, outcome.interval_end = parse_time(start), parse_time(end)
-    return outcome
+def _unit(landing: Place, organization: Organization, path: Place) -> Outcome | None:
+    """A landed unit, None where the file is damaged or landing writes no such name."""
+    interval = unit_interval(path)
+    unit = read_landed_unit(path) if interval else None
+    if interval is None or unit is None:
+        return None
+    return Outcome(
+        connection_id=unit.connection_id or organization["connection_id"],
+        organization_id=organization["organization_id"],
+        organization_name=organization["organization_name"],
+        stream=EVENTS,
+        outcome=unit.outcome,
+        reason=FOUND_LATER,
+        interval_start=interval[0],
+        interval_end=interval[1],
+        path=name_within(path, landing),
+        rows=unit.rows,
+        received=unit.received,
+        api_total=unit.api_total,
+        inside=unit.inside,
+        strays=unit.strays,
+        extracted_at=unit.extracted_at,
+    )
 
 
 def _snapshot(landing: Place, organization: Organization, committed: Place) -> list[Outcome]:
@@ -170,9 +182,6 @@ def _outcome(landing: Place, organization: Organization, stream: str, path: Plac
         rows=told.rows,
         received=told.received,
         api_total=told.api_total,
-        inside=told.inside,
-        strays=told.strays,
-        extracted_at=told.extracted_at,
     )
 
 

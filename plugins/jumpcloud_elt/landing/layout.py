@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.core.times import format_time, parse_time
+from jumpcloud_elt.errors import LandingError
 
 EVENTS = "directory_insights_events"
 RUNS = "_runs"
@@ -26,18 +27,23 @@ def unit_path(landing: Place, organization_id: str, start: datetime, end: dateti
     return partition / f"{format_time(start)}_{format_time(end)}.parquet"
 
 
-def landed_units(
-    landing: Place, organization_id: str, since: datetime, until: datetime
-) -> list[tuple[datetime, datetime]]:
-    """The units of one organization that lie in [since, until); only the folders of those days are listed."""
-    found = []
-    day = datetime(since.year, since.month, since.day)
-    while day < until:
-        for path in unit_path(landing, organization_id, day, day).parent.find_files("[!.]*.parquet"):
-            start, _, end = path.stem.partition("_")
-            found.append((parse_time(start), parse_time(end)))
-        day += timedelta(days=1)
-    return sorted(unit for unit in found if since <= unit[0] and unit[1] <= until)
+def landed_units(landing: Place, organization_id: str) -> dict[tuple[datetime, datetime], Place]:
+    """The units of one organization, by their intervals; files with other names are left alone."""
+    found = {}
+    for path in (landing / EVENTS / f"organization_id={organization_id}").find_files("date=*/[!.]*.parquet"):
+        interval = unit_interval(path)
+        if interval is not None:
+            found[interval] = path
+    return found
+
+
+def unit_interval(path: Place) -> tuple[datetime, datetime] | None:
+    """The interval that the name of a unit's file says; None where landing writes no such name."""
+    start, _, end = path.stem.partition("_")
+    try:
+        return parse_time(start), parse_time(end)
+    except LandingError:
+        return None
 
 
 def run_file_name(run_id: str) -> str:

@@ -2,13 +2,13 @@
 
 A manifest is a Parquet file of `Outcome` rows: which unit or snapshot, how many rows, what the API counted, how it
 ended and why. Warehouse, `sync_log` and coverage stand on manifests. Tasks that run beside each other leave their
-outcomes as parts; the run's last task gathers them. Each leaves an empty part when it begins, so that one that is
+outcomes as parts; the run's last task gathers them. Each leaves its failure when it begins, so that one that is
 killed is told from one that was not run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,11 +23,17 @@ from jumpcloud_elt.landing.files import write_table
 from jumpcloud_elt.landing.layout import RUNS, run_file_name
 
 OK = "ok"
-KEPT = "kept"  # read again, came back with fewer events than have landed: the landed unit stays
+INCOMPLETE = "incomplete"  # landed, but no reading has agreed with JumpCloud's own count: it covers nothing
+UNVERIFIED = "unverified"  # landed empty: JumpCloud answers 402 for a range that old
+LANDED = (OK, INCOMPLETE, UNVERIFIED)
+LEAVING = "leaving"  # not read, or incomplete, and soon older than JumpCloud keeps events
 SKIPPED = "skipped"  # Directory Insights is not available; an optional stream could not or may not be read
+EXCLUDED = "excluded"  # usage is not read on purpose
 NOT_ASKED = "not_asked"  # older than JumpCloud keeps events
 HELD = "held"  # landed, and left out of the marts by the drift guard
 FAILED = "failed"
+# The step of a usage run after each organization's own interval.
+CATCH_UP = "-catch-up"
 KILLED = "the task ended without an outcome: it was killed, or its worker was lost"
 _TIME = pa.timestamp("us")
 
@@ -49,6 +55,9 @@ MANIFEST_SCHEMA = pa.schema(
         ("api_total", pa.int64()),
         ("inside", pa.int64()),
         ("strays", pa.int64()),
+        ("kept", pa.int64()),
+        ("added", pa.int64()),
+        ("changed", pa.int64()),
         ("requests", pa.int64()),
         ("seconds", pa.float64()),
         ("outcome", pa.string()),
@@ -64,7 +73,8 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
     """How one stream of one organization ended in one run.
 
     `rows` landed; `received` distinct ids; `api_total` the API's own count for the same; `inside` events dated
-    in the interval; `strays` events dated outside of it; `path` relative to the landing folder; `decision` what
+    in the interval; `strays` events dated outside of it; of a unit that was read again `kept` events that had landed
+    and were not received, `added` and `changed` ones; `path` relative to the landing folder; `decision` what
     the drift guard said of a snapshot; `extracted_at` the extraction of the unit that landed. Of events that failed,
     the interval is all that the run was to land: what of it has landed nobody says, so it is looked at.
     """
@@ -85,6 +95,9 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
     api_total: int | None = None
     inside: int | None = None
     strays: int | None = None
+    kept: int | None = None
+    added: int | None = None
+    changed: int | None = None
     requests: int | None = None
     seconds: float | None = None
     extracted_at: datetime | None = None
@@ -105,13 +118,18 @@ class RunManifest:
         self.manifest = folder / f"{run_file_name(run_id)}.parquet"
         self._parts = folder / f".{run_file_name(run_id)}.parts"
 
-    def begin(self, organization: Organization) -> None:
+    def begin(
+        self, organization: Organization, stream: str, interval: Interval | None = None, *, step: str = ""
+    ) -> None:
         """Leave word that one organization's task has begun; unless it adds its outcomes, it was killed."""
-        self.add(organization, [])
+        self.add(organization, [failure(organization, stream, KILLED, interval)], step=step)
 
-    def add(self, organization: Organization, outcomes: Sequence[Outcome]) -> None:
-        """Leave one organization's outcomes for `write_manifest`, replacing those of an earlier try."""
-        part = self._part(organization)
+    def add(self, organization: Organization, outcomes: Sequence[Outcome], *, step: str = "") -> None:
+        """Leave one organization's outcomes for `write_manifest`, replacing those of an earlier try.
+
+        `step` tells the tasks apart of a run that has several for an organization.
+        """
+        part = self._part(organization, step)
         with part.temporary() as temporary:
             temporary.write_bytes(msgspec.json.encode(outcomes))
             part.put(temporary)
@@ -123,37 +141,30 @@ class RunManifest:
         *,
         is_restricted: bool,
         interval: Interval | None = None,
-        find_landed: Callable[[Organization], list[Outcome]] = lambda _: [],
     ) -> list[Outcome]:
         """Gather the parts into the manifest and return its outcomes.
 
-        An organization whose task was killed failed, over the whole `interval` of a run of events; what
-        `find_landed` says that has landed of it all the same is recorded beside. When a run is run again, the
-        manifest keeps what it had of organizations that were not, and of everything landed that was not landed
-        anew: it is the only index of what has landed.
+        An organization whose task was killed failed, over the whole `interval` of a run of events. When a run is run
+        again, the manifest keeps what it had of organizations that were not, and of everything landed that was not
+        landed anew.
         """
         recorded_at = utc_now()
         before = self._rows_of_manifest()
         outcomes: list[Outcome] = []
         earlier: list[dict[str, Any]] = []
         for organization in organizations:
-            part = self._part(organization)
             known = before.pop((organization["connection_id"], organization["organization_id"]), [])
-            new = msgspec.json.decode(part.read_bytes(), type=list[Outcome]) if part.exists() else []
-            if known and not part.exists():
+            new = self.outcomes_of(organization)
+            if known and not new:
                 latest = max(row["recorded_at"] for row in known)
                 new = [_as_outcome(row) for row in known if row["recorded_at"] == latest]
                 earlier += [row for row in known if row["recorded_at"] != latest]
             else:
-                if not new:
-                    recorded_units = {(row["path"], row["extracted_at"]) for row in known if row["outcome"] == OK}
-                    found = find_landed(organization)
-                    new = [one for one in found if (one.path, one.extracted_at) not in recorded_units]
-                    new.append(failure(organization, stream, KILLED, interval))
-                landed = {outcome.path for outcome in new if outcome.outcome == OK}
-                earlier += [row for row in known if row["outcome"] == OK and row["path"] not in landed]
+                new = new or [failure(organization, stream, KILLED, interval)]
+                landed = {outcome.path for outcome in new if outcome.outcome in LANDED}
+                earlier += [row for row in known if row["outcome"] in LANDED and row["path"] not in landed]
             outcomes += new
-        earlier += [row for rows in before.values() for row in rows if row["outcome"] == OK]
+        earlier += [row for rows in before.values() for row in rows if row["outcome"] in LANDED]
         recorded = {
             "dag_id": self.dag_id,
             "run_id": self.run_id,
@@ -164,6 +175,16 @@ class RunManifest:
         write_table(self.manifest, pa.Table.from_pylist(earlier + rows, schema=MANIFEST_SCHEMA))
         self._parts.remove_folder()
         return outcomes
+
+    def outcomes_of(self, organization: Organization) -> list[Outcome]:
+        """What the tasks of one organization have left so far."""
+        parts = [self._part(organization, step) for step in ("", CATCH_UP)]
+        return [
+            outcome
+            for part in parts
+            if part.exists()
+            for outcome in msgspec.json.decode(part.read_bytes(), type=list[Outcome])
+        ]
 
     def append(self, rows: pa.Table) -> None:
         """Add rows of other runs to the manifest."""
@@ -176,9 +197,9 @@ class RunManifest:
         latest = max((row["recorded_at"] for row in rows), default=None)
         return [_as_outcome(row) for row in rows if row["recorded_at"] == latest]
 
-    def _part(self, organization: Organization) -> Place:
+    def _part(self, organization: Organization, step: str = "") -> Place:
         key = f"{organization['connection_id']}/{organization['organization_id']}"
-        return self._parts / f"{run_file_name(key)}.json"
+        return self._parts / f"{run_file_name(key)}{step}.json"
 
     def _rows_of_manifest(self) -> dict[tuple[str, str | None], list[dict[str, Any]]]:
         """What the run has recorded before, by connection and organization."""

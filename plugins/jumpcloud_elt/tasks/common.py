@@ -58,19 +58,15 @@ def record_run(
     *,
     is_restricted: bool,
     interval: Interval | None = None,
-    find_landed: Callable[[Organization], list[Outcome]] = lambda _: [],
 ) -> list[Failure]:
     """Write the run's manifest and return the organizations that failed.
 
-    `interval` is all that a run of events was to land, `find_landed` what has landed of an organization whose task
-    was killed.
+    `interval` is all that a run of events was to land.
     """
     if listed is None:
         raise AirflowSkipException("Nothing was tried; there is nothing to record.")
     run = run_in_landing(read_settings(), run_of)
-    outcomes = run.write_manifest(
-        listed, stream, is_restricted=is_restricted, interval=interval, find_landed=find_landed
-    )
+    outcomes = run.write_manifest(listed, stream, is_restricted=is_restricted, interval=interval)
     return [
         Failure(organization_name=outcome.organization_name, reason=outcome.reason or "")
         for outcome in outcomes
@@ -96,10 +92,11 @@ def leaving_outcomes(
     *,
     so_far: Sequence[Outcome] = (),
     interval: Interval | None = None,
+    step: str = "",
 ) -> list[Outcome]:
     """Run `extract` with a client and leave its outcomes, or those `so_far` and the failure, for the manifest."""
     run = run_in_landing(settings, run_of)
-    run.begin(organization)
+    run.begin(organization, stream, interval, step=step)
     try:
         if organization["error"] is not None:
             raise ConfigurationError(organization["error"])
@@ -107,11 +104,11 @@ def leaving_outcomes(
             outcomes = extract(client)
     except Exception as error:
         told = str(error) or type(error).__name__
-        run.add(organization, [*so_far, failure(organization, stream, told, interval)])
+        run.add(organization, [*so_far, failure(organization, stream, told, interval)], step=step)
         if isinstance(error, JumpCloudError):
             raise AirflowFailException(f"{organization['organization_name']}: {error}") from error
         raise
-    run.add(organization, outcomes)
+    run.add(organization, outcomes, step=step)
     return outcomes
 
 

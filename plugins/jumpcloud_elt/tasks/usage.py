@@ -1,4 +1,4 @@
-"""What the common of jumpcloud_usage do: who can be asked, which intervals, land them, record, in Airflow's states.
+"""What the tasks of jumpcloud_usage do: who can be asked, which intervals, land them, record, in Airflow's states.
 
 Work is in the modules called here, wiring in `dags/`; what both syncing Dags do is in `common`.
 """
@@ -21,18 +21,20 @@ from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.core.times import parse_moment, utc_now
 from jumpcloud_elt.errors import ConfigurationError, JumpCloudError, NotEnabledError, PermissionDeniedError
-from jumpcloud_elt.extract import events, late_events
-from jumpcloud_elt.extract.late_events import _fill_gaps, _reconcile
+from jumpcloud_elt.extract import catch_up, events
 from jumpcloud_elt.landing import inventory
-from jumpcloud_elt.landing.layout import EVENTS
-from jumpcloud_elt.landing.manifests import NOT_ASKED, SKIPPED, Outcome, failure
+from jumpcloud_elt.landing.layout import EVENTS, landed_units
+from jumpcloud_elt.landing.manifests import CATCH_UP, EXCLUDED, FAILED, NOT_ASKED, SKIPPED, Outcome, failure
+from jumpcloud_elt.landing.units import read_landed_unit
 from jumpcloud_elt.tasks import common
 
 log = logging.getLogger(__name__)
 
-# Types of Dag runs, as Airflow calls them; backfills and runs by hand leave what has landed to the scheduled ones.
-SCHEDULED, BACKFILL = "scheduled", "backfill"
+# Types of Dag runs, as Airflow calls them.
+SCHEDULED, BACKFILL, MANUAL = "scheduled", "backfill", "manual"
 PROBE_THREADS = 8
+LONGEST_RETENTION = timedelta(days=366)
+NOT_READ = "Its usage is not read: [jumpcloud_elt] usage_exclude names it, or its connection"
 
 
 class ProbedOrganization(Organization):
@@ -58,25 +60,18 @@ def record_unavailable(probed: Sequence[ProbedOrganization], run_of: dict[str, s
     settings = read_settings()
     for organization in probed:
         log.info("%s: %s", organization["organization_name"], organization["unavailable"])
-        common.run_in_landing(settings, run_of).add(
-            organization, [_skipped(organization, str(organization["unavailable"]))]
-        )
+        common.run_in_landing(settings, run_of).add(organization, [_skipped(organization)])
 
 
 def extract_events(
     organization: ProbedOrganization,
     run_of: dict[str, str],
     intervals: Sequence[tuple[str, str]],
-    run_type: str | None = None,
 ) -> int:
-    """Land an organization's events unit by unit; return the number of rows. Skipped where it has none to give.
-
-    A scheduled run also reads, of the days before, the gaps between landed units, and again the units of which
-    JumpCloud counts more by now.
-    """
+    """Land an organization's events unit by unit; return the number of rows. Skipped where it has none to give."""
     settings = read_settings()
     if organization["unavailable"]:
-        common.run_in_landing(settings, run_of).add(organization, [_skipped(organization, organization["unavailable"])])
+        common.run_in_landing(settings, run_of).add(organization, [_skipped(organization)])
         # Airflow itself shows why a task was skipped in a fold of its log only.
         log.info("%s: %s", organization["organization_name"], organization["unavailable"])
         raise AirflowSkipException(f"{organization['organization_name']}: {organization['unavailable']}")
@@ -88,18 +83,62 @@ def extract_events(
         retention_days = client.account.usage_retention_days
         landed.extend(_not_asked(organization, one, retention_days) for one in units if one[1] <= oldest)
         events.land_units(client, organization, [one for one in units if one[1] > oldest], settings, landed)
-        if run_type == SCHEDULED and units:
-            before = units[0][0]
-            landed_before = late_events.landed_before(str(organization["organization_id"]), before, settings)
-            _fill_gaps(
-                client, organization, late_events.find_gaps(client, landed_before, before, settings), settings, landed
-            )
-            _reconcile(client, organization, landed_before, before, settings, landed)
         return landed
 
     interval = _whole(intervals)
     outcomes = common.leaving_outcomes(
         organization, run_of, EVENTS, settings, extract, so_far=landed, interval=interval
+    )
+    return sum(outcome.rows or 0 for outcome in outcomes)
+
+
+def choose_organizations_to_catch_up(
+    probed: Sequence[ProbedOrganization], run_of: dict[str, str], dag_run: Any, params: dict[str, Any]
+) -> list[ProbedOrganization]:
+    """The organizations of which a run reads what lacks, those of which the least is known first.
+
+    None in backfills and in runs that were asked for a range or a date; none that failed or has no usage to read.
+    """
+    settings = read_settings()
+    is_by_hand = dag_run.run_type == MANUAL and dag_run.logical_date is None and not _asked_for(params)
+    if not settings.usage_catch_up_minutes or not (dag_run.run_type == SCHEDULED or is_by_hand):
+        return []
+    run = common.run_in_landing(settings, run_of)
+
+    def is_well(organization: ProbedOrganization) -> bool:
+        return not organization["unavailable"] and all(
+            outcome.outcome != FAILED for outcome in run.outcomes_of(organization)
+        )
+
+    return catch_up.order_by_need([one for one in probed if is_well(one)], settings)
+
+
+def catch_up_events(
+    organization: ProbedOrganization, run_of: dict[str, str], intervals: Sequence[tuple[str, str]], dag_run: Any
+) -> int:
+    """Land what lacks of an organization before the run's interval; return the number of rows.
+
+    No unit begins once `usage_catch_up_minutes` have passed since the run began.
+    """
+    settings = read_settings()
+    until = _naive(dag_run.start_date) + timedelta(minutes=settings.usage_catch_up_minutes)
+    landed: list[Outcome] = []
+    before = _from_xcom(intervals)[0][0]
+
+    def extract(client: JumpCloudClient) -> list[Outcome]:
+        catch_up.catch_up(client, organization, before, settings, until, landed)
+        return landed
+
+    # Where it fails, any unit that JumpCloud may have kept may have landed anew.
+    outcomes = common.leaving_outcomes(
+        organization,
+        run_of,
+        EVENTS,
+        settings,
+        extract,
+        so_far=landed,
+        interval=(before - LONGEST_RETENTION, before),
+        step=CATCH_UP,
     )
     return sum(outcome.rows or 0 for outcome in outcomes)
 
@@ -142,31 +181,28 @@ def record_usage_run(
     listed: Sequence[Organization] | None,
     run_of: dict[str, str],
     intervals: Sequence[tuple[str, str]] | None,
-    run_type: str | None = None,
 ) -> list[common.Failure]:
     """Write the run's manifest and return the organizations that failed; `intervals` are those of `plan_units`.
 
-    What an organization's task had landed when it was killed is recorded all the same.
+    Units of these organizations that have landed and that no manifest names, because a task or a run was killed, are
+    recorded, too.
     """
     settings = read_settings()
     interval = _whole(intervals or [])
     if listed is None or interval is None:
         return common.record_run(None, run_of, EVENTS, is_restricted=False)
-    start, end = interval
-    since = start - timedelta(days=settings.usage_reconcile_days) if run_type == SCHEDULED else start
-    return common.record_run(
-        listed,
-        run_of,
-        EVENTS,
-        is_restricted=False,
-        interval=interval,
-        find_landed=lambda organization: inventory.find_units(settings.landing, organization, since, end),
-    )
+    failures = common.record_run(listed, run_of, EVENTS, is_restricted=False, interval=interval)
+    of = {str(one["organization_id"]) for one in listed if one["organization_id"]}
+    inventory.record_unknown(settings.landing, common.run_in_landing(settings, run_of), of=of)
+    return failures
 
 
 def _probe(organization: Organization, settings: Settings) -> ProbedOrganization:
     probed = ProbedOrganization(**organization, unavailable=None)
     if organization["error"] is not None:
+        return probed
+    if _is_excluded(organization, settings):
+        probed["unavailable"] = NOT_READ
         return probed
     end = datetime.now(UTC).replace(microsecond=0)
     organization_id = str(organization["organization_id"])
@@ -175,14 +211,17 @@ def _probe(organization: Organization, settings: Settings) -> ProbedOrganization
             try:
                 client.count_events(organization_id, settings.usage_services, end - PROBED_RANGE, end)
             except (NotEnabledError, PermissionDeniedError) as error:
-                probed["unavailable"], probed["error"] = _why_unavailable(client, organization, error)
+                probed["unavailable"], probed["error"] = _why_unavailable(client, organization, error, settings)
     except JumpCloudError as error:
         probed["error"] = str(error)
     return probed
 
 
 def _why_unavailable(
-    client: JumpCloudClient, organization: Organization, error: NotEnabledError | PermissionDeniedError
+    client: JumpCloudClient,
+    organization: Organization,
+    error: NotEnabledError | PermissionDeniedError,
+    settings: Settings,
 ) -> tuple[str | None, str | None]:
     """Whether the answer is about Directory Insights (reason, None) or about the key itself (None, error)."""
     try:
@@ -191,12 +230,27 @@ def _why_unavailable(
         return None, f"{users_error} (Directory Insights refused too: {error.status} {error.detail})"
     if isinstance(error, NotEnabledError):
         return f"Directory Insights is not enabled for this organization (402 {error.detail})", None
-    return f"The key may not read Directory Insights of this organization (403 {error.detail})", None
+    told = f"The key may not read Directory Insights of this organization (403 {error.detail})"
+    if _has_landed_events(str(organization["organization_id"]), settings):
+        return None, (
+            f"{told}, as it did before. Give the key's administrator the right again, or name the organization in "
+            "[jumpcloud_elt] usage_exclude"
+        )
+    return told, None
 
 
-def _skipped(organization: Organization, reason: str) -> Outcome:
-    outcome = failure(organization, EVENTS, reason)
-    outcome.outcome = SKIPPED
+def _has_landed_events(organization_id: str, settings: Settings) -> bool:
+    units = sorted(landed_units(settings.landing, organization_id).items(), reverse=True)
+    return any(unit is not None and unit.rows for unit in (read_landed_unit(path) for _, path in units))
+
+
+def _is_excluded(organization: Organization, settings: Settings) -> bool:
+    return not {organization["organization_id"], organization["connection_id"]}.isdisjoint(settings.usage_exclude)
+
+
+def _skipped(organization: ProbedOrganization) -> Outcome:
+    outcome = failure(organization, EVENTS, str(organization["unavailable"]))
+    outcome.outcome = EXCLUDED if organization["unavailable"] == NOT_READ else SKIPPED
     return outcome
 
 
@@ -228,7 +282,11 @@ def _data_interval(dag_run: Any) -> Interval | None:
     start, end = dag_run.data_interval_start, dag_run.data_interval_end
     if start is None or end is None or start == end:
         return None
-    return tuple(moment.astimezone(UTC).replace(tzinfo=None) for moment in (start, end))
+    return _naive(start), _naive(end)
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _from_xcom(intervals: Sequence[tuple[str, str]]) -> list[Interval]:

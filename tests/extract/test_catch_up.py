@@ -1,7 +1,8 @@
-"""Events that arrive after their interval was read: waited for a little, then found by JumpCloud's own counts."""
+"""What runs make up for: days without a unit, incomplete and damaged units, events that came late."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -10,13 +11,12 @@ from typing import Any
 import pendulum
 import pyarrow.parquet as pq
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 from airflow.timetables.base import DataInterval, TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from jumpcloud_elt.core.intervals import read_cron
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.errors import LandingError
 from jumpcloud_elt.extract import event_reader
 from jumpcloud_elt.landing.files import read_metadata
 from jumpcloud_elt.landing.layout import landed_units, unit_path
@@ -30,6 +30,7 @@ ORG = "5f0a1c2e9d3b4a0011223301"
 DAY = timedelta(days=1)
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
 KEY = "key-of-one"
+KILLED = "the task ended without an outcome: it was killed, or its worker was lost"
 COUNT, PAGE = {"path_regex": "/events/count$"}, {"path_regex": "/events$"}
 
 
@@ -105,7 +106,7 @@ def test_a_scheduled_run_reads_again_what_is_counted_higher_by_now_and_nothing_e
     assert set(counted(served)) == starts(1, 2, 3, 4)
     assert sorted(ids(settings, day(3))) == ["late", "noon 3"]
     assert ids(settings, day(5)) == ["noon 5"]
-    reason = "read again for events that came late: 2 received, 1 had landed"
+    reason = "read again: 0 kept, 1 added, 0 changed"
     assert outcomes(settings, "scheduled 1") == [(day(3)[0], "ok", 2, reason), (day(1)[0], "ok", 1, None)]
     warehouse = run_warehouse("warehouse")
     (row,) = query(warehouse, "select sum(successes)::int as n from usage_daily where organization_id = ?", [ORG])
@@ -199,10 +200,7 @@ def test_what_cannot_be_reconciled_fails_the_organization_and_what_landed_is_rec
     served.set_faults({"match": match, "do": {"status": 400, "body": {"message": "odd"}}})
     [failure] = scheduled(1)
     assert "400 odd" in failure["reason"]
-    assert [row[:3] for row in outcomes(settings, "scheduled 1")] == [
-        (day(1)[0], "failed", None),
-        (day(1)[0], "ok", 1),
-    ]
+    assert [row[1:3] for row in outcomes(settings, "scheduled 1")] == [("failed", None), ("ok", 1)]
     assert ids(settings, day(2)) == ["noon 2"]
 
 
@@ -214,22 +212,18 @@ def test_a_reconciling_run_that_is_run_again_keeps_what_it_recorded(served: Sand
     assert [row[:3] for row in outcomes(settings, "scheduled 1")] == [(day(2)[0], "ok", 2), (day(1)[0], "ok", 1)]
 
 
-def test_only_the_folders_of_the_days_asked_for_are_listed(settings: Settings) -> None:
-    hour = timedelta(hours=1)
-    units = [day(3), day(2), (day(2)[0], day(2)[0] + hour), (day(2)[0] + hour, day(2)[0] + 2 * hour), day(1)]
-    for unit in units:
-        path = unit_path(settings.landing, ORG, *unit)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        path.with_name(f".{path.name}.0.tmp").touch()
-    odd = unit_path(settings.landing, ORG, *day(9))
-    odd.parent.mkdir(parents=True)
-    odd.with_name("odd.parquet").touch()
-    assert landed_units(settings.landing, ORG, *day(2)) == sorted(units[1:4])
-    assert landed_units(settings.landing, ORG, day(2)[0] + hour, TODAY) == [units[3], units[4]]
-    assert landed_units(settings.landing, "f" * 24, *day(2)) == []
-    with pytest.raises(LandingError, match="'odd' is not a time"):
-        landed_units(settings.landing, ORG, *day(9))
+def test_files_with_names_that_landing_does_not_write_are_left_alone(served: Sandbox, settings: Settings) -> None:
+    scheduled(2)
+    path = unit_path(settings.landing, ORG, *day(2))
+    odd = [path.with_name(name) for name in ("odd.parquet", "notes.txt", f".{path.name}.0.tmp", "a_b.parquet")]
+    for one in odd:
+        one.write_text("somebody's")
+    assert scheduled(1) == []
+    assert landed_units(settings.landing, ORG) == {
+        day(number): unit_path(settings.landing, ORG, *day(number)) for number in (2, 1)
+    }
+    assert [one.read_text() for one in odd] == ["somebody's"] * 4
+    assert landed_units(settings.landing, "f" * 24) == {}
 
 
 # ---- gaps -----------------------------------------------------------------------------------------------------
@@ -316,27 +310,16 @@ def test_a_scheduled_run_heals_an_interval_that_failed_the_day_before(served: Sa
     served.set_faults()
     assert scheduled(2) == []
     assert ids(settings, day(3)) == ["noon 3"]
-    reason = "no earlier run had landed it"
-    assert outcomes(settings, "scheduled 2") == [(day(3)[0], "ok", 1, reason), (day(2)[0], "ok", 1, None)]
+    assert outcomes(settings, "scheduled 2") == [(day(3)[0], "ok", 1, None), (day(2)[0], "ok", 1, None)]
 
 
-def test_a_scheduled_run_heals_a_downtime_of_no_more_than_the_days_that_it_reconciles(
-    served: Sandbox, settings: Settings
-) -> None:
-    scheduled(6)
+def test_a_scheduled_run_heals_a_downtime_however_long(served: Sandbox, settings: Settings) -> None:
+    scheduled(9)
     served.clear_requests()
     scheduled(2)
-    assert read(served) == starts(5, 4, 3, 2)
+    assert read(served) == starts(8, 7, 6, 5, 4, 3, 2)
     # None of these is counted a second time.
-    assert sorted(counted(served)) == sorted(starts(5, 4, 3, 2))
-
-
-def test_a_longer_downtime_is_left_to_a_backfill(served: Sandbox, settings: Settings) -> None:
-    scheduled(7)
-    served.clear_requests()
-    scheduled(2)
-    scheduled(1)
-    assert read(served) == starts(2, 1)
+    assert sorted(counted(served)) == sorted(starts(8, 7, 6, 5, 4, 3, 2))
 
 
 def test_an_organization_that_is_new_reads_its_interval_alone(served: Sandbox, settings: Settings) -> None:
@@ -344,11 +327,11 @@ def test_an_organization_that_is_new_reads_its_interval_alone(served: Sandbox, s
     assert read(served) == starts(1)
 
 
-@pytest.mark.parametrize(("run_type", "days"), [("backfill", 3), ("manual", 3), ("scheduled", 0)])
-def test_gaps_are_left_by_backfills_by_runs_by_hand_and_where_nothing_is_reconciled(
-    run_type: str, days: int, served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("run_type", "minutes"), [("backfill", 60), ("manual", 60), ("scheduled", 0)])
+def test_gaps_are_left_by_backfills_by_runs_for_a_date_and_where_catching_up_is_switched_off(
+    run_type: str, minutes: int, served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_RECONCILE_DAYS", str(days))
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_CATCH_UP_MINUTES", str(minutes))
     scheduled(4)
     served.clear_requests()
     run_usage("later", *day(2), run_type=run_type)
@@ -363,19 +346,324 @@ def test_a_gap_that_a_killed_task_has_filled_is_recorded(
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    extract = usage.extract_events
+    catch_up_events = usage.catch_up_events
 
     def killed(*arguments: Any) -> int:
         with pytest.raises(KeyboardInterrupt):
-            extract(*arguments)
+            catch_up_events(*arguments)
         return 0
 
-    monkeypatch.setattr("jumpcloud_elt.extract.late_events.find_differences", die)
-    monkeypatch.setattr(usage, "extract_events", killed)
-    assert len(scheduled(2)) == 1
+    monkeypatch.setattr("jumpcloud_elt.extract.catch_up._soon", die)
+    monkeypatch.setattr(usage, "catch_up_events", killed)
+    assert [one["reason"] for one in scheduled(2)] == [KILLED]
     warehouse = run_warehouse("warehouse")
     rows = query(warehouse, "select interval_start, events from usage_coverage order by all")
     assert [tuple(row.values()) for row in rows] == [(day(number)[0], 1) for number in (4, 3, 2)]
+
+
+def test_units_that_no_manifest_names_are_recorded_by_the_next_run_of_their_organization(
+    served: Sandbox, settings: Settings
+) -> None:
+    """Their run was killed with all its tasks: nobody has gathered what they left."""
+    for number in (4, 3):
+        run_usage(f"killed {number}", *day(number))
+    shutil.rmtree(settings.landing / "_runs")
+    damaged = unit_path(settings.landing, ORG, *day(4))
+    damaged.write_bytes(b"")
+    assert run_usage("next", *day(1), run_type="backfill") == []
+    rows = query(run_warehouse("warehouse"), "select interval_start, events from usage_coverage order by all")
+    assert [tuple(row.values()) for row in rows] == [(day(number)[0], 1) for number in (3, 1)]
+    (row,) = query(settings.warehouse, "from sync_log where interval_start = ?", [day(3)[0]])
+    assert (row["outcome"], row["reason"]) == ("ok", "found in landing; no run had recorded it")
+    assert damaged.with_name(f"{damaged.name}.damaged").exists()
+
+
+# ---- the history ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def history(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], None]:
+    """Sets how many days of history scheduled runs load."""
+    return lambda days: monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_INITIAL_DAYS", str(days))
+
+
+def read_in_order(sandbox: Sandbox) -> list[str]:
+    return [entry["body"]["start_time"][:10] for entry in sandbox.requests() if entry["path"].endswith("/events")]
+
+
+def test_a_first_run_loads_the_history_newest_first_and_nobody_has_to_backfill(
+    served: Sandbox, settings: Settings, history: Callable[[object], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history(5)
+    monkeypatch.setattr("jumpcloud_elt.extract.events.UNITS_AT_A_TIME", 1)
+    served.clear_requests()
+    assert scheduled(1) == []
+    assert read_in_order(served) == [f"{day(number)[0]:%Y-%m-%d}" for number in (1, 2, 3, 4, 5)]
+    (row,) = query(run_warehouse("warehouse"), "select usage_from, usage_until from organizations")
+    assert tuple(row.values()) == (day(5)[0], TODAY)
+    served.clear_requests()
+    assert scheduled(1) == []
+    assert read(served) == starts(1)
+
+
+@pytest.mark.parametrize(("days", "retention", "expected"), [("", 4, 3), (30, 4, 3), ("", 7, 6), (2, 7, 2), (0, 7, 1)])
+def test_history_goes_back_as_configured_and_never_before_the_retention(
+    days: object, retention: int, expected: int, served: Sandbox, settings: Settings,
+    history: Callable[[object], None], keeps: Callable[[int], None],
+) -> None:  # fmt: skip
+    """A day that began before the retention has lost some of its events."""
+    history(days)
+    keeps(retention)
+    served.clear_requests()
+    assert scheduled(1) == []
+    assert read(served) == starts(*range(1, expected + 1))
+
+
+def test_history_goes_back_to_the_first_covered_instant_where_that_is_earlier(
+    served: Sandbox, settings: Settings, history: Callable[[object], None]
+) -> None:
+    """And not to empty units before the first event, which prove nothing."""
+    history(2)
+    drop(served, "noon 8")
+    run_usage("empty", *day(8))
+    run_usage("first", *day(6))
+    served.clear_requests()
+    assert scheduled(1) == []
+    assert read(served) == starts(1, 2, 3, 4, 5)
+
+
+def test_days_that_lie_back_are_one_unit_each_whatever_the_schedule(
+    served: Sandbox, settings: Settings, history: Callable[[object], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SCHEDULE", "@hourly")
+    history(3)
+    noon = TODAY - DAY / 2
+    run_usage("hour", noon - 5 * HOUR, noon - 4 * HOUR)
+    assert run_usage("scheduled", noon, noon + HOUR, run_type="scheduled") == []
+    expected = [
+        day(3),
+        day(2),
+        (day(1)[0], noon - 5 * HOUR),
+        (noon - 5 * HOUR, noon - 4 * HOUR),
+        (noon - 4 * HOUR, noon),
+    ]
+    assert sorted(landed_units(settings.landing, ORG)) == [*expected, (noon, noon + HOUR)]
+
+
+def test_no_unit_begins_once_the_minutes_have_passed_and_the_next_run_goes_on(
+    served: Sandbox, settings: Settings, history: Callable[[object], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history(9)
+    monkeypatch.setattr("jumpcloud_elt.extract.events.UNITS_AT_A_TIME", 1)
+    began = datetime.now(UTC).replace(tzinfo=None)
+    clock: list[datetime] = []
+
+    def now() -> datetime:
+        clock.append(began)
+        # Asked for by each unit before it begins, and once more for the retention.
+        return began + len(clock) * timedelta(minutes=20)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("jumpcloud_elt.extract.events.utc_now", now)
+        assert scheduled(1) == []
+    landed = sorted(landed_units(settings.landing, ORG))
+    assert 1 < len(landed) < 4
+    assert landed == [day(number) for number in range(len(landed), 0, -1)]
+    served.clear_requests()
+    assert scheduled(1) == []
+    assert read(served) == starts(1, *range(len(landed) + 1, 10))
+
+
+def test_an_incomplete_unit_is_read_again_until_its_counts_agree(served: Sandbox, settings: Settings) -> None:
+    served.set_faults({"match": COUNT, "do": {"wrong_total": 3}})
+    assert scheduled(3) == []
+    served.set_faults()
+    assert [row[:3] for row in coverage()] == [(day(3)[0], 1, "incomplete")]
+    (row,) = query(settings.warehouse, "select usage_from, usage_until from organizations")
+    assert tuple(row.values()) == (None, None)
+    (row,) = query(settings.warehouse, "select outcome, received, api_total, reason from sync_log")
+    assert (row["outcome"], row["received"], row["api_total"]) == ("incomplete", 1, 4)
+    served.clear_requests()
+    assert scheduled(1) == []
+    assert read(served) == starts(3, 1)
+    assert [row[:3] for row in coverage()] == [(day(number)[0], 1, "ok") for number in (3, 1)]
+    served.clear_requests()
+    scheduled(1)
+    assert read(served) == starts(2, 1)
+
+
+def test_a_damaged_unit_is_set_aside_and_read_again_where_jumpcloud_still_has_it(
+    served: Sandbox, settings: Settings, keeps: Callable[[int], None]
+) -> None:
+    for number in (9, 5, 4, 3, 2):
+        scheduled(number)
+    paths = [unit_path(settings.landing, ORG, *day(number)) for number in (4, 9)]
+    for path in paths:
+        path.write_bytes(path.read_bytes()[:50])
+    keeps(7)
+    served.clear_requests()
+    assert scheduled(1) == []
+    assert read(served) == starts(1, 4)
+    assert [path.with_name(f"{path.name}.damaged").exists() for path in paths] == [True, False]
+    assert ids(settings, day(4)) == ["noon 4"]
+
+
+def test_an_empty_unit_that_proves_nothing_is_read_again_only_once_an_older_event_has_landed_since(
+    served: Sandbox, settings: Settings, keeps: Callable[[int], None]
+) -> None:
+    drop(served, "noon 5", "noon 4", "noon 3")
+    scheduled(4)
+    keeps(3)
+    run_usage("cut", *day(3))
+    assert [row[2] for row in coverage()] == ["unverified", "unverified"]
+    keeps(9)
+    served.clear_requests()
+    scheduled(1)
+    assert read(served) == starts(1)
+    run_usage("older", *day(6), run_type="backfill")
+    served.clear_requests()
+    scheduled(1)
+    # Day 4 is proven by the event before it; day 3 had begun before the retention when it was read.
+    assert read(served) == starts(5, 3, 2, 1)
+    assert {row[2] for row in coverage()} == {"ok"}
+    served.clear_requests()
+    scheduled(1)
+    assert read(served) == starts(1)
+
+
+def test_an_answer_that_cannot_be_true_does_not_keep_older_days_from_being_read(
+    served: Sandbox, settings: Settings, history: Callable[[object], None]
+) -> None:
+    history(6)
+    match = {**PAGE, "body_regex": f'"start_time": ?"{day(3)[0]:%Y-%m-%d}'}
+    served.set_faults({"match": match, "do": {"body": {"message": "odd"}}})
+    [failure] = scheduled(1)
+    assert "Events: expected" in failure["reason"]
+    assert sorted(landed_units(settings.landing, ORG)) == [day(number) for number in (6, 5, 4, 2, 1)]
+
+
+@pytest.mark.parametrize("asked_for", ["date", "range", "nothing"])
+def test_runs_by_hand_catch_up_where_they_were_asked_for_nothing(
+    asked_for: str, served: Sandbox, settings: Settings, history: Callable[[object], None]
+) -> None:
+    history(5)
+    probed = usage.probe_directory_insights(common.list_organizations([]))
+    logical_date = TODAY.replace(tzinfo=UTC) if asked_for == "date" else None
+    params = {"start": day(2)[0].isoformat(), "end": day(1)[1].isoformat()} if asked_for == "range" else {}
+    dag_run = SimpleNamespace(run_type="manual", logical_date=logical_date)
+    run_of = {"dag_id": "jumpcloud_usage", "run_id": "by hand"}
+    chosen = usage.choose_organizations_to_catch_up(probed, run_of, dag_run, params)
+    assert [one["organization_id"] for one in chosen] == ([ORG] if asked_for == "nothing" else [])
+
+
+def test_organizations_of_which_the_least_is_known_come_first_and_those_without_usage_not_at_all(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("much", "little", "nothing", "unavailable", "excluded", "gap")
+    organizations = [
+        {"id": f"{number:024x}", "displayName": name, "insights": "not_enabled" if name == "unavailable" else "enabled"}
+        for number, name in enumerate(names, 1)
+    ]
+    identifiers = {one["displayName"]: one["id"] for one in organizations}
+    key = {"key": KEY, "organizations": list(identifiers.values()), "is_multi_tenant": True}
+    sandbox.set_world({"organizations": organizations, "keys": [key]})
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox.url, KEY))
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_EXCLUDE", identifiers["excluded"].upper())
+    for name, numbers in {"much": [3, 2, 1], "little": [1], "gap": [9, 8, 7, 6, 2, 1]}.items():
+        for number in numbers:
+            path = unit_path(settings.landing, identifiers[name], *day(number))
+            path.parent.mkdir(parents=True)
+            path.touch()
+    probed = usage.probe_directory_insights(common.list_organizations([]))
+    dag_run = SimpleNamespace(run_type="scheduled", logical_date=None)
+    run_of = {"dag_id": "jumpcloud_usage", "run_id": "scheduled"}
+    chosen = usage.choose_organizations_to_catch_up(probed, run_of, dag_run, {})
+    assert [one["organization_name"] for one in chosen] == ["nothing", "little", "gap", "much"]
+
+
+def test_an_organization_that_failed_in_its_own_interval_catches_up_nothing(
+    served: Sandbox, settings: Settings, history: Callable[[object], None]
+) -> None:
+    history(5)
+    served.set_faults({"match": {**PAGE, "times": 1}, "do": {"status": 400, "body": {"message": "odd"}}})
+    assert len(scheduled(1)) == 1
+    assert landed_units(settings.landing, ORG) == {}
+
+
+@pytest.mark.parametrize("named", ["organization", "connection"])
+def test_an_organization_whose_usage_is_excluded_shows_as_skipped_with_the_reason_and_is_not_asked(
+    named: str, served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduled(2)
+    excluded = ORG if named == "organization" else "jumpcloud_default"
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_EXCLUDE", excluded)
+    served.clear_requests()
+    [probed] = usage.probe_directory_insights(common.list_organizations([]))
+    assert counted(served) == []
+    with pytest.raises(
+        AirflowSkipException, match=r"One: Its usage is not read: \[jumpcloud_elt\] usage_exclude names"
+    ):
+        usage.extract_events(probed, {"dag_id": "jumpcloud_usage", "run_id": "x"}, planned(day(1)))
+    assert scheduled(1) == []
+    assert read(served) == set()
+    assert [row[1] for row in outcomes(settings, "scheduled 1")] == ["excluded"]
+    (row,) = query(run_warehouse("warehouse"), "select usage_state from organizations")
+    assert row["usage_state"] == "available"
+
+
+def test_a_right_that_was_taken_away_fails_where_events_have_landed(served: Sandbox, settings: Settings) -> None:
+    def forbid() -> None:
+        world = served.world()
+        world["organizations"][0]["insights"] = "forbidden"
+        served.set_world(world)
+
+    before = served.world()
+    forbid()
+    assert scheduled(3) == []
+    served.set_world(before)
+    scheduled(2)
+    forbid()
+    [failure] = scheduled(1)
+    assert "as it did before" in failure["reason"] and "usage_exclude" in failure["reason"]
+
+
+def test_what_is_about_to_leave_retention_unread_is_said(
+    served: Sandbox, settings: Settings, keeps: Callable[[int], None], history: Callable[[object], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    history("")
+    keeps(6)
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_CATCH_UP_MINUTES", "0.000001")
+    assert scheduled(1) == []
+    assert [row[:2] for row in outcomes(settings, "scheduled 1")] == [
+        *((day(number)[0], "leaving") for number in (5, 4, 3)),
+        (day(1)[0], "ok"),
+    ]
+    assert outcomes(settings, "scheduled 1")[0][3] == (
+        "not read, and within three days JumpCloud no longer keeps its events"
+    )
+
+
+# ---- the retention of a plan ----------------------------------------------------------------------------------
+
+
+def test_a_plan_that_keeps_events_for_less_long_than_configured_costs_the_old_ranges_only(
+    served: Sandbox, settings: Settings, history: Callable[[object], None]
+) -> None:
+    history(4)
+    old = "|".join(f"{day(number)[0]:%Y-%m-%d}" for number in (4, 3))
+    match = {"path_regex": "/events", "body_regex": f'"start_time": ?"({old})'}
+    served.set_faults({"match": match, "do": {"status": 402, "body": {"message": "plan"}}})
+    assert scheduled(1) == []
+    assert [row[:3] for row in coverage()] == [
+        (day(4)[0], 0, "unverified"),
+        (day(3)[0], 0, "unverified"),
+        (day(2)[0], 1, "ok"),
+        (day(1)[0], 1, "ok"),
+    ]
+    served.clear_requests()
+    assert scheduled(1) == []
+    assert read(served) == starts(1)
 
 
 # ---- more services --------------------------------------------------------------------------------------------
@@ -443,30 +731,33 @@ def test_a_unit_read_again_with_fewer_services_loses_none(
     served.add_events(ORG, [login(f"late {number}", day(1)[0] + DAY / 3) for number in range(5)])
     scheduled(1)
     assert set(ids(settings, day(1))) == {*landed, *(f"late {number}" for number in range(5))}
-    assert [row[1:] for row in outcomes(settings, "scheduled 1")] == [("ok", len(landed) + 5, None)]
+    assert [row[1:] for row in outcomes(settings, "scheduled 1")] == [
+        ("ok", len(landed) + 5, "read again: 0 kept, 5 added, 0 changed")
+    ]
 
 
-def test_a_unit_that_another_run_lands_meanwhile_with_more_services_stays(
+def test_a_unit_that_another_run_lands_meanwhile_with_more_services_has_them(
     served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served.add_events(ORG, of_many_services())
-    read_complete_unit = event_reader.read_complete_unit
+    read_unit = event_reader.read_unit
     begun: list[str] = []
 
     def while_another_lands(*arguments: Any, **options: Any) -> Any:
-        counts = read_complete_unit(*arguments, **options)
+        counts = read_unit(*arguments, **options)
         if not begun:
             begun.append("this run")
             monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,ldap")
             run_usage("another", *day(1))
         return counts
 
-    monkeypatch.setattr("jumpcloud_elt.extract.events.read_complete_unit", while_another_lands)
+    monkeypatch.setattr("jumpcloud_elt.extract.events.read_unit", while_another_lands)
     scheduled(1)
     assert sorted(ids(settings, day(1))) == ["ldap", "noon 1"]
-    [(_, outcome, received, reason)] = outcomes(settings, "scheduled 1")
-    assert (outcome, received) == ("kept", 1)
-    assert reason.endswith("They landed meanwhile, with services that this run did not ask for: ldap.")
+    assert [row[1:] for row in outcomes(settings, "scheduled 1")] == [
+        ("ok", 1, "read again: 1 kept, 0 added, 0 changed")
+    ]
+    assert read_metadata(unit_path(settings.landing, ORG, *day(1)))["services"] == ["directory", "sso", "ldap"]
 
 
 def test_a_unit_read_again_with_more_services_has_them(
@@ -487,7 +778,7 @@ def drop(sandbox: Sandbox, *names: str) -> None:
     sandbox.set_world(world)
 
 
-def test_more_services_do_not_hide_that_events_are_gone(
+def test_more_services_are_added_and_events_that_are_gone_stay(
     served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served.add_events(ORG, [login(name, day(2)[0] + DAY / 8) for name in ("early 1", "early 2")])
@@ -496,15 +787,17 @@ def test_more_services_do_not_hide_that_events_are_gone(
     served.add_events(ORG, [login(f"radius {n}", day(2)[0] + DAY / 2 + n * DAY / 99, "radius") for n in range(9)])
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,radius")
     assert run_usage("wider", *day(2)) == []
-    assert sorted(ids(settings, day(2))) == ["early 1", "early 2", "noon 2"]
-    kept = "2 events of directory, sso counted, 3 have landed; these stay. JumpCloud no longer keeps the others."
-    assert outcomes(settings, "wider") == [(day(2)[0], "kept", 11, kept)]
+    assert sorted(ids(settings, day(2))) == sorted(
+        ["early 1", "early 2", "noon 2", *(f"radius {number}" for number in range(9))]
+    )
+    kept = "read again: 1 kept, 9 added, 0 changed"
+    assert outcomes(settings, "wider") == [(day(2)[0], "ok", 11, kept)]
     served.add_events(ORG, [login("early 1", day(2)[0] + DAY / 8)])
     served.clear_requests()
     assert run_usage("wider", *day(2)) == []
     assert len(ids(settings, day(2))) == 12
     (row,) = [row for row in pq.read_table(settings.landing / "_runs").to_pylist() if row["run_id"] == "wider"]
-    assert row["requests"] == len(read(served)) + len(counted(served)) == 3
+    assert row["requests"] == len(read(served)) + len(counted(served)) == 2
 
 
 # ---- the retention --------------------------------------------------------------------------------------------
@@ -563,10 +856,10 @@ def test_what_was_read_before_the_retention_passed_it_stays_whole(
     keeps(2)
     assert run_usage("again", *day(2)) == []
     assert [row[:3] for row in coverage()] == [(day(3)[0], 1, "ok"), (day(2)[0], 0, "ok")]
-    # Of other services nobody had asked while they were there.
+    # Whatever else is asked for later.
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "directory,sso,radius")
     assert run_usage("wider", *day(2)) == []
-    assert [row[:3] for row in coverage()] == [(day(3)[0], 1, "ok"), (day(2)[0], 0, "unverified")]
+    assert [row[:3] for row in coverage()] == [(day(3)[0], 1, "ok"), (day(2)[0], 0, "ok")]
 
 
 # ---- the lag --------------------------------------------------------------------------------------------------
