@@ -366,3 +366,74 @@ def test_runs_that_end_beside_each_other_tell_once(told: Told) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: notify.notify(settings, "jumpcloud_usage", view, {}), range(24)))
     assert taken(told) == [("JumpCloud sync: 1 new problem", f"- {problem}")]
+
+
+def login(identifier: str, at: datetime) -> Json:
+    stamp = f"{at.isoformat()}Z"
+    return {"id": identifier, "event_type": "user_login_attempt", "service": "directory", "timestamp": stamp}
+
+
+def scheduled(name: str, number: int = 1) -> None:
+    """A scheduled usage run over the day that began so many days ago, with its last task."""
+    run_usage(name, TODAY - number * DAY, TODAY - (number - 1) * DAY, run_type="scheduled")
+    alerts.notify_of_usage(common.list_organizations([]), {"dag_id": "jumpcloud_usage", "run_id": name})
+
+
+def test_an_incomplete_unit_is_told_once_and_once_more_before_it_leaves_retention(
+    sandbox: Sandbox, world: Json, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world["organizations"][0]["events"] = [login("one", TODAY - 3 * DAY + DAY / 2)]
+    sandbox.set_world(world)
+    day = TODAY - 3 * DAY
+    count = {"organization_id": ONE, "path_regex": "/events/count$", "body_regex": f'"start_time": ?"{day:%Y-%m-%d}'}
+    sandbox.set_faults({"match": count, "do": {"wrong_total": 3}})
+    scheduled("first", 3)
+    [(_, message)] = taken(told)
+    assert message.startswith(
+        f"- Usage of Alpha, {day} to {day + DAY}, is incomplete: 1 distinct ids received, 4 counted by JumpCloud"
+    )
+    scheduled("again")
+    assert taken(told) == []
+    extra = {"usage_retention_days": 5}
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox.url, KEY, extra=extra))
+    scheduled("leaving")
+    [(_, message)] = taken(told)
+    assert f"Usage of Alpha, {day} to {day + DAY}, is about to be lost: incomplete" in message
+    assert "usage_count_tolerance" in message
+    scheduled("leaving still")
+    assert taken(told) == []
+    sandbox.set_faults()
+    scheduled("well")
+    [(subject, message)] = taken(told)
+    assert subject == "JumpCloud sync: 2 well again"
+    assert "(incomplete)" in message and "(leaving)" in message
+
+
+def test_what_leaves_retention_unread_is_told_once(
+    sandbox: Sandbox, world: Json, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = {"usage_retention_days": 4}
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(sandbox.url, KEY, extra=extra))
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_INITIAL_DAYS", "")
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_CATCH_UP_MINUTES", "0.000001")
+    scheduled("first")
+    [(subject, message)] = taken(told)
+    assert subject == "JumpCloud sync: 4 new problems"
+    assert message.count("is about to be lost: not read, and within three days") == 4
+    scheduled("second")
+    assert taken(told) == []
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_CATCH_UP_MINUTES", "60")
+    scheduled("third")
+    [(subject, _)] = taken(told)
+    assert subject == "JumpCloud sync: 4 well again"
+
+
+def test_a_retention_that_is_longer_than_the_plans_is_told(sandbox: Sandbox, world: Json, told: Told) -> None:
+    match = {"path_regex": "/events", "body_regex": f'"start_time": ?"{TODAY - DAY:%Y-%m-%d}'}
+    sandbox.set_faults({"match": match, "do": {"status": 402, "body": {"message": "plan"}}})
+    usage("old")
+    [(_, message)] = taken(told)
+    assert message == (
+        "- Connection jumpcloud_default is configured with too long a retention: JumpCloud answers 402 plan for this "
+        "range only; usage_retention_days of the connection (90) is too long"
+    )

@@ -38,7 +38,14 @@ FORBIDDEN = "The key may not read Directory Insights of this organization (403 F
 # The tasks that are not an organization's own, where nothing goes wrong.
 AROUND_DIRECTORY = dict.fromkeys(("list_organizations", "record_run", "report_failures", "notify"), "success")
 AROUND_USAGE = dict.fromkeys(
-    (*AROUND_DIRECTORY, "plan_units", "probe_directory_insights", "choose_usage_branch"), "success"
+    (
+        *AROUND_DIRECTORY,
+        "plan_units",
+        "probe_directory_insights",
+        "choose_usage_branch",
+        "choose_organizations_to_catch_up",
+    ),
+    "success",
 )
 WAREHOUSE_STATES = dict.fromkeys(("build", "check", "publish"), "success") | {"prune_snapshots": "skipped"}
 
@@ -210,6 +217,8 @@ def test_the_first_scheduled_run_lands_the_last_complete_day_of_everybody(schedu
     assert run.states == AROUND_USAGE | {
         "extract_events[Alpha]": "success",
         "extract_events[Bravo]": "success",
+        "catch_up[Alpha]": "success",
+        "catch_up[Bravo]": "success",
         "usage_unavailable": "skipped",
     }
     assert scheduled.outcomes(run) == {"Alpha": (("ok", None),), "Bravo": (("ok", None),)}
@@ -227,7 +236,11 @@ def test_a_branch_leaves_the_extraction_out_where_no_organization_has_directory_
     scenario.run(USAGE)
     run = scenario.runs[USAGE]
     assert (run.state, run.tries) == ("success", 1)
-    assert run.states == AROUND_USAGE | {"extract_events": "skipped", "usage_unavailable": "success"}
+    assert run.states == AROUND_USAGE | {
+        "extract_events": "skipped",
+        "catch_up": "skipped",
+        "usage_unavailable": "success",
+    }
     reasons = {"Alpha": (("skipped", NOT_ENABLED),), "Bravo": (("skipped", FORBIDDEN),)}
     assert scenario.outcomes(run) == reasons
     assert scenario.landed(EVENTS) == {}
@@ -249,6 +262,7 @@ def test_organizations_fail_skip_and_succeed_beside_each_other_in_one_usage_run(
         "extract_events[Bravo]": "skipped",
         "extract_events[Charlie]": "failed",
         "extract_events[Delta]": "failed",
+        "catch_up[Alpha]": "success",
         "usage_unavailable": "skipped",
         "report_failures": "failed",
     }
@@ -369,6 +383,8 @@ def test_with_nothing_to_sync_both_runs_fail_and_say_what_to_do_and_no_warehouse
         "choose_usage_branch": "upstream_failed",
         "extract_events": "upstream_failed",
         "usage_unavailable": "upstream_failed",
+        "choose_organizations_to_catch_up": "success",
+        "catch_up": "skipped",
     }
     scenario.server.await_rest()
     assert scenario.server.run_ids(WAREHOUSE) == before
@@ -380,11 +396,9 @@ def test_a_run_started_by_hand_lands_the_last_complete_interval_or_the_one_of_it
 ) -> None:
     scenario = begin(organization(ALPHA))
     three_days_ago = scenario.today - 3 * DAY
-    run_ids = [
-        scenario.server.trigger(USAGE),
-        scenario.server.trigger(USAGE, logical_date=f"{(three_days_ago + DAY / 3).isoformat()}Z"),
-    ]
-    plain, dated = (scenario.server.end_of(USAGE, run_id) for run_id in run_ids)
+    plain = scenario.server.end_of(USAGE, scenario.server.trigger(USAGE))
+    logical_date = f"{(three_days_ago + DAY / 3).isoformat()}Z"
+    dated = scenario.server.end_of(USAGE, scenario.server.trigger(USAGE, logical_date=logical_date))
     assert (plain.state, plain.data_interval) == ("success", None)
     assert (dated.state, dated.data_interval) == ("success", (three_days_ago - DAY, three_days_ago))
     assert scenario.landed(EVENTS) == {"Alpha": [_unit(three_days_ago - DAY), _unit(_last_day_before(plain)[0])]}
@@ -399,6 +413,7 @@ def test_a_backfill_lands_every_interval_of_every_organization(backfilled: Scena
         assert run.states == AROUND_USAGE | {
             "extract_events[Alpha]": "success",
             "extract_events[Bravo]": "skipped",
+            "catch_up": "skipped",
             "usage_unavailable": "skipped",
         }
     assert backfilled.landed(EVENTS) == {"Alpha": [_unit(day) for day in days]}

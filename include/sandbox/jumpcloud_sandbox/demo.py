@@ -29,6 +29,8 @@ def sandbox_environment(url: str) -> dict[str, str]:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         f"AIRFLOW_CONN_{CONNECTION_ID.upper()}": json.dumps(connection),
         "AIRFLOW__JUMPCLOUD_ELT__CONNECTIONS": CONNECTION_ID,
+        # The history is the range that is asked for: no run loads more.
+        "AIRFLOW__JUMPCLOUD_ELT__USAGE_INITIAL_DAYS": "0",
     }
 
 
@@ -38,6 +40,7 @@ def main() -> int:
     warehouse = data_root / "warehouse" / "jumpcloud.duckdb"
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     usage = {"start": (today - timedelta(days=DAYS_OF_USAGE)).isoformat(), "end": today.isoformat()}
+    print(f"Loading {DAYS_OF_USAGE} days of history")
     with Sandbox.start("demo") as sandbox:
         environment = sandbox_environment(sandbox.url)
         for dag_id, conf in (("jumpcloud_directory", {}), ("jumpcloud_usage", usage), ("jumpcloud_warehouse", {})):

@@ -41,6 +41,7 @@ def main() -> int:
         }
         print("Starting Airflow; its log is in", home / "standalone.log")
         _airflow(environment, "dags", "reserialize")
+        print(f"Loading {DAYS_OF_USAGE} days of history")
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         usage = {"start": (today - timedelta(days=DAYS_OF_USAGE)).isoformat(), "end": today.isoformat()}
         _airflow(environment, "dags", "unpause", "--yes", "--treat-dag-id-as-regex", "jumpcloud_.*")
