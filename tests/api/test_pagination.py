@@ -123,6 +123,32 @@ def test_a_total_that_is_too_great_raises_with_both_numbers(style: str) -> None:
         Server(style, rows_of(150), total=151).walk()
 
 
+def test_a_total_that_stands_on_the_first_page_only_holds_for_all() -> None:
+    server = Server("v2", rows_of(250))
+
+    def fetch(params: Mapping[str, Any]) -> ApiResponse:
+        page = server(params)
+        return page if len(server.asked) == 1 else ApiResponse(page.body, CaseInsensitiveDict())
+
+    assert [page.total for page in pagination.iter_v2_pages(fetch)] == [250] * 3
+    assert len(server.asked) == 3
+    server.rows, server.asked, server.total = rows_of(150), [], 250
+    with pytest.raises(IncompleteListingError, match="after 150 of 250 rows"):
+        list(pagination.iter_v2_pages(fetch))
+
+
+def test_a_cursor_that_never_ends_is_followed_one_page_past_the_count() -> None:
+    asked = []
+
+    def fetch(body: Mapping[str, Any]) -> ApiResponse:
+        asked.append(body)
+        return answer([{"id": "x"}] * 10_000, {"X-Search_after": json.dumps([len(asked), "x"])})
+
+    assert len(list(pagination.iter_insights_pages(fetch, {}, 30_000))) == len(asked) == 4
+    asked.clear()
+    assert len(list(pagination.iter_insights_pages(fetch, {}, 1, most=20_000))) == len(asked) == 3
+
+
 @pytest.mark.parametrize("style", STYLES)
 def test_a_total_without_any_row_raises(style: str) -> None:
     with pytest.raises(IncompleteListingError, match="after 0 of 5 rows"):

@@ -52,6 +52,28 @@ def test_a_listing_from_which_a_user_goes_while_another_comes_is_read_again_unti
         assert found == {user["_id"] for user in users(250)}
 
 
+def test_rows_that_are_added_at_the_end_while_a_list_is_read_are_no_fault(sandbox: Sandbox, settings: Settings) -> None:
+    serve(sandbox, organization(250))
+    change = {"add_users": users(3, first=900), "organization_id": ORGANIZATION}
+    sandbox.set_faults({"match": {"path_regex": "/api/systemusers", "nth": 1}, "do": {"mutate": change}})
+    assert run_directory("directory") == []
+    assert len(landed_users(settings)) == 253
+    asked = [entry for entry in sandbox.requests() if entry["path"].endswith("/systemusers")]
+    assert len(asked) == 3
+
+
+def test_readings_of_a_list_that_moves_are_given_time_to_settle(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(sandbox, organization(250))
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__RETRY_WAIT_SECONDS", "1")
+    waits: list[float] = []
+    monkeypatch.setattr("jumpcloud_elt.api.listings.time.sleep", waits.append)
+    sandbox.set_faults({"match": {"path_regex": "/api/systemusers"}, "do": {"wrong_total": 7}})
+    assert len(run_directory("directory")) == 1
+    assert waits == [5.0, 25.0]
+
+
 def test_a_listing_that_never_stands_still_fails_with_the_numbers_and_lands_nothing(
     sandbox: Sandbox, settings: Settings
 ) -> None:
