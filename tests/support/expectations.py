@@ -34,7 +34,8 @@ returns rows as dictionaries, sorted by key.
 # 13. Only `sso_auth` gives event-only applications. The latest is the greatest event_at, then event_id; its
 #     name is `display_label`, else `display_name`, else `name`, its catalog_name `display_name`, else `name`.
 # 14. `is_active` is null where the listing says nothing; deleted applications keep the last one known.
-# 15. Booleans are JSON booleans only; every other value says nothing.
+# 15. Booleans are JSON booleans only; every other value says nothing. The outcome of an event may be the text `true`
+#     or `false` as well, in this case only.
 # 16. Numbers and booleans where text is expected are kept as JSON text. White space is text.
 # 17. The events view has an event once per organization, date and id, and usage counts it as the view has it:
 #     where one id has two dates it counts on both.
@@ -46,18 +47,24 @@ returns rows as dictionaries, sorted by key.
 # 19. An interval that is given twice: the later extraction replaces it as a whole, unless it has fewer
 #     distinct events. Events without id or without a readable timestamp are ignored.
 # 20. `usage_coverage.events` counts the distinct events dated inside the unit. A unit with strays alone is
-#     empty: it neither begins the coverage nor makes an organization `available`.
-# 21. Where no event was ever seen every unit is `unverified`.
+#     empty: it neither verifies others nor makes an organization `available`.
+# 21. Where no event was ever seen every unit is `unverified`. A unit that lacks a service keeps its outcome, and covers
+#     nothing.
 # 22. `unavailable` stands whatever landed before. Otherwise what landed decides: an organization said to be
 #     never read that has events is `available`.
 # 23. Every organization that a snapshot, a unit, a finding or a connection names has a row in
 #     `organizations`; without snapshot its name is its id and directory_synced_at is null.
 # 24. User portal and SSO events with an id keep that id, even that of an administrator who is a present
-#     user's. With e-mail alone, or a username that nobody has, they name nobody.
+#     user's. Several present users with one username in lower case lead to the one deleted user who has it so, if any.
 # 25. An admin portal event leads, by the e-mail of the administrator with its id, to whoever has that e-mail:
-#     if several administrators share it, to the one that stands. An administrator without e-mail is its id.
+#     if several administrators share it, to the one that stands. An administrator without e-mail is its id. The
+#     administrator with the id is asked for its e-mail whenever it was created: an id stands as it is.
 # 26. A deleted user's username and e-mail are the last known ones; earlier ones lead to nobody.
 # 27. `users_active_30d` counts deleted accounts too; ids that no account has do not count.
+# 28. Covered time is a union: units that overlap or touch make one stretch. A whole second is one million microseconds
+#     of a day's covered time, wherever they lie.
+# 29. `access_since` and `idle_days` of access `none` are null.
+# 30. `group_members` has members of groups that the group list does not have as well: access goes through them.
 
 from __future__ import annotations
 
@@ -79,12 +86,16 @@ TABLES = (
     "applications",
     "application_users",
     "groups",
+    "group_members",
+    "application_groups",
+    "user_roles",
     "usage_daily",
     "usage_by_day",
     "user_history",
     "access_history",
     "events",
     "usage_coverage",
+    "usage_coverage_daily",
 )
 SOURCES = {"user_login_attempt": "user_portal", "admin_login_attempt": "admin_portal", "sso_auth": "sso"}
 SOURCE_RANK = {"sso": 2, "user_portal": 1, "admin_portal": 0}  # of several at one instant, the greatest
@@ -105,6 +116,7 @@ TRACKED_OF_ACCESS = ("access", "via_group_ids")
 NAMES_OF_ACTORS = ("id", "username", "email")
 NAMES_OF_APPLICATIONS = ("id", "name", "display_label", "sso_type")
 MICROSECOND = timedelta(microseconds=1)
+DAY = timedelta(days=1)
 TIMESTAMP = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):?(\d{2}))?", re.ASCII
 )
@@ -128,13 +140,19 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Unit:
-    """One landed unit of events, as received for its bounds (both inclusive); times are naive UTC."""
+    """One landed unit of events, as received for its bounds (both inclusive); times are naive UTC.
+
+    `services` are those that JumpCloud was asked for. The interval of a unit that `began_before_retention` lies, in
+    part, before what JumpCloud keeps.
+    """
 
     organization_id: str
     interval_start: datetime
     interval_end: datetime
     extracted_at: datetime
     events: list[Payload]
+    services: tuple[str, ...] = ("directory", "sso")
+    began_before_retention: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,20 +212,30 @@ def _tables_of(
         "usage_state": coverage.state,
         "usage_from": coverage.starts_at,
         "usage_until": coverage.ends_at,
+        "known_days": coverage.known_days,
         "directory_synced_at": directory.synced_at,
     }
     return {
         "organizations": [organization],
         "users": _users(directory, uses, coverage),
         "applications": _applications(directory, events, uses, coverage),
-        "application_users": _application_users(directory, uses, coverage),
+        "application_users": _application_users(directory, events, uses, coverage),
         "groups": directory.groups,
+        "group_members": directory.group_members,
+        "application_groups": directory.application_groups,
+        "user_roles": [
+            {"user_id": user_id, "role": role}
+            for user_id, account in sorted(directory.accounts.items())
+            if account["status"] != "deleted"
+            for role in account["roles"]
+        ],
         "usage_daily": _usage_daily(uses),
         "usage_by_day": _usage_by_day(uses),
         "user_history": directory.user_history.rows(("user_id",)),
         "access_history": directory.access_history.rows(("application_id", "user_id")),
         "events": [_event_row(event) for event in events],
-        "usage_coverage": _usage_coverage(landed, coverage),
+        "usage_coverage": _usage_coverage(landed),
+        "usage_coverage_daily": coverage.days(),
     }
 
 
@@ -224,6 +252,11 @@ def text(value: Any) -> str | None:
 def flag(value: Any) -> bool | None:
     """Return a JSON boolean; anything else says nothing."""
     return value if isinstance(value, bool) else None
+
+
+def outcome(value: Any) -> bool | None:
+    """Return a boolean, as JSON or as the text `true` or `false`; anything else is no outcome."""
+    return {"true": True, "false": False}.get(value) if isinstance(value, str) else flag(value)
 
 
 def member(payload: Payload, key: str) -> Payload:
@@ -410,6 +443,10 @@ def _user_account(seen: Seen, roles: list[str], is_admin: bool, groups: list[str
         "department": text(payload.get("department")),
         "job_title": text(payload.get("jobTitle")),
         "manager_id": text(payload.get("manager")),
+        "employee_id": text(payload.get("employeeIdentifier")),
+        "cost_center": text(payload.get("costCenter")),
+        "company": text(payload.get("company")),
+        "location": text(payload.get("location")),
         "state": text(payload.get("state")),
         "roles": roles,
         "is_admin": is_admin,
@@ -426,6 +463,10 @@ def _admin_account(seen: Seen) -> Row:
         "department": None,
         "job_title": None,
         "manager_id": None,
+        "employee_id": None,
+        "cost_center": None,
+        "company": None,
+        "location": None,
         "state": None,
         "roles": _roles(seen.payload, None),
         "is_admin": True,
@@ -471,7 +512,11 @@ class Directory:
         self.applications: dict[str, Seen] = {}
         self.accounts: dict[str, Row] = {}
         self.groups: list[Row] = []
+        self.group_members: list[Row] = []
+        self.application_groups: list[Row] = []
         self.access: dict[AccessKey, Access] = {}
+        # Since which snapshot access is unbroken; None where that is the first one.
+        self.access_since: dict[AccessKey, datetime | None] = {}
         self.user_history = History()
         self.access_history = History()
         self._last_roles: dict[str, tuple[list[str], bool]] = {}
@@ -479,6 +524,7 @@ class Directory:
     def read(self, snapshot: Snapshot) -> None:
         """Take in the next snapshot, in time order."""
         at = snapshot.snapshot_at
+        is_first = self.synced_at is None
         self.organization = snapshot.organization
         self.synced_at = at
         _see(self.users, snapshot.users, at)
@@ -491,7 +537,21 @@ class Directory:
             {"group_id": key, "name": text(group.get("name"))}
             for key, group in sorted(by_id(snapshot.usergroups).items())
         ]
+        self.group_members = [
+            {"group_id": group_id, "user_id": user_id}
+            for group_id, user_ids in sorted(snapshot.memberships.items())
+            for user_id in sorted(set(user_ids) & _present(self.users).keys())
+        ]
+        self.application_groups = [
+            {"application_id": application_id, "group_id": group_id}
+            for application_id in sorted(_present(self.applications))
+            for group_id in sorted(
+                set(snapshot.application_groups.get(application_id, ())) & by_id(snapshot.usergroups).keys()
+            )
+        ]
         self.access = self._access_of(snapshot)
+        began = None if is_first else at
+        self.access_since = {key: self.access_since.get(key, began) for key in self.access}
         self.user_history.record(
             at,
             {(key,): {name: row[name] for name in TRACKED_OF_USERS} for key, row in self.accounts.items()},
@@ -592,9 +652,17 @@ class Event:
         return text(member(self.payload, "application").get("id"))
 
     @property
+    def error_message(self) -> str | None:
+        """What JumpCloud says went wrong."""
+        return text(self.payload.get("error_message"))
+
+    @property
     def is_success(self) -> bool | None:
-        """The outcome; None where the event has none."""
-        return flag(self.payload.get("sso_token_success" if self.event_type == "sso_auth" else "success"))
+        """The outcome; None where the event has none. A sign-on that failed without a message is a step on the way."""
+        if self.event_type != "sso_auth":
+            return outcome(self.payload.get("success"))
+        succeeded = outcome(self.payload.get("sso_token_success"))
+        return None if succeeded is False and self.error_message is None else succeeded
 
 
 @dataclass(frozen=True)
@@ -634,13 +702,12 @@ def _inside(unit: Unit) -> list[Event]:
 
 def _told(payload: Payload) -> list[str]:
     """What copies of one event are told apart by, once they are of one moment: nothing is less than something."""
-    is_sso = payload.get("event_type") == "sso_auth"
-    outcome = flag(payload.get("sso_token_success" if is_sso else "success"))
+    is_success = Event("", datetime.min, payload, ()).is_success
     actors = [member(payload, owner).get(name) for owner in ("initiated_by", "resource") for name in NAMES_OF_ACTORS]
     application = [member(payload, "application").get(name) for name in NAMES_OF_APPLICATIONS]
     fields = [payload.get("event_type"), *actors, *application]
     # An empty text is something; and of the three outcomes these words happen to be in order.
-    told = {True: "success", False: "failure", None: ""}[outcome]
+    told = {True: "success", False: "failure", None: ""}[is_success]
     return [told, *("" if one is None else f"={one}" for one in fields)]
 
 
@@ -663,6 +730,7 @@ def _event_row(event: Event) -> Row:
         "user_id": text(event.actor.get("id")),
         "application_id": event.application_id,
         "is_success": event.is_success,
+        "error_message": event.error_message,
     }
 
 
@@ -670,29 +738,59 @@ class Actors:
     """Finds the account that a usage event is about, among the accounts of the last snapshot."""
 
     def __init__(self, directory: Directory) -> None:
-        users, self._administrators = directory.users, directory.administrators
-        self._by_username = _standing(_removed(users), _username) | _standing(_present(users), _username)
-        self._by_email = (
-            _standing(_removed(users), _email)
-            | _standing(self._administrators, _email)
-            | _standing(_present(users), _email)
-        )
+        self._directory = directory
+        self._on: dict[date, Accounts] = {}
 
-    def find(self, source: str, actor: Payload) -> str | None:
-        """Return the account's id, else the raw id, else None."""
-        return self._administrator(actor) if source == "admin_portal" else self._user(actor)
-
-    def _user(self, actor: Payload) -> str | None:
-        username = _username(actor)
-        return text(actor.get("id")) or (self._by_username.get(username) if username else None)
-
-    def _administrator(self, actor: Payload) -> str | None:
+    def find(self, source: str, actor: Payload, day: date) -> str | None:
+        """Return the account's id, else the raw id, else None; `day` is the event's."""
+        if day not in self._on:
+            self._on[day] = Accounts(self._directory, day)
         raw_id = text(actor.get("id"))
-        known = self._administrators.get(raw_id) if raw_id else None
-        for email in (_email(actor), _email(known.payload) if known else None):
-            if email is not None and email in self._by_email:
-                return self._by_email[email]
-        return raw_id
+        if source != "admin_portal":
+            return raw_id or self._on[day].user(actor)
+        known = self._directory.administrators.get(raw_id) if raw_id else None
+        emails = (_email(actor), _email(known.payload) if known else None)
+        return next((found for email in emails if (found := self._on[day].administrator(email))), raw_id)
+
+
+class Accounts:
+    """The accounts that an event of a day may mean: those that were not created on a later day."""
+
+    def __init__(self, directory: Directory, day: date) -> None:
+        users = _created_by(directory.users, day)
+        self._groups = (_present(users), _removed(users))
+        self._by_username = [_standing(group, _username) for group in self._groups]
+        self._by_email = [_standing(group, _email) for group in self._groups]
+        administrators = _standing(_created_by(directory.administrators, day), _email)
+        self._by_admin_email = self._by_email[1] | administrators | self._by_email[0]
+
+    def user(self, actor: Payload) -> str | None:
+        """Return the user whom a username, then an e-mail leads to."""
+        username = _username(actor)
+        if username is not None:
+            for by_username in self._by_username:
+                if username in by_username:
+                    return by_username[username]
+            for group in self._groups:
+                alike = [key for key, seen in group.items() if lower(_username(seen.payload) or "") == lower(username)]
+                if len(alike) == 1:
+                    return alike[0]
+        as_email = lower(username) if username is not None and "@" in username else None
+        for email in (_email(actor), as_email):
+            for by_email in self._by_email:
+                if email in by_email:
+                    return by_email[email]
+        return None
+
+    def administrator(self, email: str | None) -> str | None:
+        """Return the present user with the e-mail, else the administrator, else a deleted user."""
+        return self._by_admin_email.get(email) if email is not None else None
+
+
+def _created_by(known: dict[str, Seen], day: date) -> dict[str, Seen]:
+    """Return those who were not created on a later day."""
+    created = {key: moment(seen.payload.get("created")) for key, seen in known.items()}
+    return {key: known[key] for key, at in created.items() if at is None or at.date() <= day}
 
 
 def _resolved(events: list[Event], actors: Actors) -> list[Use]:
@@ -702,7 +800,7 @@ def _resolved(events: list[Event], actors: Actors) -> list[Use]:
         source = SOURCES.get(event.event_type or "")
         if source is not None and event.is_success is not None:
             application_id = event.application_id if source == "sso" else None
-            user_id = actors.find(source, event.actor)
+            user_id = actors.find(source, event.actor, event.day)
             uses.append(Use(event.event_at, source, user_id, application_id, event.is_success))
     return uses
 
@@ -710,19 +808,53 @@ def _resolved(events: list[Event], actors: Actors) -> list[Use]:
 # Coverage
 
 
+Stretch = tuple[datetime, datetime]
+
+
 @dataclass(frozen=True)
 class Coverage:
-    """What is known of an organization's usage: since when, until when, and whether at all."""
+    """What is known of an organization's usage: whether at all, and the stretches of covered time, in time order."""
 
     state: str
-    starts_at: datetime | None
-    ends_at: datetime | None
+    stretches: list[Stretch]
 
-    def row_state(self, uses: list[Use]) -> str:
+    @property
+    def starts_at(self) -> datetime | None:
+        """The start of the known range: of the stretch that ends last."""
+        return self.stretches[-1][0] if self.stretches else None
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """The greatest covered instant."""
+        return self.stretches[-1][1] if self.stretches else None
+
+    @property
+    def known_days(self) -> int:
+        """The whole UTC days of the known range."""
+        return sum(row["is_known"] for row in self.days())
+
+    def days(self) -> list[Row]:
+        """Return a row for every day from the first covered one to that of the last covered instant."""
+        rows: list[Row] = []
+        day = midnight(self.stretches[0][0]) if self.stretches else datetime.max
+        while self.stretches and day < self.stretches[-1][1]:
+            parts = [min(end, day + DAY) - max(start, day) for start, end in self.stretches]
+            rows.append(
+                {
+                    "date": day.date(),
+                    "covered_seconds": sum((max(part, timedelta()) for part in parts), timedelta())
+                    // timedelta(seconds=1),
+                    "is_known": self.stretches[-1][0] <= day and day + DAY <= self.stretches[-1][1],
+                }
+            )
+            day += DAY
+        return rows
+
+    def row_state(self, uses: list[Use], is_measured: bool = True) -> str:
         """Return the usage state of a row with these successes."""
         if uses:
             return "used"
-        return "never_used" if self.state == "available" else "unknown"
+        return "never_used" if self.state == "available" and self.stretches and is_measured else "unknown"
 
     def recent(self, uses: list[Use], days: int) -> list[Use]:
         """Return the successes of the last whole UTC days, back from that of the last covered instant."""
@@ -731,26 +863,65 @@ class Coverage:
         last = (self.ends_at - MICROSECOND).date()
         return [use for use in uses if last - timedelta(days=days) < use.at.date() <= last]
 
+    def counted(self, count: int, days: int, state: str) -> int | None:
+        """Return a count over these last days: zero only where the known range holds all of them."""
+        if state == "unknown" or self.starts_at is None or self.ends_at is None:
+            return None
+        first = midnight(self.ends_at - MICROSECOND) - (days - 1) * DAY
+        return count if count or self.starts_at <= first else None
+
+    def idle_days(self, state: str, *since: datetime | None) -> int | None:
+        """Return the whole days without use from the latest of `since` to the end of the known range."""
+        if state == "unknown" or self.starts_at is None or self.ends_at is None:
+            return None
+        last = max([self.starts_at, *(at for at in since if at is not None)])
+        return max((self.ends_at - last) // DAY, 0)
+
+    def is_idle_told(self, days: int) -> bool:
+        """Say whether the known range is as long as this."""
+        return (
+            self.state == "available"
+            and self.starts_at is not None
+            and self.ends_at is not None
+            and self.ends_at - self.starts_at >= days * DAY
+        )
+
+
+def midnight(at: datetime) -> datetime:
+    """Return the first instant of a day."""
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _is_unverified(unit: Unit, units: list[Unit]) -> bool:
+    """Say whether a unit is empty where JumpCloud may not have had anything any longer."""
+    first = min((unit.interval_start for unit in units if _inside(unit)), default=datetime.max)
+    return not _inside(unit) and (unit.interval_start < first or unit.began_before_retention)
+
 
 def _coverage(units: list[Unit], insights: list[Insights]) -> Coverage:
     """Work out what the landed units and the last finding say of an organization."""
-    starts_at = min((unit.interval_start for unit in units if _inside(unit)), default=None)
-    ends_at = max((unit.interval_end for unit in units), default=None) if starts_at is not None else None
+    stretches: list[Stretch] = []
+    for unit in sorted(units, key=lambda item: item.interval_start):
+        is_asked_for_all = "all" in unit.services or {"directory", "sso"} <= set(unit.services)
+        if not is_asked_for_all or _is_unverified(unit, units):
+            continue
+        if stretches and unit.interval_start <= stretches[-1][1]:
+            stretches[-1] = (stretches[-1][0], max(stretches[-1][1], unit.interval_end))
+        else:
+            stretches.append((unit.interval_start, unit.interval_end))
     if insights and insights[-1].state == "unavailable":
-        return Coverage("unavailable", starts_at, ends_at)
-    return Coverage("unknown" if starts_at is None else "available", starts_at, ends_at)
+        return Coverage("unavailable", stretches)
+    return Coverage("available" if any(_inside(unit) for unit in units) else "unknown", stretches)
 
 
-def _usage_coverage(units: list[Unit], coverage: Coverage) -> list[Row]:
+def _usage_coverage(units: list[Unit]) -> list[Row]:
     """Return one row per landed unit."""
     return [
         {
             "interval_start": unit.interval_start,
             "interval_end": unit.interval_end,
             "events": len({event.event_id for event in _inside(unit)}),
-            "outcome": (
-                "ok" if coverage.starts_at is not None and unit.interval_start >= coverage.starts_at else "unverified"
-            ),
+            "outcome": "unverified" if _is_unverified(unit, units) else "ok",
         }
         for unit in units
     ]
@@ -842,8 +1013,9 @@ def _users(directory: Directory, uses: list[Use], coverage: Coverage) -> list[Ro
                 "last_used_via": last.source if last else None,
                 "last_portal_login_at": _latest(own, "user_portal", "admin_portal"),
                 "last_sso_at": _latest(own, "sso"),
-                "usage_days_30d": None if state == "unknown" else _days(coverage.recent(own, 30)),
+                "usage_days_30d": coverage.counted(_days(coverage.recent(own, 30)), 30, state),
                 "usage_state": state,
+                "idle_days": coverage.idle_days(state, last.at if last else None, account["created_at"]),
             }
         )
     return rows
@@ -884,30 +1056,46 @@ def _named_by_events(events: list[Event]) -> dict[str, Row]:
     return named
 
 
+def _application_columns(directory: Directory, events: list[Event]) -> dict[str, Row]:
+    """Return the columns of every application: listed, deleted, or named by events only; and whether use is seen."""
+    named = _named_by_events(events)
+    columns = {**named, **{key: _listing(seen) for key, seen in directory.applications.items()}}
+    return {
+        key: {**row, "is_measured": key in named or lower(row["sso_type"] or "") in ("saml", "oidc")}
+        for key, row in columns.items()
+    }
+
+
 def _applications(directory: Directory, events: list[Event], uses: list[Use], coverage: Coverage) -> list[Row]:
     """Return one row per application: listed, deleted, or named by events only."""
-    columns = {
-        **_named_by_events(events),
-        **{key: _listing(seen) for key, seen in directory.applications.items()},
-    }
     used = _successes(uses, lambda use: use.application_id)
-    used_by = _successes(uses, lambda use: (use.application_id, use.user_id))
-    reached: dict[str, list[str]] = defaultdict(list)
-    for application_id, user_id in directory.access:
-        reached[application_id].append(user_id)
+    reached: dict[str, list[Row]] = defaultdict(list)
+    for row in _application_users(directory, events, uses, coverage):
+        if row["access"] != "none":
+            reached[row["application_id"]].append(row)
     rows = []
-    for application_id, listing in sorted(columns.items()):
+    for application_id, listing in sorted(_application_columns(directory, events).items()):
         own = used.get(application_id, [])
-        state = coverage.row_state(own)
+        is_measured = listing["is_measured"]
+        state = coverage.row_state(own, is_measured)
         active = {use.user_id for use in coverage.recent(own, 30)} & directory.accounts.keys()
-        unused = [user_id for user_id in reached[application_id] if (application_id, user_id) not in used_by]
+        unused = [row for row in reached[application_id] if row["last_used_at"] is None]
+        is_told = coverage.state == "available" and coverage.stretches and is_measured
+        idle = {
+            days: sum(row["idle_days"] >= days for row in reached[application_id])
+            if is_measured and coverage.is_idle_told(days)
+            else None
+            for days in (30, 90)
+        }
         rows.append(
             {
                 "application_id": application_id,
                 **listing,
                 "users_with_access": len(reached[application_id]),
-                "users_active_30d": None if state == "unknown" else len(active),
-                "users_never_used": len(unused) if coverage.state == "available" else None,
+                "users_active_30d": coverage.counted(len(active), 30, state),
+                "users_never_used": len(unused) if is_told else None,
+                "users_idle_30d": idle[30],
+                "users_idle_90d": idle[90],
                 "last_used_at": _latest(own),
                 "usage_state": state,
             }
@@ -915,28 +1103,33 @@ def _applications(directory: Directory, events: list[Event], uses: list[Use], co
     return rows
 
 
-def _application_users(directory: Directory, uses: list[Use], coverage: Coverage) -> list[Row]:
+def _application_users(directory: Directory, events: list[Event], uses: list[Use], coverage: Coverage) -> list[Row]:
     """Return one row per application and account where there is access now or was any use."""
+    columns = _application_columns(directory, events)
     used_by = _successes(uses, lambda use: (use.application_id, use.user_id))
     used_keys = {key for key in used_by if key[0] is not None and key[1] in directory.accounts}
     rows = []
     for application_id, user_id in sorted(used_keys | directory.access.keys()):
         own = used_by.get((application_id, user_id), [])
-        way = directory.access.get((application_id, user_id), Access("none", []))
-        state = coverage.row_state(own)
+        way = directory.access.get((application_id, user_id))
+        since = directory.access_since.get((application_id, user_id))
+        state = coverage.row_state(own, columns[application_id]["is_measured"])
         last_30, last_90 = coverage.recent(own, 30), coverage.recent(own, 90)
+        last_used_at, created_at = _latest(own), directory.accounts[user_id]["created_at"]
         rows.append(
             {
                 "application_id": application_id,
                 "user_id": user_id,
-                "access": way.access,
-                "via_group_ids": way.via_group_ids,
+                "access": way.access if way else "none",
+                "via_group_ids": way.via_group_ids if way else [],
+                "access_since": since,
                 "first_used_at": min((use.at for use in own), default=None),
-                "last_used_at": _latest(own),
-                "uses_30d": None if state == "unknown" else len(last_30),
-                "uses_90d": None if state == "unknown" else len(last_90),
-                "usage_days_30d": None if state == "unknown" else _days(last_30),
+                "last_used_at": last_used_at,
+                "uses_30d": coverage.counted(len(last_30), 30, state),
+                "uses_90d": coverage.counted(len(last_90), 90, state),
+                "usage_days_30d": coverage.counted(_days(last_30), 30, state),
                 "usage_state": state,
+                "idle_days": coverage.idle_days(state, last_used_at, created_at, since) if way else None,
             }
         )
     return rows

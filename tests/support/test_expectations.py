@@ -65,7 +65,7 @@ def admin_login(event_id: str, when: datetime | str, success: bool | None = True
 
 
 def sso(event_id: str, when: datetime | str, app: str | None, success: bool | None = True, **actor: Any) -> Row:
-    """Return a sign-on to an application."""
+    """Return a sign-on to an application; one that failed says why."""
     event = portal(event_id, when, None, **actor) | {"event_type": "sso_auth", "service": "sso"}
     event["application"] = {
         "id": app,
@@ -73,7 +73,8 @@ def sso(event_id: str, when: datetime | str, app: str | None, success: bool | No
         "name": f"slug-{app}",
         "sso_type": "saml",
     }
-    return event if success is None else {**event, "sso_token_success": success}
+    outcome = {} if success is None else {"sso_token_success": success}
+    return event | outcome | ({"error_message": "denied"} if success is False else {})
 
 
 def unit(day: int, *events: Row, days: int = 1, extracted: datetime | None = None, org: str = ORG) -> Unit:
@@ -164,6 +165,10 @@ def test_a_user_has_all_columns_that_are_relied_on() -> None:
         jobTitle="Chief",
         manager="u2",
         created="2020-02-03T04:05:06.789Z",
+        employeeIdentifier="007",
+        costCenter="",
+        company="Acme",
+        location="Bern",
     )
     (row,) = tables([snapshot(1, payload)])["users"]
     assert row == {
@@ -178,6 +183,10 @@ def test_a_user_has_all_columns_that_are_relied_on() -> None:
         "department": "Ops",
         "job_title": "Chief",
         "manager_id": "u2",
+        "employee_id": "007",
+        "cost_center": None,
+        "company": "Acme",
+        "location": "Bern",
         "created_at": datetime(2020, 2, 3, 4, 5, 6, 789_000),
         "state": "ACTIVATED",
         "status": "active",
@@ -193,6 +202,7 @@ def test_a_user_has_all_columns_that_are_relied_on() -> None:
         "last_sso_at": None,
         "usage_days_30d": None,
         "usage_state": "unknown",
+        "idle_days": None,
         "first_seen_at": at(1),
         "last_seen_at": at(1),
         "deleted_at": None,
@@ -391,12 +401,52 @@ def test_a_user_is_found_by_id_and_the_id_wins_over_the_username() -> None:
     ]
 
 
-def test_without_id_a_username_is_compared_exactly() -> None:
-    users = [snapshot(1, user("u1", username="Zoë"))]
-    assert actors(users, portal("e", at(1), id="", username="Zoë"), portal("e", at(1), username="zoë")) == [
-        "u1",
-        None,
-    ]
+def test_without_id_a_username_is_compared_exactly_then_in_lower_case() -> None:
+    users = [snapshot(1, user("u1", username="Zoë"), user("u2", username="ZOË"))]
+    exactly, alike = portal("e", at(1), id="", username="Zoë"), portal("e", at(1), username="zoë")
+    # Two have it so in lower case: it is nobody's.
+    assert actors(users, exactly, alike) == ["u1", None]
+    assert actors([snapshot(1, user("u1", username="Zoë"))], alike) == ["u1"]
+
+
+def test_a_username_in_lower_case_is_the_one_present_users_else_the_one_deleted_users() -> None:
+    alike = portal("e", at(1), username="ZOE")
+    gone, there = user("u1", username="zoe"), user("u2", username="Zoe")
+    assert actors([snapshot(1, gone), snapshot(2, there)], alike) == ["u2"]
+    assert actors([snapshot(1, gone), snapshot(2)], alike) == ["u1"]
+    assert actors([snapshot(1, gone, there), snapshot(2)], alike) == [None]
+    # An exact name of somebody who is gone comes before another spelling of somebody who is there.
+    assert actors([snapshot(1, gone), snapshot(2, there)], portal("e", at(1), username="zoe")) == ["u1"]
+
+
+def test_a_username_that_nobody_has_gives_way_to_the_email_and_then_is_one_itself() -> None:
+    users = [snapshot(1, user("u1"), user("u2"))]
+    both = portal("e", at(1), username="U1@x.io", email="u2@X.io")
+    assert actors(users, both, portal("e", at(1), username="U1@x.io", email="zz@x.io")) == ["u2", "u1"]
+    assert actors(users, portal("e", at(1), username="U1@x.io"), portal("e", at(1), username="zz")) == ["u1", None]
+
+
+def test_an_email_leads_to_users_only_and_never_by_the_alternate_one() -> None:
+    users = [snapshot(1, user("u1", alternateEmail="b@x.io"), admins=(admin("a1", "c@x.io"),))]
+    assert actors(users, portal("e", at(1), email="b@x.io"), portal("e", at(1), email="c@x.io")) == [None, None]
+    assert actors([snapshot(1, user("u1")), snapshot(2)], portal("e", at(1), email="u1@x.io")) == ["u1"]
+    heir = user("u2", email="u1@x.io")
+    assert actors([snapshot(1, user("u1")), snapshot(2, heir)], portal("e", at(1), email="u1@x.io")) == ["u2"]
+
+
+def test_accounts_created_on_a_later_day_are_left_out_at_every_door_before_anybody_is_looked_for() -> None:
+    late = {"created": "2026-01-02T00:00:00Z"}
+    old, new = user("u1", username="Zoe", email="z@x.io"), user("u2", username="zoe", email="Z@x.io", **late)
+    users = [snapshot(1, old, new)]
+    doors: list[Row] = [{"username": "zoe"}, {"username": "ZOE"}, {"email": "z@x.io"}, {"username": "Z@X.IO"}]
+    assert actors(users, *(portal("e", at(1), **door) for door in doors)) == ["u1"] * 4
+    assert actors(users, admin_login("e", at(1), email="z@x.io")) == ["u1"]
+    assert actors(users, portal("e", at(1), id="u2"), admin_login("e", at(1), id="u2")) == ["u2", "u2"]
+    # Created within the event's day: it may be meant.
+    today = [snapshot(1, user("u2", username="zoe", created="2026-01-01T23:59:59.999999999Z"))]
+    assert actors(today, portal("e", at(1), username="zoe")) == ["u2"]
+    bosses = (admin("a2", "b@x.io", **late), admin("a1", "B@x.io"))
+    assert actors([snapshot(1, admins=bosses)], admin_login("e", at(1), email="b@x.io")) == ["a1"]
 
 
 def test_a_username_leads_to_a_present_user_before_a_deleted_one() -> None:
@@ -409,10 +459,6 @@ def test_of_deleted_users_with_one_username_the_last_seen_stands_then_the_greate
     assert actors([snapshot(1, *pair), snapshot(2)], portal("e", at(1), username="zoe")) == ["u2"]
     later = [snapshot(1, *pair), snapshot(2, pair[0]), snapshot(3)]
     assert actors(later, portal("e", at(1), username="zoe")) == ["u1"]
-
-
-def test_a_users_email_alone_names_nobody() -> None:
-    assert actors([snapshot(1, user("u1"))], portal("e", at(1), email="u1@x.io")) == [None]
 
 
 def test_resource_names_the_actor_where_initiated_by_is_missing_or_empty() -> None:
@@ -503,6 +549,30 @@ def test_an_event_without_outcome_counts_neither_way() -> None:
     assert [row["is_success"] for row in result["events"]] == [None, None, None]
 
 
+@pytest.mark.parametrize("message", [None, ""])
+def test_a_sign_on_that_failed_without_a_message_is_a_step_and_no_failure(message: str | None) -> None:
+    step = sso("e1", at(1), "p1", False, id="u1") | {"error_message": message}
+    result = tables([snapshot(1, user("u1"))], [unit(1, step, sso("e2", at(1), "p1", False, id="u1"))])
+    assert [(row["successes"], row["failures"]) for row in result["usage_daily"]] == [(0, 1)]
+    assert [(row["is_success"], row["error_message"]) for row in result["events"]] == [(None, None), (False, "denied")]
+
+
+def test_a_message_does_not_make_a_success_of_an_sso_token_a_failure_nor_is_a_login_without_one_a_step() -> None:
+    warned = sso("e1", at(1), "p1", True, id="u1") | {"error_message": "slow"}
+    result = tables([], [unit(1, warned, portal("e2", at(1), False, id="u1"))])
+    assert [row["is_success"] for row in result["events"]] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("value", "is_success"), [("true", True), ("false", False), ("True", None), ("", None), (1, None)]
+)
+def test_the_outcome_may_be_the_text_true_or_false(value: Any, is_success: bool | None) -> None:
+    login = portal("e1", at(1), None, id="u1") | {"success": value}
+    signed_on = sso("e2", at(1), "p1", False, id="u1") | {"sso_token_success": value}
+    result = tables([], [unit(1, login, signed_on)])
+    assert [row["is_success"] for row in result["events"]] == [is_success, is_success]
+
+
 def test_other_event_types_are_events_but_no_usage() -> None:
     ldap = portal("e1", at(1), id="u1") | {"event_type": "ldap_bind", "service": "ldap"}
     result = tables([], [unit(1, ldap)])
@@ -518,6 +588,7 @@ def test_other_event_types_are_events_but_no_usage() -> None:
             "user_id": "u1",
             "application_id": None,
             "is_success": True,
+            "error_message": None,
         }
     ]
 
@@ -720,7 +791,7 @@ def test_where_usage_became_unavailable_known_use_stays_and_the_rest_is_unknown(
 def test_never_used_is_said_only_where_usage_is_available() -> None:
     directory = snapshot(1, user("u1"), user("u2"))
     rows = accounts(directory, units=[unit(1, portal("e1", at(1), id="u1"))])
-    assert (rows["u2"]["usage_state"], rows["u2"]["usage_days_30d"]) == ("never_used", 0)
+    assert (rows["u2"]["usage_state"], rows["u2"]["usage_days_30d"]) == ("never_used", None)
 
 
 def test_rolling_columns_count_whole_days_back_from_the_last_covered_instant() -> None:
@@ -745,6 +816,142 @@ def test_a_coverage_that_ends_within_a_day_counts_that_day() -> None:
     assert accounts(snapshot(1, user("u1")), units=later)["u1"]["usage_days_30d"] == 1
 
 
+# The known range
+
+
+def test_the_known_range_is_the_stretch_without_gap_that_ends_last() -> None:
+    event = portal("e1", at(1), id="u1")
+    result = tables([snapshot(1, user("u1"), user("u2"))], [unit(1, event), unit(2), unit(4), unit(5)])
+    (organization,) = result["organizations"]
+    assert (organization["usage_from"], organization["usage_until"], organization["known_days"]) == (at(4), at(6), 2)
+    days = [(row["date"].day, row["covered_seconds"], row["is_known"]) for row in result["usage_coverage_daily"]]
+    assert days == [(1, 86400, False), (2, 86400, False), (3, 0, False), (4, 86400, True), (5, 86400, True)]
+    # What was used before the gap is used all the same; what was not is said of the stretch only.
+    assert [(row["usage_state"], row["idle_days"]) for row in result["users"]] == [("used", 2), ("never_used", 2)]
+
+
+def test_units_that_overlap_or_touch_are_one_stretch_and_a_microsecond_is_a_gap() -> None:
+    def stretch(*bounds: tuple[datetime, datetime]) -> Row:
+        units = [Unit(ORG, start, end, at(9), [portal("e", start, id="u1")]) for start, end in bounds]
+        result = tables([], units)
+        known = result["organizations"][0]
+        return {**known, "days": [row["covered_seconds"] for row in result["usage_coverage_daily"]]}
+
+    touching = stretch((at(1), at(2)), (at(1, 6), at(1, 8)), (at(2), at(2, 12)))
+    assert (touching["usage_from"], touching["known_days"], touching["days"]) == (at(1), 1, [86400, 43200])
+    apart = stretch((at(1), at(2) - timedelta(microseconds=1)), (at(2), at(3)))
+    assert (apart["usage_from"], apart["known_days"], apart["days"]) == (at(2), 1, [86399, 86400])
+    halves = stretch((at(1, 12), at(2, 12)))
+    assert (halves["known_days"], halves["days"]) == (0, [43200, 43200])
+
+
+@pytest.mark.parametrize(
+    ("services", "covers"),
+    [(("sso", "directory", "ldap"), True), (("all",), True), (("sso",), False), (("directory", "radius"), False)],
+)
+def test_a_unit_that_lacks_directory_or_sso_covers_nothing_but_counts(services: tuple[str, ...], covers: bool) -> None:
+    landed = Unit(ORG, at(1), at(2), at(3), [sso("e1", at(1), "p1", id="u1")], services)
+    result = tables([snapshot(1, user("u1"), user("u2"))], [landed])
+    (organization,) = result["organizations"]
+    assert (organization["usage_state"], organization["known_days"]) == ("available", int(covers))
+    assert [row["usage_state"] for row in result["users"]] == ["used", "never_used" if covers else "unknown"]
+    assert [row["idle_days"] for row in result["users"]] == [1 if covers else None] * 2
+    assert [row["uses_30d"] for row in result["application_users"]] == [1 if covers else None]
+    assert len(result["usage_coverage_daily"]) == int(covers)
+
+
+def test_an_empty_unit_that_began_before_the_retention_is_a_gap() -> None:
+    cut = Unit(ORG, at(2), at(3), at(90), [], began_before_retention=True)
+    result = tables([], [unit(1, portal("e1", at(1), id="u1")), cut, unit(3)])
+    assert [row["outcome"] for row in result["usage_coverage"]] == ["ok", "unverified", "ok"]
+    assert result["organizations"][0]["usage_from"] == at(3)
+    filled = Unit(ORG, at(2), at(3), at(90), [portal("e2", at(2), id="u1")], began_before_retention=True)
+    assert tables([], [unit(1, portal("e1", at(1))), filled])["organizations"][0]["usage_from"] == at(1)
+
+
+def test_zero_is_said_only_where_the_whole_window_is_known_and_a_count_stands() -> None:
+    directory = snapshot(
+        1,
+        user("u1"),
+        user("u2"),
+        apps=({"_id": "p1", "sso": {"type": "SAML"}},),
+        application_users={"p1": ["u1", "u2"]},
+    )
+    event = sso("e1", at(30, 5), "p1", id="u1")
+    exactly = tables([directory], [unit(1, event, days=30)])
+    assert [(row["uses_30d"], row["uses_90d"]) for row in exactly["application_users"]] == [(1, 1), (0, None)]
+    short = tables([directory], [Unit(ORG, at(1, 1), at(31), at(31), [event])])
+    assert [(row["uses_30d"], row["usage_days_30d"]) for row in short["application_users"]] == [(1, 1), (None, None)]
+    assert [row["usage_days_30d"] for row in short["users"]] == [1, None]
+
+
+def test_idle_days_count_from_the_latest_of_use_known_range_creation_and_access() -> None:
+    directory = [
+        snapshot(1, user("u1"), apps=({"_id": "p1"},)),
+        snapshot(
+            20,
+            user("u1"),
+            user("u2", created=stamp(at(15, 13))),
+            user("u3"),
+            user("u4"),
+            apps=({"_id": "p1"},),
+            application_users={"p1": ["u1", "u2", "u3"]},
+        ),
+    ]
+    events = [sso("e1", at(25, 1), "p1", id="u1"), portal("e2", at(40, 1), id="u3"), sso("e3", at(9), "p1", id="u4")]
+    units = [unit(1, *events, days=30), Unit(ORG, at(40), at(41), at(90), [events[1]], ("directory",))]
+    result = tables(directory, units)
+    idle = {row["user_id"]: row["idle_days"] for row in result["users"]}
+    # Until the first instant of day 31. Use after it is no idleness of minus nine days.
+    assert idle == {"u1": 5, "u2": 15, "u3": 0, "u4": 22}
+    assert [(row["user_id"], row["idle_days"]) for row in result["application_users"]] == [
+        ("u1", 5),
+        ("u2", 11),
+        ("u3", 11),
+        ("u4", None),
+    ]
+    (application,) = result["applications"]
+    assert (application["users_idle_30d"], application["users_idle_90d"]) == (0, None)
+
+
+def test_deleted_accounts_are_idle_as_others_are() -> None:
+    rows = accounts(snapshot(1, user("u1")), snapshot(2), units=[unit(1, portal("e1", at(1), id="u1"), days=9)])
+    assert (rows["u1"]["status"], rows["u1"]["idle_days"]) == ("deleted", 9)
+
+
+def test_those_with_access_are_idle_for_thirty_days_only_where_so_many_are_known() -> None:
+    directory = snapshot(
+        1, user("u1"), user("u2"), user("u3", suspended=True), apps=({"_id": "p1"},),
+        application_users={"p1": ["u1", "u2", "u3"]},
+    )  # fmt: skip
+    events = [sso("e1", at(1), "p1", id="u1"), sso("e2", at(2), "p1", id="u2")]
+    (known,) = tables([directory], [unit(1, *events, days=30)])["applications"]
+    assert (known["users_idle_30d"], known["users_idle_90d"], known["users_never_used"]) == (2, None, 1)
+    short = [Unit(ORG, at(1), at(31) - timedelta(microseconds=1), at(31), events)]
+    assert tables([directory], short)["applications"][0]["users_idle_30d"] is None
+    taken_away = tables([directory], [unit(1, *events, days=30)], "unavailable")["applications"][0]
+    assert (taken_away["users_idle_30d"], taken_away["users_never_used"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("sso_type", "is_measured"), [("saml", True), ("OIDC", True), ("bookmark", False), ("", False), (None, False)]
+)
+def test_use_of_bookmarks_and_imports_is_unknown_until_a_sign_on_names_them(
+    sso_type: str | None, is_measured: bool
+) -> None:
+    app = {"_id": "p1", "sso": {"type": sso_type}}
+    directory = snapshot(1, user("u1"), apps=(app,), application_users={"p1": ["u1"]})
+    result = tables([directory], [unit(1, portal("e1", at(1), id="zz"), days=90)])
+    (application,), (pair,) = result["applications"], result["application_users"]
+    state, count, idle = ("never_used", 1, 90) if is_measured else ("unknown", None, None)
+    assert (application["is_measured"], application["usage_state"], pair["usage_state"]) == (is_measured, state, state)
+    assert [application[f"users_{name}"] for name in ("never_used", "idle_30d", "idle_90d")] == [count] * 3
+    assert (pair["idle_days"], pair["uses_30d"]) == (idle, 0 if is_measured else None)
+    # A failure says as well that use is seen.
+    named = tables([directory], [unit(1, sso("e1", at(1), "p1", False, id="zz"), days=90)])
+    assert (named["applications"][0]["is_measured"], named["applications"][0]["users_idle_90d"]) == (True, 1)
+
+
 # Organizations
 
 
@@ -758,6 +965,7 @@ def test_an_organization_without_name_is_called_by_its_id() -> None:
         "usage_state": "unknown",
         "usage_from": None,
         "usage_until": None,
+        "known_days": 0,
         "directory_synced_at": at(3),
     }
 
@@ -808,9 +1016,12 @@ def test_an_application_that_only_events_name_is_as_its_latest_sign_on_has_it() 
         "is_active": None,
         "is_listed": False,
         "created_at": None,
+        "is_measured": True,
         "users_with_access": 0,
         "users_active_30d": 1,
         "users_never_used": 0,
+        "users_idle_30d": None,
+        "users_idle_90d": None,
         "last_used_at": at(1, 1),
         "usage_state": "used",
         "first_seen_at": None,
@@ -821,7 +1032,7 @@ def test_an_application_that_only_events_name_is_as_its_latest_sign_on_has_it() 
 
 def test_an_application_is_used_whoever_it_was_but_only_accounts_are_active_users() -> None:
     directory = snapshot(1, user("u1"), apps=({"_id": "p1"},))
-    result = tables([directory], [unit(1, sso("e1", at(1), "p1", id="zz"))])
+    result = tables([directory], [unit(-28, sso("e1", at(1), "p1", id="zz"), days=30)])
     (row,) = result["applications"]
     assert (row["usage_state"], row["last_used_at"], row["users_active_30d"]) == ("used", at(1), 0)
     assert result["application_users"] == []
@@ -847,6 +1058,51 @@ def test_access_is_direct_by_group_or_both_and_none_after_use_without_it() -> No
         ("u4", "none", []),
     ]
     assert [row["usage_state"] for row in rows] == ["never_used", "never_used", "never_used", "used"]
+    edges = tables([directory], [])
+    assert [(row["group_id"], row["user_id"]) for row in edges["group_members"]] == [
+        ("g0", "u3"), ("g1", "u3"), ("g10", "u3"), ("g2", "u2"), ("g2", "u3"), ("g3", "u5"),
+    ]  # fmt: skip
+
+
+def test_edges_are_of_listed_users_and_applications_and_of_groups_that_may_be_empty() -> None:
+    directory = snapshot(
+        2,
+        user("u1"),
+        apps=({"_id": "p1"},),
+        usergroups=[{"id": "g1", "name": "All"}, {"id": "g2", "name": ""}],
+        memberships={"g1": ["u1", "u1", "ghost", "gone"]},
+        application_groups={"p1": ["g1", "g2", "g9"], "unlisted": ["g1"]},
+        admins=(admin("a1", "a@x.io", "Manager", "Billing"), admin("a2", None)),
+    )
+    result = tables([snapshot(1, user("gone")), directory])
+    assert result["group_members"] == [{"organization_id": ORG, "group_id": "g1", "user_id": "u1"}]
+    assert [(row["application_id"], row["group_id"]) for row in result["application_groups"]] == [
+        ("p1", "g1"),
+        ("p1", "g2"),
+    ]
+    assert [(row["user_id"], row["role"]) for row in result["user_roles"]] == [
+        ("a1", "Billing"),
+        ("a1", "Manager"),
+        ("a2", "Unknown"),
+        ("u1", "User"),
+    ]
+
+
+def test_access_is_since_the_snapshot_that_shows_it_first_unless_that_is_the_organizations_first() -> None:
+    apps = ({"_id": "p1"},)
+    direct: Row = {"apps": apps, "application_users": {"p1": ["u1"]}}
+    by_group: Row = {"apps": apps, "application_groups": {"p1": ["g1"]}, "memberships": {"g1": ["u1"]}}
+
+    def since(*stories: Snapshot) -> list[datetime | None]:
+        return [row["access_since"] for row in tables(list(stories))["application_users"]]
+
+    assert since(snapshot(1, user("u1"), **direct), snapshot(2, user("u1"), **by_group)) == [None]
+    assert since(snapshot(1, user("u1"), apps=apps), snapshot(2, user("u1"), **direct)) == [at(2)]
+    late = [snapshot(1), snapshot(2, user("u1"), **direct), snapshot(3, user("u1"), **by_group)]
+    assert since(*late) == [at(2)]
+    # Gone for one snapshot, the access, the application or the user: it begins anew.
+    for gap in (snapshot(2, user("u1"), apps=apps), snapshot(2, user("u1")), snapshot(2, apps=apps)):
+        assert since(snapshot(1, user("u1"), **direct), gap, snapshot(3, user("u1"), **direct)) == [at(3)]
 
 
 def test_a_failed_sign_on_without_access_is_no_row() -> None:
