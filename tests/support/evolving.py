@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Json = dict[str, Any]
@@ -12,10 +12,14 @@ Json = dict[str, Any]
 ORGANIZATIONS = ("a" * 24, "b" * 24)
 # Few names, so that they meet: in another case, across users and administrators, after a deletion.
 EMAILS = ["ana@x.io", "ANA@x.io", "bo@x.io", "Bo@X.io", "çé@x.io", "d'o@x.io", "e@x.io", "f@x.io", "", None]
-USERNAMES = ["ana", "Ana", "bo", "çé", "d'o", "e", "f", "", None]
+USERNAMES = ["ana", "Ana", "ANA", "bo", "çé", "ÇÉ", "d'o", "e", "f", "Ana@X.io", "bo@x.io", "", None]
 ROLES = ["Manager", "manager", "Help Desk", "Ünïque", "Administrator With Billing", "", None]
 TEXTS = ["", None, "Sales", "R&D", 'say "hi"', "C:\\temp", "مرحبا", "日本", "😀", " ", "null"]
+PROFILE = ("employeeIdentifier", "costCenter", "company", "location")
 STATES = ["ACTIVATED", "STAGED", "SUSPENDED", "suspended", None]
+# Some were created on the very day of what they are said to have done, some later.
+LATELY = [f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}T{time}Z"
+          for days, time in ((5, "23:59:59.9999999"), (4, "00:00:00"), (3, "12:00:00"), (30, "00:00:00"))]  # fmt: skip
 MISSING = object()
 
 
@@ -46,7 +50,7 @@ class EvolvingWorld:
         for organization in self.organizations:
             for day in range(days):
                 organization["events"] += [
-                    self._event(organization, start + timedelta(days=day)) for _ in range(per_day)
+                    self.event(organization, start + timedelta(days=day)) for _ in range(per_day)
                 ]
 
     def _organization(self, organization_id: str) -> Json:
@@ -81,13 +85,13 @@ class EvolvingWorld:
         flags = [True, False, False, None, "true"]
         for key in ("email", "username"):
             self._pick(row, key, EMAILS if key == "email" else USERNAMES)
-        for key in ("firstname", "lastname", "displayname", "department", "jobTitle", "manager"):
+        for key in ("firstname", "lastname", "displayname", "department", "jobTitle", "manager", *PROFILE):
             self._pick(row, key, TEXTS)
         for key in ("suspended", "account_locked", "password_expired", "totp_enabled"):
             self._pick(row, key, flags)
         self._pick(row, "activated", [True, True, False, None, "false"])
         self._pick(row, "state", STATES)
-        self._pick(row, "created", ["2024-01-02T03:04:05.678Z", "not a time", "", None])
+        self._pick(row, "created", ["2024-01-02T03:04:05.678Z", "not a time", "", None, *LATELY])
         self._pick(row, "mfa", [{"configured": True}, {"configured": False}, {}, None])
         self._pick(row, "mfaEnrollment", [{"overallStatus": "ENROLLED"}, {"overallStatus": "DISABLED"}, None])
         role_names = [self.random.choice(ROLES) for _ in range(2)]
@@ -103,6 +107,7 @@ class EvolvingWorld:
         self._pick(row, "email", EMAILS)
         for key in ("firstname", "lastname"):
             self._pick(row, key, TEXTS)
+        self._pick(row, "created", ["2024-01-02T03:04:05.678Z", None, *LATELY])
         self._pick(row, "suspended", [True, False, None])
         self._pick(row, "totpEnrolled", [True, False, None])
         self._pick(row, "roleName", ROLES)
@@ -114,7 +119,7 @@ class EvolvingWorld:
         for key in ("name", "displayName", "displayLabel"):
             self._pick(row, key, TEXTS)
         self._pick(row, "active", [True, False, None, "true"])
-        self._pick(row, "sso", [{"type": "saml"}, {"type": ""}, {}, None])
+        self._pick(row, "sso", [{"type": "saml"}, {"type": "OIDC"}, {"type": "bookmark"}, {"type": ""}, {}, None])
         return row
 
     def _change(self, organization: Json, kind: str) -> None:
@@ -151,7 +156,8 @@ class EvolvingWorld:
         organization["application_users"] = {one: some(users) for one in applications}
         organization["application_groups"] = {one: some(groups) for one in applications}
 
-    def _event(self, organization: Json, day: datetime) -> Json:
+    def event(self, organization: Json, day: datetime) -> Json:
+        """An event of that day, whoever it may be about."""
         choice = self.random.choice
         users = [row["_id"] for row in organization["users"]]
         administrators = [row["_id"] for row in organization["administrators"]]
@@ -169,11 +175,17 @@ class EvolvingWorld:
         }
         self._pick(event, choice(["initiated_by", "resource"]), [actor])
         self._pick(event, choice(["initiated_by", "resource"]), [actor, {}, None, {"id": "", "email": ""}])
-        self._pick(event, "success", [True, True, False, None])
+        self._pick(event, "success", [True, True, False, None, "true", "false", "True", ""])
+        self._pick(event, "error_message", ["denied", "", None, " "])
         if event_type == "sso_auth":
-            self._pick(event, "sso_token_success", [True, True, False, None])
+            self._pick(event, "sso_token_success", [True, True, False, False, None, "true", "false", "no"])
             applications = [row["_id"] for row in organization["applications"]]
-            application: Json = {"display_label": choice(["Lbl", "", None]), "name": choice(["slug", ""])}
+            application: Json = {
+                "sso_type": choice(["saml", "", None]),
+                "display_label": choice(["Lbl", "", None]),
+                "name": choice(["slug", ""]),
+            }
+            self._pick(application, "display_name", ["Catalog", "", None])
             self._pick(application, "id", [*applications, object_id("7", 7), "", None])
             self._pick(event, "application", [application, application, None])
         return event

@@ -41,7 +41,7 @@ returns rows as dictionaries, sorted by key.
 #     where one id has two dates it counts on both.
 # 18. Strays are cut before duplicates: a stray copy never hides one that is inside its interval. Among copies
 #     of one extraction time, the unit with the later start, then end stands; within a unit the copy dated later,
-#     then a success before a failure before neither, then the greater event type, then initiated_by, resource
+#     then a success before a failure or step before neither, then the greater event type, then initiated_by, resource
 #     (id, username, email) and application (id, name, display_label, sso_type), field by field; what is missing is
 #     less than what is empty. Never the order in which they came.
 # 19. An interval that is given twice: the later extraction replaces it as a whole, unless it has fewer
@@ -143,7 +143,7 @@ class Unit:
     """One landed unit of events, as received for its bounds (both inclusive); times are naive UTC.
 
     `services` are those that JumpCloud was asked for. The interval of a unit that `began_before_retention` lies, in
-    part, before what JumpCloud keeps.
+    part, before what JumpCloud keeps. One that is not whole is `incomplete`: no reading of it agreed with the count.
     """
 
     organization_id: str
@@ -153,6 +153,7 @@ class Unit:
     events: list[Payload]
     services: tuple[str, ...] = ("directory", "sso")
     began_before_retention: bool = False
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -659,10 +660,9 @@ class Event:
     @property
     def is_success(self) -> bool | None:
         """The outcome; None where the event has none. A sign-on that failed without a message is a step on the way."""
-        if self.event_type != "sso_auth":
-            return outcome(self.payload.get("success"))
-        succeeded = outcome(self.payload.get("sso_token_success"))
-        return None if succeeded is False and self.error_message is None else succeeded
+        succeeded = _outcome(self.payload)
+        is_step = self.event_type == "sso_auth" and succeeded is False and self.error_message is None
+        return None if is_step else succeeded
 
 
 @dataclass(frozen=True)
@@ -700,14 +700,18 @@ def _inside(unit: Unit) -> list[Event]:
     return events
 
 
+def _outcome(payload: Payload) -> bool | None:
+    """Return what an event says of its success; of a step on the way that is no."""
+    return outcome(payload.get("sso_token_success" if payload.get("event_type") == "sso_auth" else "success"))
+
+
 def _told(payload: Payload) -> list[str]:
     """What copies of one event are told apart by, once they are of one moment: nothing is less than something."""
-    is_success = Event("", datetime.min, payload, ()).is_success
     actors = [member(payload, owner).get(name) for owner in ("initiated_by", "resource") for name in NAMES_OF_ACTORS]
     application = [member(payload, "application").get(name) for name in NAMES_OF_APPLICATIONS]
     fields = [payload.get("event_type"), *actors, *application]
     # An empty text is something; and of the three outcomes these words happen to be in order.
-    told = {True: "success", False: "failure", None: ""}[is_success]
+    told = {True: "success", False: "failure", None: ""}[_outcome(payload)]
     return [told, *("" if one is None else f"={one}" for one in fields)]
 
 
@@ -903,7 +907,7 @@ def _coverage(units: list[Unit], insights: list[Insights]) -> Coverage:
     stretches: list[Stretch] = []
     for unit in sorted(units, key=lambda item: item.interval_start):
         is_asked_for_all = "all" in unit.services or {"directory", "sso"} <= set(unit.services)
-        if not is_asked_for_all or _is_unverified(unit, units):
+        if not unit.is_whole or not is_asked_for_all or _is_unverified(unit, units):
             continue
         if stretches and unit.interval_start <= stretches[-1][1]:
             stretches[-1] = (stretches[-1][0], max(stretches[-1][1], unit.interval_end))
@@ -921,7 +925,7 @@ def _usage_coverage(units: list[Unit]) -> list[Row]:
             "interval_start": unit.interval_start,
             "interval_end": unit.interval_end,
             "events": len({event.event_id for event in _inside(unit)}),
-            "outcome": "unverified" if _is_unverified(unit, units) else "ok",
+            "outcome": "incomplete" if not unit.is_whole else "unverified" if _is_unverified(unit, units) else "ok",
         }
         for unit in units
     ]

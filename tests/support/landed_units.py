@@ -20,9 +20,9 @@ from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.landing.files import write_table
 from jumpcloud_elt.landing.layout import EVENTS, unit_path
 from jumpcloud_elt.landing.manifests import OK, Outcome, RunManifest
-from jumpcloud_elt.landing.units import UNIT_SCHEMA
+from jumpcloud_elt.landing.units import BEGAN_BEFORE_RETENTION, SERVICES, UNIT_SCHEMA
 from support.evolving import TIMES, object_id
-from support.expectations import Unit, moment
+from support.expectations import Unit, moment, outcome
 
 Json = dict[str, Any]
 Bounds = tuple[str, datetime, datetime]
@@ -47,7 +47,7 @@ def login(event_id: str, at: datetime, **fields: Any) -> Json:
 
 
 def land(landing: Path, unit: Unit) -> Outcome:
-    """Land a unit, whatever was there before; return what its run has to write down."""
+    """Land a unit, whatever was there before; return what its run has to write down: `incomplete` of one not whole."""
     path = unit_path(landing, unit.organization_id, unit.interval_start, unit.interval_end)
     rows = [_row(event, unit) for event in unit.events]
     kept = [row for row in rows if row["event_at"] != unit.interval_end]
@@ -63,14 +63,19 @@ def land(landing: Path, unit: Unit) -> Outcome:
         "rows": len(kept),
         "api_total": len({row["event_id"] for row in rows}),
     }
-    metadata = {**counts, "extracted_at": unit.extracted_at.isoformat()}
+    metadata = {
+        **counts,
+        "extracted_at": unit.extracted_at.isoformat(),
+        SERVICES: list(unit.services),
+        BEGAN_BEFORE_RETENTION: unit.began_before_retention,
+    }
     write_table(path, pa.Table.from_pylist(kept, schema=UNIT_SCHEMA), metadata)
     return Outcome(
         connection_id="jc",
         organization_id=unit.organization_id,
         organization_name="Org",
         stream=EVENTS,
-        outcome=OK,
+        outcome=OK if unit.is_whole else "incomplete",
         interval_start=unit.interval_start,
         interval_end=unit.interval_end,
         path=str(path.relative_to(landing)),
@@ -102,8 +107,8 @@ def _row(event: Json, unit: Unit) -> Json:
         "event_type": event.get("event_type"),
         "service": event.get("service"),
         "event_at": moment(event.get("timestamp")),
-        "success": event.get("success"),
-        "sso_token_success": event.get("sso_token_success"),
+        "success": outcome(event.get("success")),
+        "sso_token_success": outcome(event.get("sso_token_success")),
         "payload": json.dumps(event),
         "_connection_id": "jc",
         "_extracted_at": unit.extracted_at,
@@ -111,7 +116,8 @@ def _row(event: Json, unit: Unit) -> Json:
         "_interval_end": unit.interval_end,
     }
     for owner in ("initiated_by", "resource", "application"):
-        row |= {f"{owner}_{name}": value for name, value in (event.get(owner) or {}).items()}
+        named = {f"{owner}_{name}": value for name, value in (event.get(owner) or {}).items()}
+        row |= {name: value for name, value in named.items() if name in UNIT_SCHEMA.names}
     return row
 
 
@@ -174,8 +180,10 @@ class ChangingUnits:
         outcomes = []
         run_id = self._run_id()
         for bounds in self._some(list(self.landed)):
-            outcome = land(self.landing, self.landed[bounds].unit)
-            outcomes.append(outcome)
+            kept = land(self.landing, self.landed[bounds].unit)
+            # As earlier versions wrote it.
+            kept.outcome, kept.extracted_at = "kept", None
+            outcomes.append(kept)
             self.landed[bounds].manifests.add(run_id)
         record(self.landing, run_id, outcomes)
 
@@ -218,7 +226,16 @@ class ChangingUnits:
     def _unit(self, bounds: Bounds, events: int) -> Unit:
         self.clock += timedelta(seconds=self.random.choice([0, 1, 60]), microseconds=1)
         organization_id, start, end = bounds
-        return Unit(organization_id, start, end, self.clock, [self._event(start, end) for _ in range(events)])
+        services = self.random.choice([("directory", "sso")] * 4 + [("all",), ("sso",), ("ldap", "sso", "directory")])
+        return Unit(
+            organization_id,
+            start,
+            end,
+            self.clock,
+            [self._event(start, end) for _ in range(events)],
+            services,
+            began_before_retention=self.random.random() < 0.2,
+        )
 
     def _event(self, start: datetime, end: datetime) -> Json:
         """An event of few ids, so that they meet: in one unit, in overlapping ones, on two days; some are strays."""
@@ -237,12 +254,16 @@ class ChangingUnits:
             f"{self.random.randrange(60):024x}",
             at,
             event_type=event_type,
-            success=choice([True, True, False, None]),
+            success=choice([True, True, False, None, "true", "false", "TRUE"]),
             initiated_by=choice([actor, actor, {}]),
             resource=actor,
         )
         if event_type == "sso_auth":
-            event |= {"sso_token_success": choice([True, True, False, None]), "application": application}
+            event |= {
+                "sso_token_success": choice([True, True, False, False, None, "true", "false"]),
+                "error_message": choice(["denied", "", None, " "]),
+                "application": application | choice([{}, {"display_name": "Wiki, Inc."}, {"display_name": ""}]),
+            }
         if self.random.random() < 0.3 and end - start == DAY:
             event["timestamp"] = f"{start:%Y-%m-%d}T{choice(TIMES)}Z"
         return event

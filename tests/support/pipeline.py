@@ -16,7 +16,7 @@ from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.tasks import common, directory, usage
 from jumpcloud_elt.tasks import warehouse as tasks_warehouse
 from jumpcloud_sandbox.client import Sandbox
-from support.expectations import Insights, Snapshot, Unit, expected
+from support.expectations import TABLES, Insights, Snapshot, Unit, expected
 
 Row = dict[str, Any]
 
@@ -107,9 +107,8 @@ def assert_warehouse_is(
     snapshots: list[Snapshot],
     units: list[Unit],
     insights: list[Insights],
-    tables: tuple[str, ...] = ("organizations", "users", "applications", "application_users", "groups", "usage_daily",
-                               "usage_by_day", "usage_coverage", "events", "user_history", "access_history"),
-) -> None:  # fmt: skip
+    tables: tuple[str, ...] = TABLES,
+) -> None:
     """Assert that every row of every table is what the expectation says, and no other."""
     connection_ids = {snapshot.organization_id: "jumpcloud_default" for snapshot in snapshots}
     wanted = expected(snapshots, units, insights, connection_ids)

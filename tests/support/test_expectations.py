@@ -860,6 +860,17 @@ def test_a_unit_that_lacks_directory_or_sso_covers_nothing_but_counts(services: 
     assert len(result["usage_coverage_daily"]) == int(covers)
 
 
+def test_an_incomplete_unit_covers_nothing_though_its_events_count_and_verify_others() -> None:
+    partly = Unit(ORG, at(1), at(2), at(3), [portal("e1", at(1), id="u1")], is_whole=False)
+    result = tables([snapshot(1, user("u1"), user("u2"))], [partly, unit(2)])
+    assert [row["outcome"] for row in result["usage_coverage"]] == ["incomplete", "ok"]
+    (organization,) = result["organizations"]
+    assert (organization["usage_state"], organization["usage_from"]) == ("available", at(2))
+    assert [(row["usage_state"], row["idle_days"]) for row in result["users"]] == [("used", 1), ("never_used", 1)]
+    (alone,) = tables([], [partly])["organizations"]
+    assert (alone["usage_state"], alone["usage_from"], alone["known_days"]) == ("available", None, 0)
+
+
 def test_an_empty_unit_that_began_before_the_retention_is_a_gap() -> None:
     cut = Unit(ORG, at(2), at(3), at(90), [], began_before_retention=True)
     result = tables([], [unit(1, portal("e1", at(1), id="u1")), cut, unit(3)])

@@ -378,7 +378,7 @@ def test_coverage_shows_since_when_until_when_and_where_the_gaps_are(settings: S
         warehouse, "select organization_id, usage_state, usage_from, usage_until from organizations order by all"
     )
     assert [tuple(row.values()) for row in organizations] == [
-        (ORGANIZATION, "available", MARCH + 2 * DAY, MARCH + 8 * DAY),
+        (ORGANIZATION, "available", MARCH + 7 * DAY, MARCH + 8 * DAY),
         (OTHER, "unknown", None, None),
     ]
     outcomes = query(warehouse, "select organization_id, interval_start, outcome from usage_coverage order by all")

@@ -1,7 +1,8 @@
 -- grain:  one row per organization and landed unit
 -- inputs: stg_runs, rollup_units
--- why:    what has been read of an organization's usage begins with the first unit that holds an event of its own; an
---         empty one of which JumpCloud may have let go of events before it was read says nothing
+-- why:    which units cover their interval: those that were read whole, of the log-ins to the portals and of SSO. An
+--         empty unit covers nothing where JumpCloud may have let go of its events: before the first unit that holds
+--         any, or where it began before the retention
 
 with
 
@@ -12,7 +13,10 @@ units as (
         interval_end,
         path,
         coalesce(max(recorded_at) filter (where outcome = 'ok'), min(recorded_at)) as landed_at,
-        arg_max(outcome, recorded_at) = 'incomplete' as is_incomplete,
+        -- Once read whole a unit stays so: a later reading only adds.
+        bool_or(outcome in ('ok', 'kept')) as is_whole,
+        arg_max(outcome, recorded_at) as latest_outcome,
+        arg_max(reason, recorded_at) filter (where outcome in ('incomplete', 'unverified')) as why_not_whole,
     from stg_runs
     where stream = 'directory_insights_events' and outcome in ('ok', 'kept', 'incomplete', 'unverified')
     group by all
@@ -24,31 +28,39 @@ landed as (
         units.*,
         rolled_up.inside as events,
         rolled_up.services,
-        coalesce(rolled_up.began_before_retention and rolled_up.inside = 0, false) as is_beyond_retention,
+        rolled_up.inside = 0 and coalesce(rolled_up.began_before_retention, false) as is_beyond_retention,
+        rolled_up.inside = 0
+        and units.interval_start < coalesce(
+            min(units.interval_start) filter (where rolled_up.inside > 0) over (partition by units.organization_id),
+            'infinity'::timestamp
+        ) as is_before_first_event,
+        coalesce(
+            list_contains(rolled_up.services, 'all') or list_has_all(rolled_up.services, ['directory', 'sso']), false
+        ) as has_all_services,
     from units
     inner join rollup_units as rolled_up using (path)
-),
-
-known as (
-    select organization_id, min(interval_start) as usage_from
-    from landed
-    where events > 0
-    group by organization_id
 )
 
 select
-    landed.organization_id,
-    landed.interval_start,
-    landed.interval_end,
-    landed.events,
-    landed.services,
-    landed.landed_at,
-    known.usage_from,
-    landed.is_beyond_retention,
+    organization_id,
+    interval_start,
+    interval_end,
+    events,
+    services,
+    landed_at,
     case
-        when landed.is_incomplete then 'incomplete'
-        when landed.interval_start >= known.usage_from and not landed.is_beyond_retention then 'ok'
-        else 'unverified'
+        when not is_whole then latest_outcome
+        when is_beyond_retention or is_before_first_event then 'unverified'
+        else 'ok'
     end as outcome,
+    case
+        when not is_whole then why_not_whole
+        when is_beyond_retention
+            then 'Empty, and begun before JumpCloud''s retention when it was read: events may have been gone.'
+        when is_before_first_event
+            then 'Empty, and before the first event ever seen: JumpCloud may not keep events that long.'
+        when not has_all_services
+            then 'Covers nothing: it was read without the service directory or sso.'
+    end as reason,
+    outcome = 'ok' and has_all_services as is_covering,
 from landed
-left join known using (organization_id)

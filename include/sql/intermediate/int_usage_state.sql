@@ -1,6 +1,6 @@
 -- grain:  one row per organization that any run ever tried
--- inputs: stg_runs, int_coverage
--- why:    whether anything is known of an organization's usage, since when, and up to when
+-- inputs: stg_runs, int_coverage, int_stretches
+-- why:    whether anything is known of an organization's usage, and of which time it is known what was not used
 
 with
 
@@ -17,19 +17,30 @@ attempts as (
 answers as (
     select
         organization_id,
-        arg_max(outcome, (recorded_at, run_id)) as outcome,
-        arg_max(reason, (recorded_at, run_id)) as reason,
+        arg_max(outcome, (recorded_at, run_id)) filter (where outcome <> 'excluded') as outcome,
+        arg_max(reason, (recorded_at, run_id)) filter (where outcome <> 'excluded') as reason,
+        -- Left out on purpose: the state stays as the last reading made it.
+        arg_max(outcome, (recorded_at, run_id)) = 'excluded' as is_excluded,
+        arg_max(reason, (recorded_at, run_id)) filter (where outcome = 'excluded') as why_excluded,
     from stg_runs
-    where stream = 'directory_insights_events' and outcome in ('ok', 'kept', 'incomplete', 'unverified', 'skipped')
+    where
+        stream = 'directory_insights_events'
+        and outcome in ('ok', 'kept', 'incomplete', 'unverified', 'skipped', 'excluded')
     group by organization_id
 ),
 
-coverage as (
+seen as (
+    select distinct organization_id, true as has_events
+    from int_coverage
+    where events > 0
+),
+
+known as (
     select
         organization_id,
-        min(interval_start) filter (where outcome = 'ok') as usage_from,
-        max(interval_end) filter (where outcome <> 'incomplete') as usage_until,
-    from int_coverage
+        max(starts_at) as usage_from,
+        max(ends_at) as usage_until,
+    from int_stretches
     group by organization_id
 )
 
@@ -37,21 +48,31 @@ select
     attempts.organization_id,
     attempts.connection_id,
     attempts.organization_name,
-    coverage.usage_from,
-    if(coverage.usage_from is null, null, coverage.usage_until) as usage_until,
+    known.usage_from,
+    known.usage_until,
+    greatest(
+        date_diff('day', date_trunc('day', known.usage_from - interval 1 microsecond), known.usage_until) - 1, 0
+    ) as known_days,
     case
         when answers.outcome = 'skipped' then 'unavailable'
-        when coverage.usage_from is null then 'unknown'
+        when seen.has_events is null then 'unknown'
         else 'available'
     end as usage_state,
     case
+        when answers.is_excluded then answers.why_excluded
         when answers.outcome = 'skipped' then answers.reason
         when answers.outcome is null then 'Directory Insights has not been read yet.'
-        when coverage.usage_from is null
+        when seen.has_events is null
             then 'Directory Insights was read and has never held an event; it may not be enabled.'
     end as usage_state_reason,
+    -- Whether what was not used can be told at all.
+    usage_state = 'available' and known.usage_from is not null as is_known,
     -- The last covered day: rolling columns count whole days back from here.
-    cast(usage_until - interval 1 microsecond as date) as last_day,
+    cast(known.usage_until - interval 1 microsecond as date) as last_day,
+    -- Zero of a window is known only where all of it is.
+    known.usage_from <= last_day - 29 as is_known_30d,
+    known.usage_from <= last_day - 89 as is_known_90d,
 from attempts
 left join answers using (organization_id)
-left join coverage using (organization_id)
+left join seen using (organization_id)
+left join known using (organization_id)

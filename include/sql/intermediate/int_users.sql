@@ -72,6 +72,10 @@ present as (
         seen.department,
         seen.job_title,
         seen.manager_id,
+        seen.employee_id,
+        seen.cost_center,
+        seen.company,
+        seen.location,
         seen.created_at,
         seen.state,
         case

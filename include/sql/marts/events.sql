@@ -7,7 +7,17 @@
 with
 
 latest as (
-    select *
+    select
+        *,
+        -- The text `true` or `false` has had no column of its own always.
+        case
+            when event_type = 'sso_auth'
+                then coalesce(
+                    sso_token_success,
+                    case payload ->> '$.sso_token_success' when 'true' then true when 'false' then false end
+                )
+            else coalesce(success, case payload ->> '$.success' when 'true' then true when 'false' then false end)
+        end as outcome,
     from state.landed_events
     where event_at >= _interval_start and event_at < _interval_end
     qualify
@@ -52,7 +62,11 @@ select
         ''
     ) as user_id,
     nullif(application_id, '') as application_id,
-    case when event_type = 'sso_auth' then sso_token_success else success end as is_success,
+    -- A sign-on that is not successful and does not say why is a step on the way.
+    case
+        when coalesce(event_type, '') <> 'sso_auth' or outcome or coalesce(payload ->> '$.error_message', '') <> '' then outcome
+    end as is_success,
+    nullif(payload ->> '$.error_message', '') as error_message,
     payload,
     _connection_id,
     _extracted_at,

@@ -22,6 +22,7 @@ select
     tried.usage_state_reason,
     tried.usage_from,
     tried.usage_until,
+    coalesce(tried.known_days, 0) as known_days,
     snapshots.directory_synced_at,
     coalesce(directory.sync_status, 'stale') as sync_status,
     if(directory.sync_status is null, 'No directory run has tried this organization yet.', directory.sync_message)

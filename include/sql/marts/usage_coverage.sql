@@ -1,7 +1,6 @@
 -- grain:  one row per organization and landed unit of events
 -- inputs: int_coverage
--- why:    what has been read; an empty unit before an organization's first event, or that began before JumpCloud's
---         retention, proves nothing
+-- why:    what has been read, and what of it proves nothing
 
 select
     organization_id,
@@ -11,10 +10,5 @@ select
     services,
     landed_at,
     outcome,
-    case
-        when is_beyond_retention
-            then 'Empty, and begun before JumpCloud''s retention when it was read: events may have been gone.'
-        when outcome = 'unverified'
-            then 'Empty, and before the first event ever seen: JumpCloud may not keep events that long.'
-    end as reason,
+    reason,
 from int_coverage

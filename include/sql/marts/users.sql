@@ -16,7 +16,9 @@ usage as (
         ) as last_used_via,
         max(daily.last_at) filter (where daily.source <> 'sso') as last_portal_login_at,
         max(daily.last_at) filter (where daily.source = 'sso') as last_sso_at,
-        count(distinct daily.date) filter (where daily.date > organizations.last_day - 30) as usage_days_30d,
+        count(distinct daily.date)
+            filter (where daily.date between organizations.last_day - 29 and organizations.last_day)
+            as usage_days_30d,
     from usage_daily as daily
     inner join int_usage_state as organizations using (organization_id)
     where daily.successes > 0
@@ -43,6 +45,10 @@ select
     accounts.department,
     accounts.job_title,
     accounts.manager_id,
+    accounts.employee_id,
+    accounts.cost_center,
+    accounts.company,
+    accounts.location,
     accounts.created_at,
     accounts.state,
     accounts.status,
@@ -56,12 +62,17 @@ select
     usage.last_used_via,
     usage.last_portal_login_at,
     usage.last_sso_at,
-    if(
-        usage_state_of(usage.last_used_at, organizations.usage_state) = 'unknown',
-        null,
-        coalesce(usage.usage_days_30d, 0)
+    rolling_count(
+        usage.usage_days_30d,
+        usage_state_of(usage.last_used_at, organizations.is_known),
+        organizations.is_known_30d
     ) as usage_days_30d,
-    usage_state_of(usage.last_used_at, organizations.usage_state) as usage_state,
+    usage_state_of(usage.last_used_at, organizations.is_known) as usage_state,
+    idle_days_of(
+        usage_state_of(usage.last_used_at, organizations.is_known),
+        organizations.usage_until,
+        [organizations.usage_from, usage.last_used_at, accounts.created_at]
+    ) as idle_days,
     accounts.first_seen_at,
     accounts.last_seen_at,
     accounts.deleted_at,

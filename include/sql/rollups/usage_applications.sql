@@ -7,7 +7,7 @@ select
     date,
     application_id,
     last(application_label order by event_at, event_id) as name,
-    last(application_name order by event_at, event_id) as catalog_name,
+    last(catalog_name order by event_at, event_id) as catalog_name,
     last(application_sso_type order by event_at, event_id) as sso_type,
     max(event_at) as event_at,
     last(event_id order by event_at, event_id) as event_id,

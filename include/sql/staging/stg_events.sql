@@ -16,8 +16,18 @@ source as (
         )
 ),
 
+-- Of the payload goes on only what has no column of its own: it is most of what an event weighs.
 inside as (
-    select *
+    select
+        * exclude (payload),
+        case
+            when event_type = 'sso_auth'
+                then coalesce(sso_token_success, flag_of(payload ->> '$.sso_token_success'))
+            else coalesce(success, flag_of(payload ->> '$.success'))
+        end as outcome,
+        -- A sign-on that is not successful and does not say why is a step on the way.
+        event_type = 'sso_auth' and not outcome and coalesce(payload ->> '$.error_message', '') = '' as is_step,
+        if(event_type = 'sso_auth', payload ->> '$.application.display_name', null) as application_display_name,
     from source
     where event_at >= _interval_start and event_at < _interval_end
 ),
@@ -55,7 +65,7 @@ renamed as (
         event_id,
         event_type,
         event_at,
-        case when event_type = 'sso_auth' then sso_token_success else success end as is_success,
+        if(coalesce(is_step, false), null, outcome) as is_success,
         coalesce(initiated_by_id, '') <> ''
         or coalesce(initiated_by_username, '') <> ''
         or coalesce(initiated_by_email, '') <> '' as has_initiator,
@@ -63,8 +73,8 @@ renamed as (
         nullif(if(has_initiator, initiated_by_username, resource_username), '') as actor_username,
         nullif(if(has_initiator, initiated_by_email, resource_email), '') as actor_email,
         nullif(application_id, '') as application_id,
-        coalesce(nullif(application_display_label, ''), nullif(application_name, '')) as application_label,
-        nullif(application_name, '') as application_name,
+        coalesce(nullif(application_display_name, ''), nullif(application_name, '')) as catalog_name,
+        coalesce(nullif(application_display_label, ''), catalog_name) as application_label,
         nullif(application_sso_type, '') as application_sso_type,
     from latest
     where event_type in ('user_login_attempt', 'admin_login_attempt', 'sso_auth')

@@ -58,6 +58,10 @@ delete from state.groups
 where organization_id in (select organization_id from int_outdated);
 delete from state.roles
 where organization_id in (select organization_id from int_outdated);
+delete from state.group_members
+where organization_id in (select organization_id from int_outdated);
+delete from state.application_groups
+where organization_id in (select organization_id from int_outdated);
 delete from state.access
 where organization_id in (select organization_id from int_outdated);
 delete from state.user_history
@@ -88,6 +92,12 @@ select * from checkpoint_groups
 where organization_id in (select organization_id from int_restored);
 insert into state.roles by name
 select * from checkpoint_roles
+where organization_id in (select organization_id from int_restored);
+insert into state.group_members by name
+select * from checkpoint_group_members
+where organization_id in (select organization_id from int_restored);
+insert into state.application_groups by name
+select * from checkpoint_application_groups
 where organization_id in (select organization_id from int_restored);
 insert into state.access by name
 select * from checkpoint_access

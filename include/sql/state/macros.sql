@@ -1,6 +1,7 @@
 -- grain:  none: functions that more than one model needs
--- inputs: two lists of role names; the first decides the spelling
--- why:    role names are told apart in lower case, and spelt as the administrator list has them
+-- inputs: what each names; of two lists of role names the first decides the spelling
+-- why:    role names are told apart in lower case, and spelt as the administrator list has them; what is said of usage
+--         is said alike of users, applications and both
 -- noqa: disable=LT02
 
 create or replace temp macro role_list(administrator_roles, user_roles) as
@@ -19,9 +20,30 @@ create or replace temp macro role_list(administrator_roles, user_roles) as
         )
     end;
 
-create or replace temp macro usage_state_of(last_used_at, organization_usage_state) as
+-- Text that says true or false; any other says nothing.
+create or replace temp macro flag_of(told) as
+    case told when 'true' then true when 'false' then false end;
+
+-- `is_known`: whether use would have been seen, in the known range of the organization.
+create or replace temp macro usage_state_of(last_used_at, is_known) as
     case
         when last_used_at is not null then 'used'
-        when organization_usage_state = 'available' then 'never_used'
+        when is_known then 'never_used'
         else 'unknown'
     end;
+
+-- A count stands; zero is known only where the whole window is.
+create or replace temp macro rolling_count(counted, usage_state, is_window_known) as
+    case
+        when usage_state = 'unknown' then null
+        when counted > 0 then counted
+        when is_window_known then 0
+    end;
+
+-- Whole days of 24 hours without use, from the latest of what is not null to the end of the known range.
+create or replace temp macro idle_days_of(usage_state, usage_until, since) as
+    if(
+        usage_state = 'unknown' or usage_until is null,
+        null,
+        greatest((epoch_us(usage_until) - epoch_us(list_max(since))) // 86_400_000_000, 0)
+    );

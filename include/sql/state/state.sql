@@ -23,6 +23,10 @@ create table if not exists state.users (
     department varchar,
     job_title varchar,
     manager_id varchar,
+    employee_id varchar,
+    cost_center varchar,
+    company varchar,
+    location varchar,
     created_at timestamp,
     state varchar,
     present_status varchar not null,
@@ -73,6 +77,18 @@ create table if not exists state.roles (
     organization_id varchar not null,
     role_id varchar not null,
     role_name varchar
+);
+
+create table if not exists state.group_members (
+    organization_id varchar not null,
+    group_id varchar not null,
+    user_id varchar not null
+);
+
+create table if not exists state.application_groups (
+    organization_id varchar not null,
+    application_id varchar not null,
+    group_id varchar not null
 );
 
 create table if not exists state.access (

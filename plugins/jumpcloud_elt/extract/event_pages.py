@@ -140,6 +140,9 @@ def _text(value: Any) -> str | None:
 
 
 def _flag(value: Any) -> bool | None:
+    """A boolean, as JSON or as the text `true` or `false`."""
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value)
     return value if isinstance(value, bool) else None
 
 

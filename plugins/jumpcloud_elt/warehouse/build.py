@@ -43,7 +43,7 @@ from jumpcloud_elt.warehouse.sql_files import make, quote, read_sql, set_files
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # DuckDB 1.2 and later clients can open it; 2.0's default cannot be opened by any 1.x client.
 STORAGE_VERSION = "v1.2.0"
 SNAPSHOT_STREAMS = (ORGANIZATIONS, *DIRECTORY_STREAMS)
@@ -69,16 +69,20 @@ FOLDED = {
     "int_applications": "applications",
     "int_access": "access",
     "int_groups": "groups",
+    "int_group_members": "group_members",
+    "int_application_groups": "application_groups",
 }
 
 INTERMEDIATE = (
     "int_rolled_up_days",
     "int_coverage",
+    "int_stretches",
     "int_usage_state",
     "int_directory_runs",
     "int_usage_applications",
-    "int_usernames",
-    "int_emails",
+    "int_known_applications",
+    "int_access_since",
+    "int_account_names",
 )
 
 # As long as usage itself: never written down between roll-ups and mart.

@@ -29,8 +29,9 @@ from jumpcloud_elt.warehouse.sql_files import quote
 log = logging.getLogger(__name__)
 
 # Of the tables below, as they are landed; raised when they change, together with the way from the last version on:
-# snapshots that were pruned cannot be folded again. Checkpoints without one are of version 1.
-STATE_VERSION = 1
+# snapshots that were pruned cannot be folded again. Checkpoints without one are of version 1: that has no group_members
+# and application_groups, and fewer columns of users; those are there from the next snapshot on.
+STATE_VERSION = 2
 
 # Written in this order: a checkpoint without its last table is none.
 STATE_TABLES = (
@@ -39,6 +40,8 @@ STATE_TABLES = (
     "applications",
     "groups",
     "roles",
+    "group_members",
+    "application_groups",
     "access",
     "user_history",
     "access_history",
@@ -55,9 +58,9 @@ def latest_checkpoint(landing: Place) -> Place | None:
     if not whole:
         return None
     version = read_metadata(whole[-1]).get("state_version", 1)
-    if version != STATE_VERSION:
+    if version not in (1, STATE_VERSION):
         raise WarehouseError(
-            f"Checkpoint {whole[-1].parent}: state version {version!r} found; allowed: {STATE_VERSION}. "
+            f"Checkpoint {whole[-1].parent}: state version {version!r} found; allowed: 1, {STATE_VERSION}. "
             "Another version of this package landed it; install that version or a later one."
         )
     return whole[-1].parent

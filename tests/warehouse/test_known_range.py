@@ -1,0 +1,74 @@
+"""Of which time it is known what was not used: gaps, services, readings without end, and what is said of idleness."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+
+from jumpcloud_elt.core.settings import Settings
+from jumpcloud_sandbox.client import Sandbox
+from support.evolving import EvolvingWorld, Json
+from support.expectations import Snapshot, Unit
+from support.landed_units import land, record
+from support.pipeline import assert_warehouse_is, run_directory, run_warehouse, snapshots_of
+from support.worlds import DAY, TODAY, insights_of
+
+FIRST = TODAY - 100 * DAY
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_row_is_as_defined_whatever_of_the_time_has_been_read(
+    seed: int, sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = EvolvingWorld(seed)
+    snapshots: list[Snapshot] = []
+    for step in range(3):
+        sandbox.set_world(world.world())
+        at = FIRST + step * 40 * DAY + timedelta(hours=6)
+        monkeypatch.setattr("jumpcloud_elt.extract.directory.utc_now", lambda at=at: at)
+        assert run_directory(f"directory-{step}") == []
+        snapshots += snapshots_of(sandbox, settings)
+        if step < 2:
+            world.step()
+    units = [unit for organization in world.organizations for unit in _units(world, organization)]
+    record(settings.landing, "usage", [land(settings.landing, unit) for unit in units])
+    assert_warehouse_is(run_warehouse("build"), snapshots, units, insights_of(sandbox))
+
+
+def _units(world: EvolvingWorld, organization: Json) -> Iterator[Unit]:
+    """A hundred days, of which more or less is missing, was read without SSO, to no end, or too late."""
+    chance = world.random
+    share = chance.choice([0, 0, 0.01, 0.1])  # of days with which something is wrong
+    empty_days = chance.choice([0, 3, 40])
+    for number in range(100):
+        start = FIRST + number * DAY
+        what = chance.choice(WRONG) if chance.random() < share else {}
+        if what is None:
+            continue
+        is_empty = number < empty_days or chance.random() < 0.3
+        for begin, end in _cut(chance, start):
+            events = [] if is_empty else [world.event(organization, start) for _ in range(chance.randrange(1, 6))]
+            yield Unit(organization["id"], begin, end, TODAY + timedelta(hours=1), events, **what)
+
+
+WRONG: list[Json | None] = [
+    None,
+    {"services": ("sso",)},
+    {"services": ("ldap", "directory")},
+    {"services": ("all",)},
+    {"is_whole": False},
+    {"began_before_retention": True},
+]
+
+
+def _cut(chance: random.Random, start: datetime) -> list[tuple[datetime, datetime]]:
+    """The day as one unit, as several that touch or overlap, or all but its last second."""
+    noon, end = start + timedelta(hours=12), start + DAY
+    whole = [(start, end)]
+    return chance.choice(
+        [whole] * 16 + [[(start, noon), (noon, end)], [(start, noon), (start + timedelta(hours=3), end)]]
+        + ([[(start, end - timedelta(seconds=1))]] if chance.random() < 0.1 else [])
+    )  # fmt: skip
