@@ -12,9 +12,9 @@ from jumpcloud_elt.core.settings import Settings
 from jumpcloud_sandbox.client import Sandbox
 from support.evolving import EvolvingWorld, Json
 from support.expectations import Snapshot, Unit
-from support.landed_units import land, record
-from support.pipeline import assert_warehouse_is, run_directory, run_warehouse, snapshots_of
-from support.worlds import DAY, TODAY, insights_of
+from support.landed_units import ORGANIZATIONS, land, login, record
+from support.pipeline import assert_warehouse_is, query, run_directory, run_warehouse, snapshots_of
+from support.worlds import DAY, TODAY, insights_of, organization, serve
 
 FIRST = TODAY - 100 * DAY
 
@@ -72,3 +72,38 @@ def _cut(chance: random.Random, start: datetime) -> list[tuple[datetime, datetim
         [whole] * 16 + [[(start, noon), (noon, end)], [(start, noon), (start + timedelta(hours=3), end)]]
         + ([[(start, end - timedelta(seconds=1))]] if chance.random() < 0.1 else [])
     )  # fmt: skip
+
+
+def test_windows_and_names_at_their_very_bounds_are_as_defined(sandbox: Sandbox, settings: Settings) -> None:
+    """Known for 90 days and a microsecond less; used after that; called by a name that two have in another case."""
+    exactly, short = organization(0, ORGANIZATIONS[0]), organization(0, ORGANIZATIONS[1])
+    for one in (exactly, short):
+        one["users"] = [
+            {"_id": f"u{number}", "username": name, "email": f"{number}@x.io", "created": created}
+            for number, (name, created) in enumerate(
+                [("Zoë", None), ("ZOË", None), ("Ana", None), ("ANA", f"{TODAY - DAY:%Y-%m-%d}T00:00:00Z"), ("bo", "")]
+            )
+        ]
+        one["applications"] = [{"_id": "p1", "name": "wiki", "sso": {"type": "SAML"}}]
+        one["application_users"] = {"p1": ["u0", "u1", "u2", "u3", "u4"]}
+    serve(sandbox, exactly, short)
+    assert run_directory("directory") == []
+    units = []
+    for organization_id, late in ((ORGANIZATIONS[0], timedelta()), (ORGANIZATIONS[1], timedelta(microseconds=1))):
+        begin = TODAY - 90 * DAY
+        for number in range(90):
+            start = begin + number * DAY
+            names = {89: ["zoë", "ana"], 88: ["ana", "BO"]}.get(number, [])
+            events = [
+                login(f"{number} {name}", start + timedelta(hours=1), initiated_by={"username": name}) for name in names
+            ] or [login(f"{number}", start + timedelta(hours=1), event_type="group_create")]
+            units.append(
+                Unit(organization_id, start + (late if number == 0 else timedelta()), start + DAY, TODAY, events)
+            )
+        after = login("after", TODAY + timedelta(hours=1), initiated_by={"id": "u1"})
+        units.append(Unit(organization_id, TODAY, TODAY + DAY, TODAY, [after], ("directory",)))
+    record(settings.landing, "usage", [land(settings.landing, unit) for unit in units])
+    warehouse = run_warehouse("build")
+    assert_warehouse_is(warehouse, snapshots_of(sandbox, settings), units, insights_of(sandbox))
+    counts = query(warehouse, "select uses_90d, idle_days from application_users where user_id = 'u0' order by all")
+    assert [tuple(row.values()) for row in counts] == [(0, 90), (None, 89)]
