@@ -79,7 +79,7 @@ CONFIG = {
                 "@hourly",
             ),
             "usage_services": _option(
-                "Comma-separated Directory Insights services to land. Usage needs directory and sso.",
+                "Comma-separated Directory Insights services to land: directory and sso at least, or all.",
                 "directory,sso",
                 "directory,sso,radius",
             ),

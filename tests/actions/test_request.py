@@ -145,12 +145,6 @@ def test_what_does_not_fit_together_is_said(given: Json, told: str) -> None:
     assert lines[0].startswith(told), lines
 
 
-def test_unused_days_needs_the_services_that_usage_is_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", "sso,radius")
-    (line,) = problems(targets=(), filters={"unused_days": 30})
-    assert line.startswith("filters.unused_days: usage is not known without the services directory and sso")
-
-
 def test_filters_are_read_as_one_text_or_several() -> None:
     filters = request("suspend", filters={"status": "active", "role": ["Manager", " Help Desk "]}).filters
     assert filters is not None

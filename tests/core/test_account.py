@@ -334,6 +334,26 @@ def test_what_is_excluded_may_be_spelt_in_either_case(monkeypatch: pytest.Monkey
     assert read_settings().exclude[:2] == (ONE, "Jumpcloud_EU")
 
 
+@pytest.mark.parametrize(
+    ("given", "missing"), [("directory", "sso"), ("sso,radius", "directory"), ("ldap", "directory and sso")]
+)
+def test_services_without_log_ins_or_sso_are_refused_with_the_ways_out(
+    given: str, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", given)
+    with pytest.raises(ConfigurationError) as raised:
+        read_settings()
+    told = str(raised.value)
+    assert f"usage_services: {', '.join(given.split(','))} given, without {missing}; allowed: directory,sso" in told
+    assert "usage_exclude" in told and "usage_schedule" in told
+
+
+@pytest.mark.parametrize("given", ["all", "sso, ldap,directory", "all,access_management"])
+def test_all_services_or_both_of_usage_are_enough(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SERVICES", given)
+    assert read_settings().usage_services == tuple(one.strip() for one in given.split(","))
+
+
 def test_one_message_names_every_wrong_option(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = {
         "CONNECTIONS": " , ",

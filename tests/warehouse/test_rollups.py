@@ -390,7 +390,7 @@ def test_coverage_shows_since_when_until_when_and_where_the_gaps_are(settings: S
     ] == [(1, "unverified"), (2, "unverified"), (3, "ok"), (4, "ok"), (8, "ok")]
     (gaps,) = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "data-dictionary.md").read_text(), re.DOTALL)
     assert query(warehouse, gaps) == [
-        {"organization_id": ORGANIZATION, "gap_from": MARCH + 4 * DAY, "gap_until": MARCH + 7 * DAY}
+        {"organization_id": ORGANIZATION, "date": (MARCH + day * DAY).date(), "covered_seconds": 0} for day in (4, 5, 6)
     ]
     late = [unit(day) for day in (5, 6, 7)]
     record(settings.landing, "late", [land(settings.landing, one) for one in late])

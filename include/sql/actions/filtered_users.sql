@@ -1,11 +1,8 @@
 -- grain:  one row per present user of one organization who is as the filters ask
 -- inputs: users; the variables that `filters` sets
--- why:    whom an action on filters is about; an empty list, or no time, asks for nothing
+-- why:    whom an action on filters is about; an empty list, or no number, asks for nothing
 
-select
-    user_id,
-    username,
-    email,
+select user_id
 from users
 where
     organization_id = getvariable('organization_id')
@@ -22,12 +19,5 @@ where
             list_transform(getvariable('role_names'), lambda role: lower(role))
         )
     )
-    and (
-        getvariable('unused_since') is null
-        or (
-            -- Somebody who came later has not been unused for as long as was asked.
-            coalesce(created_at, first_seen_at) < getvariable('unused_since')
-            and (last_used_at is null or last_used_at < getvariable('unused_since'))
-        )
-    )
+    and (getvariable('unused_days') is null or idle_days >= getvariable('unused_days'))
 order by user_id

@@ -1,21 +1,13 @@
--- grain:  one row per unit of events of one organization that is known to be complete; one without where there is none
--- inputs: organizations, usage_coverage
--- why:    whether the time in which somebody is said to have used nothing has been read, all of it, log-ins and SSO
---         alike
+-- grain:  one row: an organization
+-- inputs: organizations
+-- why:    whether it is known who has not used anything, and of which time
 
 select
-    organizations.organization_name,
-    organizations.directory_synced_at,
-    organizations.usage_state,
-    organizations.usage_state_reason,
-    organizations.usage_until,
-    units.interval_start,
-    units.interval_end,
+    organization_name,
+    directory_synced_at,
+    usage_state,
+    usage_state_reason,
+    usage_from,
+    usage_until,
 from organizations
-left join usage_coverage as units
-    on
-        organizations.organization_id = units.organization_id
-        and units.outcome = 'ok'
-        and (list_contains(units.services, 'all') or list_has_all(units.services, ['directory', 'sso']))
-where organizations.organization_id = getvariable('organization_id')
-order by units.interval_start
+where organization_id = getvariable('organization_id')

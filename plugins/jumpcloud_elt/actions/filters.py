@@ -7,7 +7,7 @@ that lately. Reads the warehouse; asks JumpCloud nothing, and does not know what
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import duckdb
@@ -32,13 +32,11 @@ def find_users(organization_id: str, filters: Filters) -> FoundUsers:
         try:
             connection.execute("set variable organization_id = ?::varchar", [organization_id])
             known = _rows(connection, "usage_known")
-            reason, since = _why_users_are_unknown(known, organization_id), None
+            reason = _why_users_are_unknown(known, organization_id)
             if filters.unused_days is not None and reason is None:
                 reason = _why_usage_is_unknown(known, filters.unused_days)
             if reason is not None:
                 return FoundUsers((), reason)
-            if filters.unused_days is not None:
-                since = known[0]["usage_until"] - timedelta(days=filters.unused_days)
             lists = {
                 "statuses": filters.status,
                 "lifecycles": filters.lifecycle,
@@ -48,26 +46,11 @@ def find_users(organization_id: str, filters: Filters) -> FoundUsers:
             }
             for name, texts in lists.items():
                 connection.execute(f"set variable {name} = ?::varchar[]", [list(texts)])
-            connection.execute("set variable unused_since = ?::timestamp", [since])
+            connection.execute("set variable unused_days = ?::integer", [filters.unused_days])
             found = _rows(connection, "filtered_users")
-            names = _unattributed_names(connection) if since else set()
         except duckdb.Error as error:
             raise WarehouseError(f"The published warehouse cannot be asked: {error}") from error
-    user_ids = (row["user_id"] for row in found if names.isdisjoint(_names(row)))
-    return FoundUsers(tuple(user_ids), usage_until=known[0]["usage_until"])
-
-
-def _unattributed_names(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    """By what names, in lower case, log-ins that the warehouse counts for nobody call whom they are about."""
-    days = [row["date"] for row in _rows(connection, "nameless_days")]
-    if not days:
-        return set()
-    connection.execute("set variable nameless_days = ?::date[]", [days])
-    return {row["name"] for row in _rows(connection, "nameless_users")}
-
-
-def _names(user: dict[str, Any]) -> set[str]:
-    return {str(user[name]).lower() for name in ("username", "email") if user[name]}
+    return FoundUsers(tuple(row["user_id"] for row in found), usage_until=known[0]["usage_until"])
 
 
 def _why_users_are_unknown(known: Sequence[dict[str, Any]], organization_id: str) -> str | None:
@@ -86,27 +69,19 @@ def _why_usage_is_unknown(known: Sequence[dict[str, Any]], days: int) -> str | N
     """Why nobody can be said not to have used anything for so many days."""
     one = known[0]
     name, until = one["organization_name"], one["usage_until"]
-    if one["usage_state"] != "available" or until is None:
+    if one["usage_state"] != "available":
         return f"usage of {name} is {one['usage_state']}: {one['usage_state_reason']}"
+    if until is None:
+        return f"usage of {name} is unknown: no time has been read whole, of log-ins and SSO; run jumpcloud_usage first"
     if utc_now() - until > STALE_AFTER:
         return f"usage of {name} has been read up to {until:{MINUTES}} UTC only: run jumpcloud_usage first"
     since = until - timedelta(days=days)
-    unread = _first_unread(known, since, until)
-    if unread is not None:
+    if one["usage_from"] > since:
         return (
-            f"usage of {name} has not been read, or was no longer kept, at {unread:{MINUTES}} UTC; unused_days {days} "
+            f"usage of {name} is known without a gap since {one['usage_from']:{MINUTES}} UTC only; unused_days {days} "
             f"needs all of it, log-ins and SSO, from {since:{MINUTES}} to {until:{MINUTES}} UTC"
         )
     return None
-
-
-def _first_unread(units: Sequence[dict[str, Any]], since: datetime, until: datetime) -> datetime | None:
-    """The first moment from `since` to `until` that no unit covers, None where all of it is covered."""
-    covered_to = since
-    for unit in units:
-        if unit["interval_start"] is not None and unit["interval_start"] <= covered_to:
-            covered_to = max(covered_to, unit["interval_end"])
-    return covered_to if covered_to < until else None
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, name: str) -> list[dict[str, Any]]:

@@ -18,8 +18,7 @@ FILTERED_STATUSES = ("active", "locked", "password_expired", "password_pending",
 class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that is given must hold; of a list, one of its texts.
 
-    `unused_days`: no successful portal log-in and no SSO in that many days before the end of what has been read, by
-    whatever spelling of their name, and in the organization since before. `role` in any case; `group` and
+    `unused_days`: `idle_days` of the mart `users` is at least that many. `role` in any case; `group` and
     `department` by name, exactly.
     """
 

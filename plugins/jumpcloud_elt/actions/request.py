@@ -151,11 +151,6 @@ def _filters(given: Any, settings: Settings, problems: list[str]) -> Filters | N
         elif name == "unused_days":
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= DAYS:
                 problems.append(f"filters.unused_days: {shown(value)} given; allowed: a whole number from 1 to {DAYS}")
-            elif "all" not in settings.usage_services and not {"directory", "sso"} <= set(settings.usage_services):
-                problems.append(
-                    "filters.unused_days: usage is not known without the services directory and sso; allowed once "
-                    "[jumpcloud_elt] usage_services names both, or all"
-                )
             values[name] = value
         else:
             values[name] = _texts(f"filters.{name}", value, problems)

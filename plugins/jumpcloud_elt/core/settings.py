@@ -99,7 +99,7 @@ def read_settings() -> Settings:
         snapshot_retention_days=int(_number("snapshot_retention_days", problems, lowest=0, highest=36_500)),
         directory_schedule=_text("directory_schedule"),
         usage_schedule=_text("usage_schedule"),
-        usage_services=_names("usage_services", problems),
+        usage_services=_usage_services(problems),
         usage_slice_threads=int(_number("usage_slice_threads", problems, lowest=1, highest=64)),
         usage_arrival_lag_minutes=_number("usage_arrival_lag_minutes", problems, lowest=0, highest=10_080),
         usage_reconcile_days=int(_number("usage_reconcile_days", problems, lowest=0, highest=90)),
@@ -160,6 +160,19 @@ def _names(option: str, problems: list[str], *, may_be_empty: bool = False) -> t
     if not names and not may_be_empty:
         problems.append(f"{option}: {given!r} given; allowed: at least one name, comma-separated")
     return names
+
+
+def _usage_services(problems: list[str]) -> tuple[str, ...]:
+    """Without log-ins or without SSO it would not be known who has not used anything."""
+    services = _names("usage_services", problems)
+    missing = [name for name in ("directory", "sso") if name not in services and "all" not in services]
+    if services and missing:
+        problems.append(
+            f"usage_services: {', '.join(services)} given, without {' and '.join(missing)}; allowed: directory,sso "
+            "(and others), or all. To read no usage of some organizations name them in usage_exclude; to read none at "
+            "all set usage_schedule to none"
+        )
+    return services
 
 
 def _flag(option: str, problems: list[str]) -> bool:
