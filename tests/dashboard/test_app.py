@@ -254,17 +254,22 @@ def test_users_are_filtered_on_the_page_and_in_its_files(
 
 
 def test_days_without_use_count_back_from_what_has_been_read(viewer: TestClient, data: Path) -> None:
-    until = {row["organization_id"]: row["usage_until"] for row in rows_of(data, "organizations")}
-    # Of thirty days nothing is known here, so whoever used anything did it within them.
+    # Of thirty days nothing is known here, so of nobody can it be said that they were idle for so long.
+    assert csv_of(viewer, "users.csv?usage=idle30") == []
+    change(data, "update users set idle_days = 29 + rowid % 2 where idle_days is not null")
+    idle = {row["user_id"] for row in rows_of(data, "users") if row["idle_days"] == 30}
     found = csv_of(viewer, "users.csv?usage=idle30")
-    idle = {
-        user["user_id"]
-        for user in rows_of(data, "users")
-        if user["usage_state"] == "never_used"
-        or (user["last_used_at"] and user["last_used_at"] < until[user["organization_id"]] - timedelta(days=30))
-    }
     assert {row["user_id"] for row in found} == idle
     assert BLUE_YONDER not in {row["organization_id"] for row in found}, "unknown is not idle"
+
+
+@pytest.mark.parametrize("path", ["", "access?usage=never&access=now", "applications", "users"])
+def test_whatever_says_never_says_since_when(viewer: TestClient, data: Path, path: str) -> None:
+    change(data, "update organizations set usage_from = '2026-03-02', known_days = 60 where usage_from is not null")
+    assert "since 2 Mar 2026 (60 days)" in viewer.get(path).text
+    change(data, f"update organizations set usage_from = '2026-03-01' where organization_id = '{NORTHWIND}'")
+    assert len({row["usage_from"] for row in rows_of(data, "organizations") if row["usage_from"]}) == 2
+    assert "since 1 Mar 2026 to 2 Mar 2026, depending on the organization" in viewer.get(path).text
 
 
 @pytest.mark.parametrize(
@@ -669,7 +674,7 @@ def test_a_user_has_roles_groups_access_by_name_and_a_history(viewer: TestClient
     for group_id in pair["via_group_ids"]:
         assert f'title="Group {group_id}"><bdi>{html.escape(names[group_id])}</bdi>' in page
     assert "First seen" in page
-    assert "Access given" in page
+    assert "Already had access" in page and "Access given" not in page
 
 
 def test_a_spreadsheet_takes_no_name_for_a_formula_and_other_tools_get_it_as_it_is(

@@ -209,17 +209,24 @@ def test_who_has_not_used_what_for_so_many_days(
     viewer: TestClient, data: Path, dataset: str, mart: str, days: int
 ) -> None:
     keys = {"users": ["user_id"], "applications": ["application_id"], "access": ["application_id", "user_id"]}[dataset]
-    until = {row["organization_id"]: row["usage_until"] for row in rows_of(data, "organizations")}
     if dataset == "applications":
-        change(data, f"update applications set last_used_at = timestamp '{TODAY - (days + 1) * DAY}' where rowid = 3")
-    rows = rows_of(data, mart)
-    stopped = [
-        row
-        for row in rows
-        if row["last_used_at"] and row["last_used_at"] < until[row["organization_id"]] - timedelta(days=days)
-    ]
-    assert stopped
-    wanted = stopped + [row for row in rows if row["usage_state"] == "never_used"]
+        # Of an application there is no idle_days: it counts whoever used it.
+        change(data, "update organizations set usage_from = usage_from - interval 100 days")
+        change(data, f"update applications set last_used_at = timestamp '{TODAY - days * DAY}' where rowid % 2 = 0")
+        later = f"timestamp '{TODAY - days * DAY}' + interval 1 microsecond"
+        change(data, f"update applications set last_used_at = {later} where rowid % 5 = 0")
+        since = {row["organization_id"]: row["usage_from"] for row in rows_of(data, "organizations")}
+        wanted = [
+            row
+            for row in rows_of(data, mart)
+            if row["usage_state"] != "unknown"
+            and max(at for at in (since[row["organization_id"]], row["last_used_at"], row["created_at"]) if at)
+            <= TODAY - days * DAY
+        ]
+    else:
+        change(data, f"update {mart} set idle_days = {days} - 2 + rowid % 4 where idle_days is not null")
+        wanted = [row for row in rows_of(data, mart) if row["idle_days"] is not None and row["idle_days"] >= days]
+    assert 0 < len(wanted) < len(rows_of(data, mart))
     found = csv_of(viewer, f"{dataset}.csv?usage=idle{days}")
     assert sorted([row[key] for key in keys] for row in found) == sorted([row[key] for key in keys] for row in wanted)
 
@@ -413,7 +420,12 @@ def test_what_changed_and_what_ended_is_history(viewer: TestClient, data: Path) 
         wanted = {names[row["application_id"]]: (words(row["access"]), None) for row in own
                   if row["valid_to"] and row["application_id"] not in kept}  # fmt: skip
         assert (lost[0] if lost else {}) == wanted
-        given = [changes for _, title, changes in history if title == "Access given"]
+        given = [changes for _, title, changes in history if title in ("Access given", "Already had access")]
+        first = min(row["valid_from"] for row in rows_of(data, "user_history") if row["organization_id"] == NORTHWIND)
+        assert {at for at, title, _ in history if title == "Already had access"} == (
+            {f"{first:%Y-%m-%d %H:%M}"} if first in {row["valid_from"] for row in own} else set()
+        )
+        assert f"{first:%Y-%m-%d %H:%M}" not in {at for at, title, _ in history if title == "Access given"}
         assert {name for changes in given for name in changes} == {names[row["application_id"]] for row in own}
 
 

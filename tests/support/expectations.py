@@ -214,6 +214,7 @@ def _tables_of(
         "usage_from": coverage.starts_at,
         "usage_until": coverage.ends_at,
         "known_days": coverage.known_days,
+        "directory_first_synced_at": directory.first_synced_at,
         "directory_synced_at": directory.synced_at,
     }
     return {
@@ -507,6 +508,7 @@ class Directory:
 
     def __init__(self) -> None:
         self.organization: Payload = {}
+        self.first_synced_at: datetime | None = None
         self.synced_at: datetime | None = None
         self.users: dict[str, Seen] = {}
         self.administrators: dict[str, Seen] = {}
@@ -527,6 +529,7 @@ class Directory:
         at = snapshot.snapshot_at
         is_first = self.synced_at is None
         self.organization = snapshot.organization
+        self.first_synced_at = self.first_synced_at or at
         self.synced_at = at
         _see(self.users, snapshot.users, at)
         if snapshot.administrators is not None:

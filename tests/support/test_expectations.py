@@ -977,6 +977,7 @@ def test_an_organization_without_name_is_called_by_its_id() -> None:
         "usage_from": None,
         "usage_until": None,
         "known_days": 0,
+        "directory_first_synced_at": at(1),
         "directory_synced_at": at(3),
     }
 

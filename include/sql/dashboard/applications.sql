@@ -11,9 +11,12 @@ select
     applications.sso_type,
     applications.is_active,
     applications.is_listed,
+    applications.is_measured,
     applications.users_with_access,
     applications.users_active_30d,
     applications.users_never_used,
+    applications.users_idle_30d,
+    applications.users_idle_90d,
     applications.last_used_at,
     applications.usage_state,
     applications.created_at,
@@ -26,11 +29,14 @@ where
     ($organization_id::varchar is null or applications.organization_id = $organization_id::varchar)
     and ($is_listed::boolean is null or applications.is_listed = $is_listed::boolean)
     and ($usage_state::varchar is null or applications.usage_state = $usage_state::varchar)
-    -- Days count back from what has been read, never from the wall clock.
+    -- Of an application, whoever it was: so long must be known, and nobody have used it in that time.
     and (
         $idle_days::integer is null
-        or applications.usage_state = 'never_used'
-        or applications.last_used_at < organizations.usage_until - to_days($idle_days::integer)
+        or (
+            applications.usage_state <> 'unknown'
+            and greatest(organizations.usage_from, applications.last_used_at, applications.created_at)
+            <= organizations.usage_until - to_days($idle_days::integer)
+        )
     )
     and (
         $search::varchar is null

@@ -1,6 +1,6 @@
 -- grain:  one row per organization and uninterrupted range that has been read, of the last $days days of each
 -- inputs: usage_coverage, organizations
--- why:    what is known and where the gaps are; an empty unit before the first event ever seen proves nothing
+-- why:    what is covered and where the gaps are, to the second: usage_coverage_daily counts days
 
 with
 
@@ -12,7 +12,8 @@ units as (
     from usage_coverage as coverage
     inner join organizations using (organization_id)
     where
-        coverage.outcome <> 'unverified'
+        coverage.outcome = 'ok'
+        and (list_contains(coverage.services, 'all') or list_has_all(coverage.services, ['directory', 'sso']))
         and ($organization_id::varchar is null or coverage.organization_id = $organization_id::varchar)
         and ($days::integer is null or coverage.interval_end > organizations.usage_until - to_days($days::integer))
 ),

@@ -108,6 +108,7 @@ select
     organizations.usage_state_reason,
     organizations.usage_from,
     organizations.usage_until,
+    organizations.known_days,
     coalesce(people.accounts, 0) as accounts,
     coalesce(listed.applications, 0) as applications,
     listed.never_used,

@@ -1,40 +1,39 @@
 -- grain:  one row per day of those asked for
--- inputs: ranges (coverage.sql), organizations
+-- inputs: usage_coverage_daily
 -- why:    a day that was not read is unknown, and no day without usage; how many there are of which
 
 with
 
-known as (
-    select count(*) as organizations
-    from organizations
-    where
-        usage_from is not null and ($organization_id::varchar is null or organization_id = $organization_id::varchar)
+asked as (
+    select *
+    from usage_coverage_daily
+    where $organization_id::varchar is null or organization_id = $organization_id::varchar
 ),
 
 days as (
-    select unnest(range($first_day::timestamp, $last_day::timestamp + interval 1 day, interval 1 day)) as day_start
+    select
+        unnest(range($first_day::timestamp, $last_day::timestamp + interval 1 day, interval 1 day))::date as date
 ),
 
 read_days as (
     select
-        days.day_start,
-        count(ranges.organization_id) as touched,
-        count_if(ranges.range_start <= days.day_start and ranges.range_end >= days.day_start + interval 1 day) as whole,
+        days.date,
+        count_if(asked.covered_seconds > 0) as touched,
+        count_if(asked.covered_seconds = 86400) as whole,
     from days
-    left join ranges on days.day_start < ranges.range_end and days.day_start + interval 1 day > ranges.range_start
-    group by days.day_start
+    left join asked using (date)
+    group by days.date
 ),
 
 judged as (
     select
-        read_days.day_start::date as date,
+        date,
         case
-            when read_days.whole = known.organizations and known.organizations > 0 then 'known'
-            when read_days.touched > 0 then 'partly'
-            else 'unknown'
+            when touched = 0 then 'unknown'
+            when whole = (select count(distinct organization_id) from asked) then 'known'
+            else 'partly'
         end as state,
     from read_days
-    cross join known
 )
 
 select

@@ -1,5 +1,5 @@
 -- grain:  one row per organization
--- inputs: organizations
+-- inputs: organizations, usage_coverage_daily
 -- why:    the choice of organizations, and the range that statements about usage stand on
 
 select
@@ -9,5 +9,15 @@ select
     usage_state_reason,
     usage_from,
     usage_until,
+    known_days,
+    covered_from,
 from organizations
+left join
+    (
+        select
+            organization_id,
+            min(date) as covered_from,
+        from usage_coverage_daily
+        group by organization_id
+    ) as covered using (organization_id)
 order by organization_name, organization_id

@@ -1,5 +1,5 @@
 -- grain:  one row: an account
--- inputs: users, organizations
+-- inputs: users, organizations, usage_coverage_daily
 -- why:    the page of one user
 
 select
@@ -9,6 +9,11 @@ select
     organizations.usage_state_reason,
     organizations.usage_from,
     organizations.usage_until,
+    organizations.known_days,
+    (
+        select min(days.date) from usage_coverage_daily as days
+        where days.organization_id = organizations.organization_id
+    ) as covered_from,
     managers.display_name as manager_name,
 from users
 inner join organizations using (organization_id)

@@ -20,6 +20,10 @@ select
     users.department,
     users.job_title,
     users.manager_id,
+    users.employee_id,
+    users.cost_center,
+    users.company,
+    users.location,
     users.groups,
     users.application_count,
     users.last_used_at,
@@ -28,6 +32,7 @@ select
     users.last_sso_at,
     users.usage_days_30d,
     users.usage_state,
+    users.idle_days,
     users.created_at,
     users.first_seen_at,
     users.last_seen_at,
@@ -41,12 +46,7 @@ where
     and ($role::varchar is null or list_contains(users.roles, $role::varchar))
     and ($usage_state::varchar is null or users.usage_state = $usage_state::varchar)
     and ($last_used_before::timestamp is null or users.last_used_at < $last_used_before::timestamp)
-    -- Days count back from what has been read, never from the wall clock.
-    and (
-        $idle_days::integer is null
-        or users.usage_state = 'never_used'
-        or users.last_used_at < organizations.usage_until - to_days($idle_days::integer)
-    )
+    and ($idle_days::integer is null or users.idle_days >= $idle_days::integer)
     and (
         $search::varchar is null
         or contains(

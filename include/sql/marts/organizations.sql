@@ -7,6 +7,7 @@ with
 snapshots as (
     select
         organization_id,
+        min(snapshot_at) as directory_first_synced_at,
         max(snapshot_at) as directory_synced_at,
         arg_max(connection_id, snapshot_at) as connection_id,
         arg_max(coalesce(organization_name, organization_id), snapshot_at) as organization_name,
@@ -23,6 +24,7 @@ select
     tried.usage_from,
     tried.usage_until,
     coalesce(tried.known_days, 0) as known_days,
+    snapshots.directory_first_synced_at,
     snapshots.directory_synced_at,
     coalesce(directory.sync_status, 'stale') as sync_status,
     if(directory.sync_status is null, 'No directory run has tried this organization yet.', directory.sync_message)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from jumpcloud_elt.core.streams import Row
 from jumpcloud_elt.dashboard.queries import Warehouse
 
 DAY = timedelta(days=1)
@@ -19,9 +20,29 @@ def last_day(until: datetime) -> date:
 
 def known_days(warehouse: Warehouse, organization_id: str, first: date, last: date) -> States:
     """How far each day has been read of an organization: `known` where wholly, `partly`, or `unknown`."""
-    warehouse.find_ranges(organization_id=organization_id, days=(last - first).days + 1)
     rows = warehouse.rows("known_days", {"organization_id": organization_id, "first_day": first, "last_day": last})
     return {row["date"]: row["state"] for row in rows}
+
+
+def since(organizations: Iterable[Row]) -> str:
+    """Since when use is known, as each "never" and "unused" says it; empty where of no organization it is.
+
+    `since 30 Sep 2026 (60 days)`; of several that differ, the earliest and the latest.
+    """
+    known = [row for row in organizations if row["usage_from"] is not None]
+    if not known:
+        return ""
+    first, last = (pick(known, key=lambda row: row["usage_from"]) for pick in (min, max))
+    begins = [f"{row['usage_from']:%d %b %Y}".removeprefix("0") for row in (first, last)]
+    if begins[0] != begins[1]:
+        return f"since {begins[0]} to {begins[1]}, depending on the organization"
+    return f"since {begins[0]} ({first['known_days']:,} day{'' if first['known_days'] == 1 else 's'})"
+
+
+def known_since(organizations: Iterable[Row], chosen: str | None) -> str:
+    """The same of the organizations that a list is about: all of which it can be said, or the one that is chosen."""
+    asked = [row for row in organizations if chosen in (None, row["organization_id"])]
+    return since(row for row in asked if row["usage_state"] == "available")
 
 
 def iter_days(first: date, last: date) -> Iterator[date]:

@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import jumpcloud_elt
 from jumpcloud_elt.core.urls import URL_PREFIX
 from jumpcloud_elt.dashboard.charts import TREND_HEIGHT, TREND_WIDTH, trend
+from jumpcloud_elt.dashboard.coverage import since
 from jumpcloud_elt.dashboard.lists import USAGE
 
 HERE = Path(__file__).parent
@@ -75,6 +76,7 @@ def _environment() -> Environment:
     }
     environment.globals |= {
         "address": address,
+        "since": since,
         "usage_labels": {name: USAGE_LABELS[name] for name in USAGE_LABELS if name in USAGE},
         "statuses": STATUS_ORDER,
         "trend_size": (TREND_WIDTH, TREND_HEIGHT),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 
+from jumpcloud_elt.dashboard.coverage import known_since
 from jumpcloud_elt.dashboard.downloads import download
 from jumpcloud_elt.dashboard.lists import (
     ACCESS_CHOICES,
@@ -47,6 +48,7 @@ def access(request: Request) -> HTMLResponse:
             list=page,
             group_names={},
             organizations=organizations,
+            known_since=known_since(organizations, listing.get("organization")),
             access_choices=ACCESS_CHOICES,
             unknown=[row for row in organizations if row["usage_state"] != "available"],
         )

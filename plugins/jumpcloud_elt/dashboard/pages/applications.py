@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 
 from jumpcloud_elt.core.streams import Row
-from jumpcloud_elt.dashboard.coverage import daily_series, known_days, last_day
+from jumpcloud_elt.dashboard.coverage import daily_series, known_days, known_since, last_day
 from jumpcloud_elt.dashboard.downloads import download
 from jumpcloud_elt.dashboard.lists import (
     ACCESS_CHOICES,
@@ -71,6 +71,7 @@ def applications(request: Request) -> HTMLResponse:
             built_at=warehouse.built_at,
             list=page,
             organizations=organizations,
+            known_since=known_since(organizations, listing.get("organization")),
             listed=LISTED,
             trends=_trends(warehouse, page.rows),
         )
@@ -182,10 +183,10 @@ def _trends(warehouse: Warehouse, rows: list[Row]) -> dict[tuple[str, str], list
 
 def _chart(warehouse: Warehouse, found: Row, key: dict[str, str]) -> dict[str, Any] | None:
     """Use per day of the last year that is known; days that are not known are gaps. None where nothing is known."""
-    if found["usage_from"] is None or found["usage_until"] is None:
+    if found["covered_from"] is None or found["usage_until"] is None:
         return None
     last = last_day(found["usage_until"])
-    first = max(found["usage_from"].date(), last - timedelta(days=CHART_DAYS - 1))
+    first = max(found["covered_from"], last - timedelta(days=CHART_DAYS - 1))
     states = known_days(warehouse, key["organization_id"], first, last)
     found_days = warehouse.rows("usage_days", {**key, "first_day": first, "last_day": last})
     # An application is used through SSO and nothing else.

@@ -12,6 +12,7 @@ from jumpcloud_elt.core.intervals import read_cron
 from jumpcloud_elt.core.settings import read_settings
 from jumpcloud_elt.core.streams import Row
 from jumpcloud_elt.core.times import utc_now
+from jumpcloud_elt.dashboard.coverage import known_since
 from jumpcloud_elt.dashboard.lists import ListPage, clamp, parse_list_query
 from jumpcloud_elt.dashboard.queries import open_for_request
 from jumpcloud_elt.dashboard.rendering import render
@@ -95,6 +96,7 @@ def integrations(request: Request) -> HTMLResponse:
         idle=[row for row in idle if row["users_never_used"]],
         is_usage_known=any(row["usage_state"] == "available" for row in organizations),
         sums=organizations[0] if organizations else None,
+        known_since=known_since(organizations, None),
         **_capabilities(capabilities),
     )
 

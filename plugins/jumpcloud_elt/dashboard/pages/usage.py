@@ -55,7 +55,7 @@ def usage(request: Request, organization: str = "", range: str = DEFAULT_RANGE) 
 def _shown(warehouse: Warehouse, chosen: str | None, known: list[Row], range: str) -> dict[str, Any]:
     until = max(row["usage_until"] for row in known)
     last = last_day(until)
-    first = min(row["usage_from"].date() for row in known)
+    first = min(row["covered_from"] for row in known)
     if range != "all":
         first = max(first, last - (int(range) - 1) * DAY)
     warehouse.find_ranges(organization_id=chosen, days=(last - first).days + 1)

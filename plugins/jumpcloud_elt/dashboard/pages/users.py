@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 
 from jumpcloud_elt.core.streams import Row
 from jumpcloud_elt.dashboard.charts import heat_map
-from jumpcloud_elt.dashboard.coverage import known_days, last_day
+from jumpcloud_elt.dashboard.coverage import known_days, known_since, last_day
 from jumpcloud_elt.dashboard.downloads import download
 from jumpcloud_elt.dashboard.lists import (
     Column,
@@ -63,13 +63,15 @@ def users(request: Request) -> HTMLResponse:
     listing = _listing(request)
     with open_for_request() as warehouse:
         page = read_page(warehouse, "users", listing, _parameters(listing))
+        organizations = warehouse.rows("organizations")
         return render(
             request,
             "users.html",
             page="users",
             built_at=warehouse.built_at,
             list=page,
-            organizations=warehouse.rows("organizations"),
+            organizations=organizations,
+            known_since=known_since(organizations, listing.get("organization")),
             lifecycles=LIFECYCLES,
             roles=[row["role"] for row in warehouse.rows("roles")],
         )
@@ -151,10 +153,10 @@ def _file(request: Request, form: str) -> StreamingResponse:
 
 def _activity(warehouse: Warehouse, found: Row, key: dict[str, str]) -> dict[str, Any] | None:
     """The days of the last half year that are known, as a heat map; None where nothing is known."""
-    if found["usage_from"] is None or found["usage_until"] is None:
+    if found["covered_from"] is None or found["usage_until"] is None:
         return None
     last = last_day(found["usage_until"])
-    first = max(found["usage_from"].date(), last - timedelta(days=DAYS_OF_ACTIVITY - 1))
+    first = max(found["covered_from"], last - timedelta(days=DAYS_OF_ACTIVITY - 1))
     days: dict[date, int] = {
         row["date"]: row["successes"] for row in warehouse.rows("user_days", {**key, "first_day": first})
     }
@@ -182,17 +184,18 @@ def _timeline(versions: list[Row], accesses: list[Row]) -> list[dict[str, Any]]:
 
 
 def _access_entries(accesses: list[Row]) -> list[dict[str, Any]]:
-    """Access given, changed and ended; what one snapshot showed is one entry."""
+    """Access that was there before the first snapshot, was given, changed or ended; one entry per snapshot and kind."""
     found: dict[tuple[datetime, str], list[dict[str, Any]]] = {}
     for one in accesses:
-        kind = "changed" if one["is_change"] else "given"
+        kind = "changed" if one["is_change"] else "had" if one["is_from_before"] else "given"
         line = {"label": one["application"], "before": None, "after": words(one["access"])}
         found.setdefault((one["valid_from"], kind), []).append(line)
         if one["valid_to"] is not None and not one["is_changed"]:
             line = {"label": one["application"], "before": words(one["access"]), "after": None}
             found.setdefault((one["valid_to"], "ended"), []).append(line)
     return [
-        {"at": at, "title": f"Access {kind}", "changes": lines, "kind": kind} for (at, kind), lines in found.items()
+        {"at": at, "title": "Already had access" if kind == "had" else f"Access {kind}", "changes": lines, "kind": kind}
+        for (at, kind), lines in found.items()
     ]
 
 
