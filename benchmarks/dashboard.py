@@ -59,7 +59,7 @@ select
     if(n % 50 = 0, ['Manager'], ['User']) as roles, n % 50 = 0 as is_admin, n % 3 = 0 as is_mfa_enabled,
     [format('Group {}', n % 300), 'All Users'] as groups, 30 as application_count,
     getvariable('last_day') - (n % 90)::integer + interval 9 hour as last_used_at, 'sso' as last_used_via,
-    (n % 30)::bigint as usage_days_30d, if(n % 10 = 0, 'never_used', 'used') as usage_state,
+    n % 90 as idle_days, (n % 30)::bigint as usage_days_30d, if(n % 10 = 0, 'never_used', 'used') as usage_state,
     timestamp '2024-01-01' as first_seen_at, timestamp '2026-11-24 01:00:00' as last_seen_at,
 from range($users) as numbers(n);
 
@@ -84,14 +84,20 @@ select
     if(m % 6 = 0, null, timestamp '2024-06-01') as first_used_at,
     if(m % 6 = 0, null, getvariable('last_day') - ((n + m) % 120)::integer + interval 9 hour) as last_used_at,
     (n + m) % 20 as uses_30d, (n + m) % 60 as uses_90d, (n + m) % 15 as usage_days_30d,
-    if(m % 6 = 0, 'never_used', 'used') as usage_state,
+    if(m % 6 = 0, 'never_used', 'used') as usage_state, (n + m) % 120 as idle_days,
 from range($users) as people(n), range(least(30, $applications)) as numbers(m);
 
 insert into usage_coverage by name
 select
     $organization as organization_id, getvariable('last_day') - d::integer as interval_start,
     getvariable('last_day') - d::integer + interval 1 day as interval_end, 100000 as events,
-    timestamp '2026-11-24' as landed_at, 'ok' as outcome,
+    timestamp '2026-11-24' as landed_at, 'ok' as outcome, ['directory', 'sso'] as services,
+from range($days) as days(d);
+
+insert into usage_coverage_daily by name
+select
+    $organization as organization_id, (getvariable('last_day') - d::integer)::date as date,
+    86400 as covered_seconds, true as is_known,
 from range($days) as days(d);
 
 insert into state.user_history by name

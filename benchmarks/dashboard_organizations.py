@@ -68,9 +68,16 @@ insert into usage_coverage by name
 select
     organization_id, getvariable('last_day') - d::integer as interval_start,
     getvariable('last_day') - d::integer + interval 1 day as interval_end, 1000 as events,
-    timestamp '2026-11-24' as landed_at, 'ok' as outcome,
+    timestamp '2026-11-24' as landed_at, 'ok' as outcome, ['directory', 'sso'] as services,
 from numbered, range($days) as days(d)
 where has_usage and (n % 50 > 0 or d <> 40);
+
+insert into usage_coverage_daily by name
+select
+    organization_id, (getvariable('last_day') - d::integer)::date as date,
+    if(n % 50 > 0 or d <> 40, 86400, 0) as covered_seconds, n % 50 > 0 or d < 40 as is_known,
+from numbered, range($days) as days(d)
+where has_usage;
 
 insert into usage_by_day by name
 select

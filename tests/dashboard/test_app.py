@@ -497,7 +497,7 @@ FILL_THE_GAP = f"""
 insert into usage_coverage by name
 select
     '{NORTHWIND}' as organization_id, timestamp '{TODAY - 10 * DAY}' as interval_start,
-    timestamp '{TODAY - 8 * DAY}' as interval_end, 0 as events, 'ok' as outcome
+    timestamp '{TODAY - 8 * DAY}' as interval_end, 0 as events, 'ok' as outcome, ['directory', 'sso'] as services
 """
 
 
@@ -542,7 +542,8 @@ def test_a_later_interval_does_not_hide_one_that_was_never_read(viewer: TestClie
         f"update organizations set usage_until = usage_until + interval 2 day where organization_id = '{NORTHWIND}'",
         "insert into usage_coverage by name "
         f"select '{NORTHWIND}' as organization_id, timestamp '{until + DAY}' as interval_start, "
-        f"timestamp '{until + 2 * DAY}' as interval_end, 1 as events, 'ok' as outcome",
+        f"timestamp '{until + 2 * DAY}' as interval_end, 1 as events, 'ok' as outcome, "
+        "['directory', 'sso'] as services",
     )
     colour, card = cards_of(viewer.get("").text)["Northwind Traders"]
     assert colour == "amber"

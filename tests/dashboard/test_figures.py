@@ -494,6 +494,7 @@ def test_each_figure_of_a_card_and_the_list_that_it_leads_to(viewer: TestClient,
 
 
 def test_what_is_unknown_counts_neither_as_used_nor_as_idle(viewer: TestClient, data: Path) -> None:
+    change(data, "update users set idle_days = 30 where idle_days is not null")
     listed = [row for row in rows_of(data, "applications") if row["is_listed"]]
     known = [row for row in listed if row["users_never_used"] is not None]
     unknown = sum(row["users_with_access"] for row in listed if row["users_never_used"] is None)
@@ -589,7 +590,8 @@ def test_a_day_that_is_not_over_is_no_gap(viewer: TestClient, data: Path) -> Non
     change(
         data,
         f"insert into usage_coverage by name select '{NORTHWIND}' as organization_id, timestamp '{TODAY}' as "
-        f"interval_start, timestamp '{now}' as interval_end, 5 as events, 'ok' as outcome",
+        f"interval_start, timestamp '{now}' as interval_end, 5 as events, 'ok' as outcome, "
+        "['directory', 'sso'] as services",
     )
     page = get(viewer, f"usage?organization={NORTHWIND}&range=30")
     assert f"{now:%Y-%m-%d %H:%M} to " not in page
