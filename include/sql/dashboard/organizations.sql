@@ -2,6 +2,16 @@
 -- inputs: organizations, usage_coverage_daily
 -- why:    the choice of organizations, and the range that statements about usage stand on
 
+with
+
+covered as (
+    select
+        organization_id,
+        min(date) as covered_from,
+    from usage_coverage_daily
+    group by organization_id
+)
+
 select
     organization_id,
     organization_name,
@@ -12,12 +22,5 @@ select
     known_days,
     covered_from,
 from organizations
-left join
-    (
-        select
-            organization_id,
-            min(date) as covered_from,
-        from usage_coverage_daily
-        group by organization_id
-    ) as covered using (organization_id)
+left join covered using (organization_id)
 order by organization_name, organization_id

@@ -1,6 +1,6 @@
 -- grain:  one row per version of a user's access to an application, the newest first
 -- inputs: access_history, applications, organizations
--- why:    which access a user was given and lost, and when; what the organization's first snapshot shows was there before
+-- why:    which access a user was given and lost, and when; what the first snapshot shows was there before
 
 select
     history.application_id,

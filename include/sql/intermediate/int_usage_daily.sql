@@ -76,7 +76,7 @@ resolved as (
         actor_email,
         -- In another case it is whom it can only be.
         arg_min(if(door = 'username_key', only_one, first_of_all), turn)
-            filter (where door <> 'username_key' or only_one is not null) as user_id,
+        filter (where door <> 'username_key' or only_one is not null) as user_id,
     from found
     group by all
 )

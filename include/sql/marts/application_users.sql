@@ -16,13 +16,13 @@ usage as (
         min(daily.first_at) as first_used_at,
         max(daily.last_at) as last_used_at,
         sum(daily.successes)
-            filter (where daily.date between organizations.last_day - 29 and organizations.last_day)::bigint
+        filter (where daily.date between organizations.last_day - 29 and organizations.last_day)::bigint
             as uses_30d,
         sum(daily.successes)
-            filter (where daily.date between organizations.last_day - 89 and organizations.last_day)::bigint
+        filter (where daily.date between organizations.last_day - 89 and organizations.last_day)::bigint
             as uses_90d,
         count(distinct daily.date)
-            filter (where daily.date between organizations.last_day - 29 and organizations.last_day)
+        filter (where daily.date between organizations.last_day - 29 and organizations.last_day)
             as usage_days_30d,
     from usage_daily as daily
     inner join int_usage_state as organizations using (organization_id)

@@ -10,7 +10,7 @@ usage as (
         daily.application_id,
         max(daily.last_at) as last_used_at,
         count(distinct accounts.user_id)
-            filter (where daily.date between organizations.last_day - 29 and organizations.last_day)
+        filter (where daily.date between organizations.last_day - 29 and organizations.last_day)
             as users_active_30d,
     from usage_daily as daily
     inner join int_usage_state as organizations using (organization_id)

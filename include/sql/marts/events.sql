@@ -64,7 +64,9 @@ select
     nullif(application_id, '') as application_id,
     -- A sign-on that is not successful and does not say why is a step on the way.
     case
-        when coalesce(event_type, '') <> 'sso_auth' or outcome or coalesce(payload ->> '$.error_message', '') <> '' then outcome
+        when
+            coalesce(event_type, '') <> 'sso_auth' or outcome or coalesce(payload ->> '$.error_message', '') <> ''
+            then outcome
     end as is_success,
     nullif(payload ->> '$.error_message', '') as error_message,
     payload,

@@ -17,7 +17,7 @@ usage as (
         max(daily.last_at) filter (where daily.source <> 'sso') as last_portal_login_at,
         max(daily.last_at) filter (where daily.source = 'sso') as last_sso_at,
         count(distinct daily.date)
-            filter (where daily.date between organizations.last_day - 29 and organizations.last_day)
+        filter (where daily.date between organizations.last_day - 29 and organizations.last_day)
             as usage_days_30d,
     from usage_daily as daily
     inner join int_usage_state as organizations using (organization_id)
