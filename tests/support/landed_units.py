@@ -20,7 +20,7 @@ from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.landing.files import write_table
 from jumpcloud_elt.landing.layout import EVENTS, unit_path
 from jumpcloud_elt.landing.manifests import OK, Outcome, RunManifest
-from jumpcloud_elt.landing.units import BEGAN_BEFORE_RETENTION, SERVICES, UNIT_SCHEMA
+from jumpcloud_elt.landing.units import UNIT_SCHEMA
 from support.evolving import TIMES, object_id
 from support.expectations import Unit, moment, outcome
 
@@ -66,8 +66,8 @@ def land(landing: Path, unit: Unit) -> Outcome:
     metadata = {
         **counts,
         "extracted_at": unit.extracted_at.isoformat(),
-        SERVICES: list(unit.services),
-        BEGAN_BEFORE_RETENTION: unit.began_before_retention,
+        "services": list(unit.services),
+        "began_before_retention": unit.began_before_retention,
     }
     write_table(path, pa.Table.from_pylist(kept, schema=UNIT_SCHEMA), metadata)
     return Outcome(

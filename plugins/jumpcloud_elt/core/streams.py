@@ -99,3 +99,5 @@ DIRECTORY_STREAMS = (
 )
 
 Row = dict[str, Any]
+# The values of a stream's `keys`, in their order.
+RowKey = tuple[str, ...]

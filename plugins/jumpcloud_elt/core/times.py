@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from jumpcloud_elt.errors import ConfigurationError, LandingError
+
+DAY = timedelta(days=1)
 
 
 def utc_now() -> datetime:

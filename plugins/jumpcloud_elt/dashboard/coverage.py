@@ -7,9 +7,9 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from jumpcloud_elt.core.streams import Row
+from jumpcloud_elt.core.times import DAY
 from jumpcloud_elt.dashboard.queries import Warehouse
 
-DAY = timedelta(days=1)
 States = dict[date, str]
 
 

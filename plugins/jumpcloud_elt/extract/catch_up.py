@@ -19,18 +19,17 @@ from jumpcloud_elt.api.insights import Insights
 from jumpcloud_elt.core.intervals import PRESETS, Interval, split_into_units, uncovered
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.core.times import midnight_before, utc_now
+from jumpcloud_elt.core.times import DAY, midnight_before, utc_now
 from jumpcloud_elt.extract import events
+from jumpcloud_elt.landing.inventory import READING_THREADS
 from jumpcloud_elt.landing.layout import EVENTS, landed_units
 from jumpcloud_elt.landing.manifests import INCOMPLETE, LEAVING, OK, Outcome, failure
 from jumpcloud_elt.landing.units import UnitMetadata, read_landed_unit
 
 log = logging.getLogger(__name__)
 
-DAY = timedelta(days=1)
 # So long before JumpCloud lets go of something that has not been read, somebody is told.
 LEAVES_SOON = timedelta(days=3)
-READING_THREADS = 16
 Units = dict[Interval, UnitMetadata]
 _Organization = TypeVar("_Organization", bound=Organization)
 

@@ -13,10 +13,8 @@ from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.api.listings import _Requests, read_until_whole, row_id
 from jumpcloud_elt.api.pagination import PAGE_STYLES
 from jumpcloud_elt.core.redaction import encode_payload
-from jumpcloud_elt.core.streams import DIRECTORY_STREAMS, TIMESTAMP, USERGROUP_MEMBERS, Row, Stream
+from jumpcloud_elt.core.streams import DIRECTORY_STREAMS, TIMESTAMP, USERGROUP_MEMBERS, Row, RowKey, Stream
 from jumpcloud_elt.errors import IncompleteListingError, NotFoundError, PageShapeError
-
-RowKey = tuple[str, ...]
 
 
 @dataclass(frozen=True)

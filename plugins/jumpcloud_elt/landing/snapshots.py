@@ -24,6 +24,7 @@ from jumpcloud_elt.core.streams import (
     SYSTEMUSERS,
     USERGROUP_MEMBERS,
     USERGROUPS,
+    RowKey,
     Stream,
 )
 from jumpcloud_elt.core.times import parse_time
@@ -48,8 +49,6 @@ FROM_PROVIDER = "from_provider"
 
 # Fewer can go one by one; of users none may be the last.
 NOTHING_LEFT_OF = 3
-
-RowKey = tuple[str, ...]
 
 
 @dataclass(frozen=True)

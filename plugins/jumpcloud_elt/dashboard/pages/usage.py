@@ -10,8 +10,9 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
 from jumpcloud_elt.core.streams import Row
+from jumpcloud_elt.core.times import DAY
 from jumpcloud_elt.dashboard.charts import heat_map
-from jumpcloud_elt.dashboard.coverage import DAY, daily_series, last_day
+from jumpcloud_elt.dashboard.coverage import daily_series, last_day
 from jumpcloud_elt.dashboard.queries import Warehouse, open_for_request
 from jumpcloud_elt.dashboard.rendering import SOURCES, render
 
