@@ -53,13 +53,16 @@ def test_a_key_alone_is_a_whole_connection() -> None:
 def test_the_secret_of_another_product_is_not_taken_for_a_key() -> None:
     with pytest.raises(ConfigurationError) as raised:
         read(conn_type="postgres", host="db.example", password="pg-password")
-    assert str(raised.value) == "Connection 'jc' is of type 'postgres'; allowed: JumpCloud (jumpcloud)"
+    assert str(raised.value) == "Connection 'jc': Connection type: 8 characters given; allowed: JumpCloud (jumpcloud)"
 
 
 def test_a_connection_of_another_type_is_asked_nothing(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     given = json.dumps({"conn_type": "postgres", "host": "127.0.0.1", "port": 9, "password": "pg-password"})
     monkeypatch.setenv("AIRFLOW_CONN_PG", given)
-    with JumpCloudHook("pg", settings) as hook, pytest.raises(ConfigurationError, match="of type 'postgres'"):
+    with (
+        JumpCloudHook("pg", settings) as hook,
+        pytest.raises(ConfigurationError, match="Connection type: 8 characters given"),
+    ):
         hook.get("/api/organizations")
     assert hook.request_count == 0
 
@@ -185,12 +188,12 @@ def test_one_message_names_every_wrong_field_as_the_form_calls_it() -> None:
     assert message.splitlines() == [
         "Connection 'jc' of type JumpCloud cannot be used:",
         "- API key: missing; allowed: a JumpCloud API key, or the client secret of a service account",
-        "- Region: 'mars' given; allowed: us, eu, in",
-        "- Permission: 'write' given; allowed: read, read_and_act",
-        "- Base URL: 'ftp://x' given; allowed: a host name or an http or https URL",
-        "- Organization ids: 'abc', '123' given; allowed: ids of 24 hexadecimal digits",
-        "- Usage retention in days: 'soon' given; allowed: a whole number from 1 to 3650",
-        "- Token URL: 'ftp://oauth.example' given; allowed: an http or https URL",
+        "- Region: 4 characters given; allowed: us, eu, in",
+        "- Permission: 5 characters given; allowed: read, read_and_act",
+        "- Base URL: 7 characters given; allowed: a full host name, or an http or https URL without a query",
+        "- Organization ids: 2 of 2 are no ids (3 and 3 characters given); allowed: ids of 24 hexadecimal digits",
+        "- Usage retention in days: 4 characters given; allowed: a whole number from 1 to 3650",
+        "- Token URL: 19 characters given; allowed: an http or https URL",
     ]
     labels = {field["label"] for field in CONNECTION_TYPE_INFO["conn-fields"].values()}
     labels |= set(CONNECTION_TYPE_INFO["ui-field-behaviour"]["relabeling"].values())
@@ -224,23 +227,96 @@ def test_a_key_that_no_key_can_be_is_refused_and_not_shown(key: str) -> None:
     ],
 )
 def test_a_base_url_that_is_none_is_refused(host: str) -> None:
-    assert f"Base URL: {host!r} given" in refusal(host=host)
+    assert f"Base URL: {len(host)} characters given" in refusal(host=host)
     if "?" not in host and "#" not in host:
-        assert f"Token URL: {host!r} given" in refusal({"token_url": host})
+        assert f"Token URL: {len(host)} characters given" in refusal({"token_url": host})
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "https://console.jumpcloud.com/api",
+        "https://console.jumpcloud.com/api/v2/",
+        "console.jumpcloud.com/api",
+        "https://proxy.example/jumpcloud/API",
+    ],
+)
+def test_a_base_url_with_a_path_of_the_api_is_refused_with_what_to_enter(host: str) -> None:
+    assert (
+        f"- Base URL: {len(host)} characters given, with /api in its path; allowed: the same without /api and what "
+        "follows it"
+    ) in refusal(host=host)
+
+
+def test_a_base_url_whose_path_only_begins_like_the_api_is_taken() -> None:
+    assert read(host="https://proxy.example/api-gateway").console_url == "https://proxy.example/api-gateway"
 
 
 @pytest.mark.parametrize("before", [f"user:{KEY}@", f":{KEY}@", f"{KEY}@"])
 def test_a_key_in_a_url_is_refused_and_not_shown(before: str) -> None:
     url = f"https://{before}jumpcloud.example"
     message = refusal({"token_url": url}, host=url)
-    assert "Base URL: '***@jumpcloud.example' given" in message
-    assert "Token URL: '***@jumpcloud.example' given" in message
+    assert f"Base URL: {len(url)} characters given" in message
+    assert f"Token URL: {len(url)} characters given" in message
     assert KEY not in message
+
+
+@pytest.mark.parametrize("key", [KEY, "0123456789abcdef" * 2 + "01234567"])
+@pytest.mark.parametrize("field", ["host", "login", "conn_type"])
+def test_a_key_in_a_wrong_field_is_refused_and_not_shown(field: str, key: str) -> None:
+    fields: dict[str, Any] = {field: key, "password": key if field == "login" else KEY}
+    message = refusal(**fields)
+    assert f"{len(key)} characters given" in message
+    assert key.lower() not in message.lower()
+
+
+@pytest.mark.parametrize("name", ["region", "permission", "organization_ids", "token_url", "usage_retention_days"])
+def test_a_key_in_a_wrong_extra_is_refused_and_not_shown(name: str) -> None:
+    message = refusal({name: KEY})
+    assert str(len(KEY)) in message
+    assert KEY not in message
+
+
+def test_the_key_of_an_administrator_is_no_client_id() -> None:
+    assert (
+        "- Service account client id: 14 characters given, which are an API key; allowed: the client id of a service "
+        "account, or nothing with an API key"
+    ) in refusal(login=KEY, password="secret")
+
+
+def test_an_account_does_not_show_its_client_id() -> None:
+    assert "client-of-mine" not in repr(read(login="client-of-mine", password="secret"))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("organization_id", "organization_id"),
+        ("Region", "Region"),
+        ("extra__jumpcloud__region", "extra__jumpcloud__region"),
+        (KEY, "a name of 14 characters"),
+    ],
+)
+def test_an_extra_that_is_none_of_the_form_is_refused(name: str, shown: str) -> None:
+    message = refusal({name: ONE, "region": "us"})
+    assert message.splitlines()[1:] == [
+        f"- Extra: {shown} with 24 characters given; allowed: region, organization_ids, permission, "
+        "usage_retention_days, token_url"
+    ]
+
+
+@pytest.mark.parametrize("extra", ["no JSON", "[1]", '"text"', "5", "null", '{"region": "us"'])
+def test_an_extra_that_is_no_json_object_is_refused_and_not_shown(extra: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read_account(Connection(conn_id="jc", conn_type="jumpcloud", password=KEY, extra=extra))
+    told = f"- Extra: {len(extra)} character{'s' if len(extra) > 1 else ''} given; allowed: a JSON object with region, "
+    assert told in str(raised.value)
+    assert extra not in str(raised.value)
 
 
 @pytest.mark.parametrize("days", [0, -1, 3651, "1.5", 1.5, True, "x", [30]])
 def test_a_retention_that_is_no_number_of_days_is_refused(days: Any) -> None:
-    assert f"Usage retention in days: {days!r} given" in refusal({"usage_retention_days": days})
+    assert "- Usage retention in days: " in refusal({"usage_retention_days": days})
 
 
 @pytest.mark.parametrize("ids", [["5f0a"], [None], [5], "5f0a1c2e9d3b4a00112233011", "g" * 24, {"a": 1}])

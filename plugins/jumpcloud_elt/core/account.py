@@ -1,10 +1,12 @@
 """A JumpCloud account as an Airflow connection describes it: read, checked, and turned into base URLs.
 
-Does not talk to JumpCloud. The fields and their labels are declared in `provider_info`.
+Does not talk to JumpCloud. The fields and their labels are declared in `provider_info`. A message names a field, the
+length of what was given and what is allowed, never the value: it may be a key that was entered in a wrong field.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,10 +14,15 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from jumpcloud_elt.errors import ConfigurationError
+from jumpcloud_elt.provider_info import CONNECTION_TYPE_INFO
 
 REGION_HOST_INFIX = {"us": "", "eu": "eu.", "in": "in."}
 CONNECTION_TYPE = "jumpcloud"
 PERMISSIONS = ("read", "read_and_act")
+EXTRAS = tuple(CONNECTION_TYPE_INFO["conn-fields"])
+# No key is a name without digits.
+NAME = re.compile(r"[A-Za-z_ -]{1,40}")
+API_KEY_PREFIXES = ("jca_", "jcs_")
 ORGANIZATION_ID = re.compile(r"[0-9a-fA-F]{24}")
 HTTPS_PORT = 443
 # JumpCloud keeps events 15 to 90 days, by plan, and cannot be asked which.
@@ -34,9 +41,7 @@ class ConnectionFields(Protocol):
     login: str | None
     password: str | None
     port: int | None
-
-    @property
-    def extra_dejson(self) -> dict[str, object]: ...
+    extra: str | None
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Account:
 
     connection_id: str
     secret: str = field(repr=False)
-    client_id: str | None
+    client_id: str | None = field(repr=False)
     region: str
     console_url: str
     insights_url: str
@@ -73,27 +78,34 @@ def read_account(connection: ConnectionFields) -> Account:
     if connection.conn_type != CONNECTION_TYPE:
         # What is in it is another product's secret: it is sent nowhere.
         raise ConfigurationError(
-            f"Connection {connection.conn_id!r} is of type {connection.conn_type!r}; allowed: JumpCloud (jumpcloud)"
+            f"Connection {connection.conn_id!r}: Connection type: {_given(connection.conn_type)}; "
+            "allowed: JumpCloud (jumpcloud)"
         )
-    extra = connection.extra_dejson
     problems: list[str] = []
+    extra = _extra(connection.extra, problems)
     secret = (connection.password or "").strip()
     if not secret:
         problems.append("API key: missing; allowed: a JumpCloud API key, or the client secret of a service account")
     elif not secret.isprintable() or not secret.isascii() or " " in secret:
         problems.append("API key: contains spaces, line breaks or other characters that no key has")
+    client_id = (connection.login or "").strip() or None
+    if client_id and (client_id == secret or client_id.startswith(API_KEY_PREFIXES)):
+        problems.append(
+            f"Service account client id: {_given(client_id)}, which are an API key; allowed: the client id of a "
+            "service account, or nothing with an API key"
+        )
     region = str(extra.get("region") or "us").strip().lower()
     if region not in REGION_HOST_INFIX:
-        problems.append(f"Region: {region!r} given; allowed: us, eu, in")
+        problems.append(f"Region: {_given(region)}; allowed: us, eu, in")
     permission = str(extra.get("permission") or "read").strip().lower()
     if permission not in PERMISSIONS:
-        problems.append(f"Permission: {permission!r} given; allowed: {', '.join(PERMISSIONS)}")
+        problems.append(f"Permission: {_given(permission)}; allowed: {', '.join(PERMISSIONS)}")
     base_url = _base_url(connection, problems)
     included = _organization_ids(extra, "organization_ids", "Organization ids", problems)
     retention = _days(extra.get("usage_retention_days"), problems)
     token_url = str(extra.get("token_url") or "").strip()
     if token_url and not _is_url(token_url):
-        problems.append(f"Token URL: {_shown(token_url)} given; allowed: an http or https URL")
+        problems.append(f"Token URL: {_given(token_url)}; allowed: an http or https URL")
     if problems:
         raise ConfigurationError(
             f"Connection {connection.conn_id!r} of type JumpCloud cannot be used:\n- " + "\n- ".join(problems)
@@ -102,7 +114,7 @@ def read_account(connection: ConnectionFields) -> Account:
     return Account(
         connection_id=connection.conn_id,
         secret=secret,
-        client_id=(connection.login or "").strip() or None,
+        client_id=client_id,
         region=region,
         console_url=base_url or f"https://console.{infix}jumpcloud.com",
         insights_url=base_url or f"https://api.{infix}jumpcloud.com",
@@ -119,8 +131,15 @@ def _base_url(connection: ConnectionFields, problems: list[str]) -> str | None:
     if not host:
         return None
     url = host if "://" in host else f"{connection.schema or 'https'}://{host}"
-    if not _is_url(url) or urlsplit(url).query or urlsplit(url).fragment:
-        problems.append(f"Base URL: {_shown(host)} given; allowed: a host name or an http or https URL")
+    # A word alone may be a key: looking it up would tell it to name servers.
+    is_word = not any(char in host for char in ".:[") and not connection.port and host != "localhost"
+    if is_word or not _is_url(url) or urlsplit(url).query or urlsplit(url).fragment:
+        problems.append(f"Base URL: {_given(host)}; allowed: a full host name, or an http or https URL without a query")
+        return None
+    if "api" in urlsplit(url).path.lower().split("/"):
+        problems.append(
+            f"Base URL: {_given(host)}, with /api in its path; allowed: the same without /api and what follows it"
+        )
         return None
     url = url.rstrip("/")
     parts = urlsplit(url)
@@ -142,9 +161,25 @@ def _is_url(text: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and is_clean
 
 
-def _shown(url: str) -> str:
-    """A URL for a message, without what stands before `@`: that may be the key."""
-    return repr("***@" + url.rpartition("@")[2] if "@" in url else url)
+def _given(value: object) -> str:
+    length = len("" if value is None else str(value))
+    return f"{length} character{'' if length == 1 else 's'} given"
+
+
+def _extra(text: str | None, problems: list[str]) -> Mapping[str, object]:
+    """The extras; a name that is none of the form's is a problem, for what it was to restrict would not be."""
+    try:
+        extra = json.loads(text or "{}")
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        problems.append(f"Extra: {_given(text)}; allowed: a JSON object with {', '.join(EXTRAS)}")
+        return {}
+    for name, value in extra.items():
+        if name not in EXTRAS:
+            shown = name if NAME.fullmatch(name) else f"a name of {len(name)} characters"
+            problems.append(f"Extra: {shown} with {_given(value)}; allowed: {', '.join(EXTRAS)}")
+    return extra
 
 
 def _organization_ids(extra: Mapping[str, object], name: str, label: str, problems: list[str]) -> tuple[str, ...]:
@@ -152,13 +187,17 @@ def _organization_ids(extra: Mapping[str, object], name: str, label: str, proble
     if given is None:
         return ()
     if not isinstance(given, str | list):
-        problems.append(f"{label}: {given!r} given; allowed: a comma-separated text or a list")
+        problems.append(f"{label}: {_given(given)}; allowed: a comma-separated text or a list")
         return ()
     parts = given.replace(";", ",").split(",") if isinstance(given, str) else [str(part) for part in given]
     ids = [part.strip() for part in parts if part.strip()]
     wrong = [one for one in ids if not ORGANIZATION_ID.fullmatch(one)]
     if wrong:
-        problems.append(f"{label}: {', '.join(map(repr, wrong))} given; allowed: ids of 24 hexadecimal digits")
+        lengths = " and ".join(str(len(one)) for one in wrong)
+        problems.append(
+            f"{label}: {len(wrong)} of {len(ids)} are no ids ({lengths} characters given); "
+            "allowed: ids of 24 hexadecimal digits"
+        )
     return tuple(dict.fromkeys(one.lower() for one in ids))
 
 
@@ -170,5 +209,5 @@ def _days(given: object, problems: list[str]) -> int:
     except ValueError:
         days = 0
     if not 1 <= days <= 3650:
-        problems.append(f"Usage retention in days: {given!r} given; allowed: a whole number from 1 to 3650")
+        problems.append(f"Usage retention in days: {_given(given)}; allowed: a whole number from 1 to 3650")
     return days
