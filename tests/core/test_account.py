@@ -329,6 +329,40 @@ def test_a_missing_connection_is_told_with_what_to_do(settings: Settings) -> Non
         _ = JumpCloudHook("nobody", settings).account
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        '{"conn_type": "jumpcloud", "password": "' + KEY,
+        '{"conn_type": "jumpcloud", "passwort": "' + KEY + '"}',
+        '{"conn_type": "jumpcloud", "password": "' + KEY + '", "port": "https"}',
+        f"jumpcloud://:{KEY}@jumpcloud.example:port/",
+        f"jumpcloud://:{KEY}@[jumpcloud.example/",
+        "",
+    ],
+)
+def test_a_connection_that_cannot_be_parsed_is_not_called_missing(
+    value: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_JC_BROKEN", value)
+    with pytest.raises(ConfigurationError) as raised:
+        _ = JumpCloudHook("jc_broken", settings).account
+    assert str(raised.value) == (
+        f"Connection 'jc_broken' cannot be read: AIRFLOW_CONN_JC_BROKEN: {len(value)} characters given; allowed: a "
+        "JSON object with conn_type, host, login, password, port (a number) and extra (an object), or a URI with its "
+        "parts percent-encoded"
+    )
+
+
+@pytest.mark.parametrize("value", [KEY, f'["{KEY}"]', f"{KEY}:secret"])
+def test_a_connection_that_is_only_a_key_is_refused_and_not_shown(
+    value: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_JC_BROKEN", value)
+    with pytest.raises(ConfigurationError, match=r"Connection type: .* given; allowed: JumpCloud") as raised:
+        _ = JumpCloudHook("jc_broken", settings).account
+    assert KEY not in str(raised.value)
+
+
 # ---- what Airflow learns of the package -----------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -22,11 +23,19 @@ def open_client(connection_id: str, settings: Settings) -> JumpCloudClient:
 def open_account(connection_id: str) -> Account:
     """Return what an Airflow connection says, with its secrets masked in logs.
 
-    Raises ConfigurationError where there is no such connection, or naming every wrong field.
+    Raises ConfigurationError where there is no such connection, where it cannot be read, or naming every wrong field.
     """
     try:
         connection = Connection.get(connection_id)
     except AirflowNotFoundException as error:
+        # What Airflow says, too, of an environment variable that it cannot parse.
+        variable = f"AIRFLOW_CONN_{connection_id.upper()}"
+        if (given := os.environ.get(variable)) is not None:
+            raise ConfigurationError(
+                f"Connection {connection_id!r} cannot be read: {variable}: {len(given)} characters given; allowed: a "
+                "JSON object with conn_type, host, login, password, port (a number) and extra (an object), or a URI "
+                "with its parts percent-encoded"
+            ) from error
         raise ConfigurationError(
             f"There is no connection {connection_id!r}. Create it under Admin > Connections "
             "(type JumpCloud, with an API key), or name another in [jumpcloud_elt] connections."
