@@ -98,7 +98,7 @@ def test_a_server_that_is_not_there_is_tried_and_then_told(
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
     monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(url, API_KEY))
-    with pytest.raises(TransientError, match=f"GET {USERS}: the connection failed or broke; tried 4 times"):
+    with pytest.raises(TransientError, match=f"GET {USERS}: the connection was refused; tried 4 times"):
         hook.get(USERS)
     assert hook.request_count == 4
 

@@ -55,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         answers = self.server.answers
         (answers.pop(0) if len(answers) > 1 else answers[0])(self)
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_CONNECT = do_GET
 
     def log_message(self, *_: object) -> None:
         pass

@@ -15,9 +15,10 @@ from requests.adapters import BaseAdapter
 from requests.auth import AuthBase
 
 from jumpcloud_elt.api.client import INSIGHTS_PATH, JumpCloudClient
-from jumpcloud_elt.api.responses import error_of, transport_errors
+from jumpcloud_elt.api.responses import error_of
 from jumpcloud_elt.api.retry import is_outcome_unknown
 from jumpcloud_elt.api.session import SameOriginSession, open_session, origin
+from jumpcloud_elt.api.transport import transport_errors
 from jumpcloud_elt.errors import ConfigurationError, RequestError
 
 READING_METHODS = ("GET", "HEAD", "OPTIONS")

@@ -12,7 +12,8 @@ import msgspec
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from jumpcloud_elt.api.responses import error_of, error_words, read_detail, transport_message
+from jumpcloud_elt.api.responses import error_of, error_words, read_detail
+from jumpcloud_elt.api.transport import transport_errors
 from jumpcloud_elt.core.account import Account
 from jumpcloud_elt.errors import CredentialError, TransientError
 
@@ -76,7 +77,7 @@ class Authenticator(AuthBase):
         """Return a new access token and when to renew it, by the monotonic clock."""
         account = self._account
         what = "POST token for the service account"
-        try:
+        with transport_errors(what):
             # Outside the session, whose `auth` would fetch a token to fetch the token.
             response = requests.post(
                 account.token_url,
@@ -86,8 +87,6 @@ class Authenticator(AuthBase):
                 timeout=self._timeout,
                 allow_redirects=False,
             )
-        except requests.RequestException as error:
-            raise TransientError(f"{what}: {transport_message(error)}") from error
         if response.status_code in (400, 401, 403) and error_words(response) is not None:
             # Always about the credentials, never about what the role may read.
             detail = read_detail(response, account)

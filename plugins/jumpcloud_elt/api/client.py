@@ -20,9 +20,10 @@ from jumpcloud_elt.api.auth import Authenticator
 from jumpcloud_elt.api.buffers import Buffer
 from jumpcloud_elt.api.event_queries import events_body, read_count
 from jumpcloud_elt.api.rate_limit import RateLimiter
-from jumpcloud_elt.api.responses import ApiResponse, read_response, transport_errors
+from jumpcloud_elt.api.responses import ApiResponse, read_response
 from jumpcloud_elt.api.retry import RetryPolicy, is_outcome_unknown
 from jumpcloud_elt.api.session import open_pool, open_session
+from jumpcloud_elt.api.transport import transport_errors
 from jumpcloud_elt.api.user_calls import Call
 from jumpcloud_elt.api.users import UserMethods
 from jumpcloud_elt.core.account import ORGANIZATION_ID, Account

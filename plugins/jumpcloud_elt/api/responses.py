@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -16,6 +15,7 @@ import requests
 
 from jumpcloud_elt.api.buffers import Buffer
 from jumpcloud_elt.api.session import dead_session, is_login_page
+from jumpcloud_elt.api.transport import PROXY_LOGIN
 from jumpcloud_elt.core.account import Account
 from jumpcloud_elt.errors import (
     ConflictError,
@@ -77,19 +77,6 @@ _KINDS: dict[int, type[RequestError]] = {
 }
 
 
-@contextmanager
-def transport_errors(what: str) -> Iterator[None]:
-    """Raise TransientError for what broke on the way, RequestError for the rest of what requests raises."""
-    try:
-        yield
-    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-        raise TransientError(f"{what}: {transport_message(error)}") from error
-    except requests.exceptions.ContentDecodingError as error:
-        raise TransientError(f"{what}: the body cannot be decompressed") from error
-    except requests.RequestException as error:
-        raise RequestError(f"{what}: {type(error).__name__}") from error
-
-
 def error_of(response: requests.Response, what: str, account: Account) -> RequestError:
     """Return the error that a status of 300 or more stands for; `what` names the request."""
     status, detail, connection_id = response.status_code, read_detail(response, account), account.connection_id
@@ -132,6 +119,8 @@ def error_of(response: requests.Response, what: str, account: Account) -> Reques
             f". Connection {connection_id!r}: the role of the key's administrator does not allow it, or "
             "Region is not where the account lives."
         )
+    elif status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        advice = f"; {PROXY_LOGIN}"
     return kind(told + advice, status=status, detail=detail)
 
 
@@ -232,16 +221,3 @@ def _retry_after(response: requests.Response) -> float | None:
         return max((email.utils.parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds(), 0.0)
     except (ValueError, TypeError):
         return None
-
-
-def transport_message(error: requests.RequestException) -> str:
-    """What broke, in a few words: the exception's text holds whole URLs and object addresses."""
-    if isinstance(error, requests.ConnectTimeout):
-        return "no connection in time"
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the connection broke before the body was complete"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "the TLS connection failed"
-    return "the connection failed or broke"

@@ -7,6 +7,7 @@ several causes open, all are named, the likeliest first.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from jumpcloud_elt.core.account import Account
 from jumpcloud_elt.errors import (
@@ -103,6 +104,9 @@ def _explain_refusal(  # noqa: PLR0911 - one return for each error of the tree
                 f"JumpCloud could not be asked for {subject}: {_sentence(error)}",
                 "Try again later; if it stays so, check Base URL, and that this machine may reach JumpCloud.",
             )
+    if error.status in (None, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED):
+        # It says itself what to do.
+        return Cause(f"JumpCloud could not be asked for {subject}: {_sentence(error)}")
     return Cause(f"JumpCloud refused to answer about {subject}: {_sentence(error)}", "Check Base URL and Region.")
 
 
