@@ -21,7 +21,7 @@ CONNECTION_TYPE = "jumpcloud"
 PERMISSIONS = ("read", "read_and_act")
 EXTRAS = tuple(CONNECTION_TYPE_INFO["conn-fields"])
 # No key is a name without digits.
-NAME = re.compile(r"[A-Za-z_ -]{1,40}")
+EXTRA_NAME = re.compile(r"[A-Za-z_ -]{1,40}")
 API_KEY_PREFIXES = ("jca_", "jcs_")
 ORGANIZATION_ID = re.compile(r"[0-9a-fA-F]{24}")
 HTTPS_PORT = 443
@@ -177,7 +177,7 @@ def _extra(text: str | None, problems: list[str]) -> Mapping[str, object]:
         return {}
     for name, value in extra.items():
         if name not in EXTRAS:
-            shown = name if NAME.fullmatch(name) else f"a name of {len(name)} characters"
+            shown = name if EXTRA_NAME.fullmatch(name) else f"a name of {len(name)} characters"
             problems.append(f"Extra: {shown} with {_given(value)}; allowed: {', '.join(EXTRAS)}")
     return extra
 
