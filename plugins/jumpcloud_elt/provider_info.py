@@ -161,7 +161,12 @@ CONFIG = {
                 "Longest wait before a request is tried again. A longer Retry-After fails the organization.",
                 "120",
             ),
-            "duckdb_memory_limit": _option("DuckDB's memory_limit while it builds the warehouse.", "2GB"),
+            "duckdb_memory_limit": _option(
+                "DuckDB's memory_limit while it builds the warehouse: a number with a unit, or a percentage of the "
+                "machine's memory.",
+                "2GB",
+                "8GB",
+            ),
             "duckdb_threads": _option("DuckDB's threads while it builds the warehouse; 0 means one per core.", "0"),
         },
     }

@@ -7,6 +7,7 @@ import json
 from typing import Any
 from urllib.parse import quote
 
+import duckdb
 import jsonschema
 import pytest
 from airflow.providers_manager import ProvidersManager
@@ -416,8 +417,8 @@ def test_the_defaults_are_settings_that_serve(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("usage_initial_days", "a week", "'a week' given; allowed: a number from 0 to 36500"),
-        ("usage_initial_days", "-1", "'-1' given; allowed: a number from 0 to 36500"),
+        ("usage_initial_days", "a week", "'a week' given; allowed: a whole number from 0 to 36500"),
+        ("usage_initial_days", "-1", "'-1' given; allowed: a whole number from 0 to 36500"),
         ("usage_count_tolerance", "2", "'2' given; allowed: a number from 0 to 1"),
         ("usage_catch_up_minutes", "180", "180 given; allowed: less than the time limit of task_timeout_minutes (180"),
         ("task_timeout_minutes", "0", "'0' given; allowed: a number from 1 to 10080"),
@@ -478,3 +479,50 @@ def test_one_message_names_every_wrong_option(monkeypatch: pytest.MonkeyPatch) -
         read_settings()
     for name in wrong:
         assert f"\n- {name.lower()}: " in str(raised.value)
+
+
+def refused_option(monkeypatch: pytest.MonkeyPatch, option: str, value: str) -> str:
+    """The one line that a wrong value gives."""
+    monkeypatch.setenv(f"AIRFLOW__JUMPCLOUD_ELT__{option.upper()}", value)
+    with pytest.raises(ConfigurationError) as raised:
+        read_settings()
+    _, line = str(raised.value).splitlines()
+    return line
+
+
+@pytest.mark.parametrize("limit", ["2GB", "1.5 GiB", "512mb", "80%", "100%", "2G", "64000KB"])
+def test_a_memory_limit_is_what_duckdb_takes(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__DUCKDB_MEMORY_LIMIT", limit)
+    settings = read_settings()
+    with duckdb.connect() as connection:
+        connection.execute("set memory_limit = ?", [settings.duckdb_memory_limit])
+
+
+@pytest.mark.parametrize("limit", ["lots", "", "2", "0GB", "-2GB", "2PB", "120%", "0%", "GB", "nanGB", "2GB 3GB"])
+def test_a_memory_limit_that_is_none_is_refused(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused_option(monkeypatch, "duckdb_memory_limit", limit) == (
+        f"- duckdb_memory_limit: {limit!r} given; allowed: a number above 0 with KB, MB, GB, TB, KiB, MiB, GiB or TiB, "
+        "or a percentage up to 100%"
+    )
+
+
+@pytest.mark.parametrize("value", ["2.5", "2.0", "nan", "inf", "-1", "1e1", "1_0", "65", "two", ""])
+def test_a_whole_number_that_is_none_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused_option(monkeypatch, "usage_slice_threads", value) == (
+        f"- usage_slice_threads: {value!r} given; allowed: a whole number from 1 to 64"
+    )
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "-0.1", "1.1", "1_0", "0,3", "30%"])
+def test_a_share_that_is_none_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused_option(monkeypatch, "drift_share", value) == (
+        f"- drift_share: {value!r} given; allowed: a number from 0 to 1"
+    )
+
+
+@pytest.mark.parametrize("option", ["connections", "exclude", "usage_services", "actions_approvers"])
+@pytest.mark.parametrize("value", ["one;two", "one two", "one|two", '["one", "two"]', "one, two three"])
+def test_a_list_with_another_separator_is_refused(option: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused_option(monkeypatch, option, value) == (
+        f"- {option}: {value!r} given; allowed: names separated by commas"
+    )

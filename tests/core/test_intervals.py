@@ -47,6 +47,19 @@ def test_a_schedule_that_is_none_is_refused_by_its_option(schedule: str) -> None
         read_cron(schedule, "usage_schedule")
 
 
+@pytest.mark.parametrize("schedule", ["0 0 31 2 *", "0 0 30 2 *", "0 0 31 4,6,9,11 *"])
+def test_a_schedule_that_never_comes_is_refused(schedule: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read_cron(schedule, "directory_schedule")
+    assert str(raised.value).startswith(
+        f"[jumpcloud_elt] directory_schedule: {schedule!r} given, which never comes; allowed: a cron expression, "
+    )
+
+
+def test_a_schedule_that_comes_once_in_four_years_is_taken() -> None:
+    assert read_cron("0 0 29 2 *", "directory_schedule") == "0 0 29 2 *"
+
+
 def test_a_schedule_gives_data_intervals_in_utc() -> None:
     daily = timetable("@daily", "usage_schedule")
     assert isinstance(daily, CronDataIntervalTimetable)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
 from airflow.sdk import CronDataIntervalTimetable
-from croniter import CroniterBadCronError, croniter
+from croniter import CroniterBadDateError, croniter
 
 from jumpcloud_elt.core.times import midnight_before
 from jumpcloud_elt.errors import ConfigurationError
@@ -30,10 +30,12 @@ def read_cron(schedule: str, option: str) -> str | None:
         return None
     cron = PRESETS.get(schedule.strip().lower(), schedule.strip())
     try:
-        croniter(cron)
-    except (CroniterBadCronError, ValueError) as error:
+        croniter(cron).get_next()
+    except ValueError as error:
+        comes = ", which never comes" if isinstance(error, CroniterBadDateError) else ""
         raise ConfigurationError(
-            f"[jumpcloud_elt] {option}: {schedule!r} given; allowed: a cron expression, {', '.join(PRESETS)}, or none"
+            f"[jumpcloud_elt] {option}: {schedule!r} given{comes}; allowed: a cron expression, "
+            f"{', '.join(PRESETS)}, or none"
         ) from error
     return cron
 

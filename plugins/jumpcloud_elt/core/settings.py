@@ -6,6 +6,7 @@ Defaults and descriptions of the options are declared once, in `provider_info`.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,9 @@ from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.errors import ConfigurationError
 
 SECTION = "jumpcloud_elt"
+# What would be a separator or a quotation mark elsewhere is in no id.
+NAME_IN_LIST = re.compile(r"[^\s;|\[\]\"']+")
+SIZE_OR_PERCENTAGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT](?:i?B)?|%)", re.IGNORECASE)
 
 
 class NotifierSettings(msgspec.Struct, frozen=True, rename={"class_path": "class"}, forbid_unknown_fields=True):
@@ -96,32 +100,32 @@ def read_settings() -> Settings:
         usage_exclude=tuple(_plain_id(one) for one in _names("usage_exclude", problems, may_be_empty=True)),
         pool=_text("pool"),
         data_root=_data_root(problems),
-        snapshot_retention_days=int(_number("snapshot_retention_days", problems, lowest=0, highest=36_500)),
+        snapshot_retention_days=_whole("snapshot_retention_days", problems, lowest=0, highest=36_500),
         directory_schedule=_text("directory_schedule"),
         usage_schedule=_text("usage_schedule"),
         usage_services=_usage_services(problems),
-        usage_slice_threads=int(_number("usage_slice_threads", problems, lowest=1, highest=64)),
+        usage_slice_threads=_whole("usage_slice_threads", problems, lowest=1, highest=64),
         usage_arrival_lag_minutes=_number("usage_arrival_lag_minutes", problems, lowest=0, highest=10_080),
-        usage_reconcile_days=int(_number("usage_reconcile_days", problems, lowest=0, highest=90)),
+        usage_reconcile_days=_whole("usage_reconcile_days", problems, lowest=0, highest=90),
         usage_initial_days=_initial_days(problems),
         usage_catch_up_minutes=_number("usage_catch_up_minutes", problems, lowest=0, highest=10_080),
         usage_count_tolerance=_number("usage_count_tolerance", problems, lowest=0, highest=1),
         task_timeout_minutes=_number("task_timeout_minutes", problems, lowest=1, highest=10_080),
         run_timeout_hours=_number("run_timeout_hours", problems, lowest=0.1, highest=720),
         land_personal_fields=_flag("land_personal_fields", problems),
-        request_threads=int(_number("request_threads", problems, lowest=1, highest=64)),
+        request_threads=_whole("request_threads", problems, lowest=1, highest=64),
         drift_share=_number("drift_share", problems, lowest=0, highest=1),
-        drift_minimum=int(_number("drift_minimum", problems, lowest=0, highest=10**9)),
-        actions_approval_batch_size=int(_number("actions_approval_batch_size", problems, lowest=0, highest=10**6)),
+        drift_minimum=_whole("drift_minimum", problems, lowest=0, highest=10**9),
+        actions_approval_batch_size=_whole("actions_approval_batch_size", problems, lowest=0, highest=10**6),
         actions_approval_timeout_hours=_number("actions_approval_timeout_hours", problems, lowest=0.001, highest=8760),
         actions_approvers=_names("actions_approvers", problems, may_be_empty=True),
         connect_timeout_seconds=_number("connect_timeout_seconds", problems, lowest=0.1, highest=600),
         read_timeout_seconds=_number("read_timeout_seconds", problems, lowest=0.1, highest=3600),
-        request_attempts=int(_number("request_attempts", problems, lowest=1, highest=50)),
+        request_attempts=_whole("request_attempts", problems, lowest=1, highest=50),
         retry_wait_seconds=_number("retry_wait_seconds", problems, lowest=0, highest=600),
         retry_wait_max_seconds=_number("retry_wait_max_seconds", problems, lowest=0, highest=3600),
-        duckdb_memory_limit=_text("duckdb_memory_limit"),
-        duckdb_threads=int(_number("duckdb_threads", problems, lowest=0, highest=1024)),
+        duckdb_memory_limit=_memory_limit(problems),
+        duckdb_threads=_whole("duckdb_threads", problems, lowest=0, highest=1024),
         notifiers=_notifiers(problems),
     )
     limits = {
@@ -140,9 +144,7 @@ def read_settings() -> Settings:
 
 
 def _initial_days(problems: list[str]) -> int | None:
-    return (
-        int(_number("usage_initial_days", problems, lowest=0, highest=36_500)) if _text("usage_initial_days") else None
-    )
+    return _whole("usage_initial_days", problems, lowest=0, highest=36_500) if _text("usage_initial_days") else None
 
 
 def _plain_id(name: str) -> str:
@@ -159,6 +161,8 @@ def _names(option: str, problems: list[str], *, may_be_empty: bool = False) -> t
     names = tuple(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
     if not names and not may_be_empty:
         problems.append(f"{option}: {given!r} given; allowed: at least one name, comma-separated")
+    if not all(NAME_IN_LIST.fullmatch(name) for name in names):
+        problems.append(f"{option}: {given!r} given; allowed: names separated by commas")
     return names
 
 
@@ -209,6 +213,25 @@ def _number(option: str, problems: list[str], *, lowest: float, highest: float) 
     if not lowest <= number <= highest:
         problems.append(f"{option}: {given!r} given; allowed: {allowed}")
     return number
+
+
+def _whole(option: str, problems: list[str], *, lowest: int, highest: int) -> int:
+    given = _text(option)
+    number = int(given) if given.isascii() and given.isdigit() else -1
+    if not lowest <= number <= highest:
+        problems.append(f"{option}: {given!r} given; allowed: a whole number from {lowest} to {highest}")
+    return number
+
+
+def _memory_limit(problems: list[str]) -> str:
+    given = _text("duckdb_memory_limit")
+    found = SIZE_OR_PERCENTAGE.fullmatch(given)
+    if found is None or float(found[1]) == 0 or (found[2] == "%" and float(found[1]) > 100):
+        problems.append(
+            f"duckdb_memory_limit: {given!r} given; allowed: a number above 0 with KB, MB, GB, TB, KiB, MiB, GiB or "
+            "TiB, or a percentage up to 100%"
+        )
+    return given
 
 
 def _data_root(problems: list[str]) -> Path | str:
