@@ -162,6 +162,17 @@ def test_credentials_that_get_no_token_are_a_credential_error(
     assert waits == []
 
 
+def test_a_client_id_that_the_token_route_repeats_is_not_shown(
+    serve: Any, hook: JumpCloudHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be an older API key, which has no prefix to tell it by."""
+    server = serve(reply({"error": "no client sandbox-client"}, 401))
+    use_service_account(monkeypatch, server.url)
+    with pytest.raises(CredentialError, match=r"401 no client \*\*\*\. ") as raised:
+        hook.get(USERS)
+    assert "sandbox-client" not in str(raised.value)
+
+
 def test_the_sandbox_refuses_a_wrong_client_secret(
     sandbox: Sandbox, hook: JumpCloudHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:

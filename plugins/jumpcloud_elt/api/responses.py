@@ -190,6 +190,9 @@ def read_detail(response: requests.Response, account: Account) -> str:
     # An API may repeat what it was sent.
     for secret in filter(None, (account.secret, sent)):
         words = words.replace(secret, "***")
+    if account.client_id:
+        # As a whole word: `invalid_client` is none.
+        words = re.sub(rf"(?<!\w){re.escape(account.client_id)}(?!\w)", "***", words)
     return words[:300]
 
 
