@@ -15,9 +15,6 @@ export AIRFLOW_HOME AIRFLOW__CORE__DAGS_FOLDER AIRFLOW__CORE__PLUGINS_FOLDER AIR
 export AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT
 export PYTHONPATH := $(CURDIR)/include/sandbox
 
-# pytest-xdist, with the groups of tests/conftest.py in their order there.
-GROUPED := --dist loadgroup --no-loadscope-reorder
-
 .PHONY: demo test test-fast up airflow bench screenshots dictionary lint lock clean
 
 demo: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the whole product against the sandbox, in one command
@@ -31,10 +28,10 @@ airflow: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the Airflow CLI: make a
 
 # More processes than two cores: those with a scheduler mostly wait for it.
 test: $(VENV)/.installed ## the whole test suite, or a part in one process: make test ARGS="tests/api -k retry"
-	@$(BIN)/python -m pytest $(or $(ARGS),-n 3 $(GROUPED))
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 3)
 
 test-fast: $(VENV)/.installed ## what needs neither a running Airflow nor a browser, and is not slow
-	@$(BIN)/python -m pytest -n 2 $(GROUPED) -m "not system and not browser and not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 -m "not system and not browser and not slow" $(ARGS)
 
 screenshots: $(VENV)/.installed ## the pictures of the README anew, taken by the browser tests
 	@REQUIRE_BROWSER=1 SCREENSHOTS="$(CURDIR)/docs/images" $(BIN)/python -m pytest tests/browser $(ARGS)

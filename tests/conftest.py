@@ -13,9 +13,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
 _HOME = tempfile.TemporaryDirectory(prefix="jumpcloud-elt-tests-", ignore_cleanup_errors=True)
@@ -49,21 +51,43 @@ hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
 
 # What takes longest is begun first, so that no process is left with it at the end.
-FIRST = ("system/test_user_action_scheduler", "system/test_scheduler", "browser", "system/test_object_store")
+FIRST = (
+    "tests/system/test_user_action_scheduler.py",
+    "tests/system/test_scheduler.py",
+    "tests/browser",
+    "tests/system/test_object_store.py",
+)
+
+
+def group_of(nodeid: str) -> str:
+    """What one process runs together: a module, or all of the browser's."""
+    module = nodeid.partition("::")[0]
+    return "tests/browser" if module.startswith("tests/browser/") else module
+
+
+class GroupScheduling(LoadScopeScheduling):
+    """`--dist loadgroup` of pytest-xdist 3.8 does not see its groups under pytest 9.2."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
+    # As they were collected, not the group with the most tests first.
+    config.option.loadscopereorder = False
+    return GroupScheduling(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark by folder, group for `--dist loadgroup`, and begin with the longest."""
-    groups = {}
+    """Mark by folder, and begin with the longest."""
     for item in items:
-        path = item.path.relative_to(ROOT / "tests").with_suffix("")
-        folder = path.parts[0]
-        if folder in ("system", "browser"):
-            item.add_marker(folder)
-        groups[item] = folder if folder == "browser" else str(path)
-        item.add_marker(pytest.mark.xdist_group(groups[item]))
-    items.sort(key=lambda item: FIRST.index(groups[item]) if groups[item] in FIRST else len(FIRST))
+        for folder in ("system", "browser"):
+            if item.nodeid.startswith(f"tests/{folder}/"):
+                item.add_marker(folder)
+    order = {group: number for number, group in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
 
 
 @pytest.fixture(scope="session")
