@@ -10,7 +10,7 @@ import pytest
 
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_sandbox.client import Sandbox
-from support.evolving import EvolvingWorld, Json
+from support.evolving import ORGANIZATIONS, EvolvingWorld, Json
 from support.expectations import Snapshot, Unit
 from support.landed_units import ORGANIZATIONS, land, login, record
 from support.pipeline import assert_warehouse_is, query, run_directory, run_warehouse, snapshots_of
