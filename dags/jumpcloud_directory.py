@@ -82,10 +82,10 @@ def jumpcloud_directory() -> None:
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
     def report_failures(failures: list[Failure] | None) -> None:
-        """Fail if any organization did."""
+        """Fail if any organization or any other task did."""
         from jumpcloud_elt.tasks import common
 
-        common.report_failures(failures)
+        common.report_failures(failures, get_current_context())
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def notify(listed: list[Organization] | None, run_of: dict[str, str]) -> None:
@@ -98,8 +98,11 @@ def jumpcloud_directory() -> None:
     listed = list_organizations()
     extracted = extract_directory.partial(run_of=RUN).expand(organization=listed)
     recorded = record_run(listed, RUN)
+    reported = report_failures(recorded)
     # Side by side: notifying neither waits for the report nor hides that it failed.
-    extracted >> recorded >> [report_failures(recorded), notify(listed, RUN)]
+    extracted >> recorded >> [reported, notify(listed, RUN)]
+    # Where failed tasks alone are cleared, record_run is not: the report waits for the others itself.
+    extracted >> reported
 
 
 jumpcloud_directory()

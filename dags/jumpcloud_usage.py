@@ -130,10 +130,10 @@ def jumpcloud_usage() -> None:
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
     def report_failures(failures: list[Failure] | None) -> None:
-        """Fail if any organization did."""
+        """Fail if any organization or any other task did."""
         from jumpcloud_elt.tasks import common
 
-        common.report_failures(failures)
+        common.report_failures(failures, get_current_context())
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def notify(listed: list[Organization] | None, run_of: dict[str, str]) -> None:
@@ -150,11 +150,15 @@ def jumpcloud_usage() -> None:
     recorded = record_run(listed, units, RUN)
     chosen = choose_organizations_to_catch_up(probed, RUN)
     caught_up = catch_up.partial(run_of=RUN, units=units).expand(organization=chosen)
-    branch >> [extracted, usage_unavailable(probed, RUN)] >> recorded
+    unavailable = usage_unavailable(probed, RUN)
+    branch >> [extracted, unavailable] >> recorded
     extracted >> chosen
     caught_up >> recorded
+    reported = report_failures(recorded)
     # Side by side: notifying neither waits for the report nor hides that it failed.
-    recorded >> [report_failures(recorded), notify(listed, RUN)]
+    recorded >> [reported, notify(listed, RUN)]
+    # Where failed tasks alone are cleared, record_run is not: the report waits for the others itself.
+    [extracted, unavailable, caught_up] >> reported
 
 
 jumpcloud_usage()

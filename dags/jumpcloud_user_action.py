@@ -155,11 +155,13 @@ def jumpcloud_user_action() -> None:
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
     def report(planned: dict[str, Any] | None) -> str:
         """Say what was done and what was not; fail unless everything was."""
-        from jumpcloud_elt.tasks import user_action
+        from jumpcloud_elt.tasks import common, user_action
 
         context = get_current_context()
         approval = context["ti"].xcom_pull(task_ids="approve", key=ANSWER)
-        return user_action.report(planned, approval, str(context["params"]["organization_id"]), context["run_id"])
+        told = user_action.report(planned, approval, str(context["params"]["organization_id"]), context["run_id"])
+        common.fail_unless_all_ran(context)
+        return told
 
     planned = plan_action(RUN)
     acted = act(planned)

@@ -34,6 +34,7 @@ os.environ |= {
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
     # Retries are tested for what they do, not for how long they wait.
     "AIRFLOW__JUMPCLOUD_ELT__RETRY_WAIT_SECONDS": "0.001",
+    "AIRFLOW__CORE__MAX_TASK_RETRY_DELAY": "1",
     # Tests that run shortly after midnight do not wait for yesterday's events.
     "AIRFLOW__JUMPCLOUD_ELT__USAGE_ARRIVAL_LAG_MINUTES": "0",
     # Scheduled runs load no history but where a test says so.

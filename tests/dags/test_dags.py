@@ -5,6 +5,7 @@ How they run is in `test_scheduler`; here one run of each in this process, for w
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -24,8 +25,10 @@ from airflow.sdk import DAG, CronDataIntervalTimetable
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
+from jumpcloud_elt.connections import capabilities
 from jumpcloud_elt.core import settings
 from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.landing.manifests import RunManifest
 from jumpcloud_elt.tasks import usage
 from jumpcloud_sandbox.client import Sandbox
 from jumpcloud_sandbox.generate import BLUE_YONDER, NORTHWIND, UNNAMED
@@ -250,6 +253,23 @@ def test_a_warehouse_run_finds_again_what_has_landed_only_where_it_is_told_to(
     assert states == ["failed", "success", "success"]
     (row,) = query(settings.warehouse, "select count(*) as n from users where status = 'active'")
     assert row["n"] > 0
+
+
+@pytest.mark.usefixtures("airflow_database")
+def test_a_run_ends_failed_although_what_failed_in_it_had_landed(
+    dags: dict[str, DAG], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the disk is full in the task's last step, or the manifest has what an earlier try had landed."""
+
+    def fill_disk(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(capabilities, "land_capabilities", fill_disk)
+    run = dags["jumpcloud_directory"].test()
+    states = {task.task_id: task.state for task in run.get_task_instances()}
+    assert (states["extract_directory"], states["record_run"], run.state) == ("failed", "success", "failed")
+    outcomes = RunManifest(settings.landing, run.dag_id, run.run_id).read_manifest()
+    assert {outcome.outcome for outcome in outcomes} == {"ok"}
 
 
 @pytest.mark.usefixtures("airflow_database")

@@ -153,9 +153,9 @@ class AirflowServer:
         other._token = other._call("POST", "auth/token", {"username": user, "password": password})["access_token"]
         return other
 
-    def clear(self, dag_id: str, run_id: str, *task_ids: str) -> None:
+    def clear(self, dag_id: str, run_id: str, *task_ids: str, only_failed: bool = False) -> None:
         """Clear these tasks of a run, and none after them."""
-        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": task_ids, "only_failed": False}
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": task_ids, "only_failed": only_failed}
         self.call("POST", f"dags/{dag_id}/clearTaskInstances", body)
 
     def get(self, path: str, **query: Any) -> Json:

@@ -209,6 +209,42 @@ def organization(identifier: str, insights: str = "enabled") -> Json:
     }
 
 
+@pytest.fixture(scope="module")
+def run_again(begin: Begin, scheduled: Scenario) -> dict[str, EndedRun]:
+    """One directory run, cleared again and again, of which Airflow sees what the manifest does not: *first*;
+    *broken*: all of it again, and the last step of an organization fails; *mended*: what failed alone; *whole*."""
+    scenario = begin(organization(ALPHA), organization(BRAVO))
+    run_id = scenario.server.trigger(DIRECTORY)
+    runs = {"first": scenario.server.end_of(DIRECTORY, run_id)}
+    everything = sorted({name.partition("[")[0] for name in runs["first"].tasks})
+    folder = scenario.data_root / "landing" / "capabilities" / f"organization_id={ALPHA}"
+    aside = folder.rename(folder.with_name("aside"))
+    folder.write_text("no folder")
+    scenario.server.clear(DIRECTORY, run_id, *everything)
+    runs["broken"] = scenario.server.end_of(DIRECTORY, run_id)
+    folder.unlink()
+    aside.rename(folder)
+    scenario.server.clear(DIRECTORY, run_id, *everything, only_failed=True)
+    runs["mended"] = scenario.server.end_of(DIRECTORY, run_id)
+    assert "clear record_run" in scenario.server.log_of(runs["mended"], "report_failures")
+    scenario.server.clear(DIRECTORY, run_id, "record_run", "report_failures")
+    return runs | {"whole": scenario.server.end_of(DIRECTORY, run_id)}
+
+
+def test_a_run_that_has_landed_before_ends_failed_when_a_task_of_it_fails(run_again: dict[str, EndedRun]) -> None:
+    both = {"extract_directory[Alpha]": "success", "extract_directory[Bravo]": "success"}
+    first, broken, mended, whole = run_again.values()
+    assert (first.state, first.states) == ("success", AROUND_DIRECTORY | both)
+    assert broken.states == AROUND_DIRECTORY | both | {
+        "extract_directory[Alpha]": "failed",
+        "report_failures": "failed",
+    }
+    assert broken.state == "failed"
+    # Airflow cleared the extraction and the report; record_run had succeeded.
+    assert mended.states == AROUND_DIRECTORY | both | {"report_failures": "failed"}
+    assert (whole.state, whole.states) == ("success", AROUND_DIRECTORY | both)
+
+
 def test_the_first_scheduled_run_lands_the_last_complete_day_of_everybody(scheduled: Scenario) -> None:
     run = scheduled.runs[USAGE]
     yesterday, today = _last_day_before(run)

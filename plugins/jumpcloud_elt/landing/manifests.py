@@ -186,6 +186,10 @@ class RunManifest:
             for outcome in msgspec.json.decode(part.read_bytes(), type=list[Outcome])
         ]
 
+    def is_complete(self) -> bool:
+        """Whether the manifest has all that the run's tasks have left."""
+        return not self._parts.find_files("*.json")
+
     def append(self, rows: pa.Table) -> None:
         """Add rows of other runs to the manifest."""
         before = [self.manifest.open_parquet().read()] if self.manifest.exists() else []

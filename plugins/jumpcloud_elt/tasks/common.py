@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from jumpcloud_elt.api.client import JumpCloudClient
@@ -74,13 +75,46 @@ def record_run(
     ]
 
 
-def report_failures(failures: Sequence[Failure] | None) -> None:
-    """Fail, naming every organization that failed: everything else has landed by now."""
+def report_failures(failures: Sequence[Failure] | None, context: Context) -> None:
+    """Fail, naming every organization and every task that failed: everything else has landed by now.
+
+    Tasks count besides organizations: the manifest may know one only by what an earlier try of the run has landed.
+    """
+    not_run = _tasks_without_success(context)
     if failures is None:
-        raise AirflowFailException("Nothing was synced: see the tasks before this one.")
+        raise AirflowFailException(f"Nothing was synced: see the tasks before this one. {not_run}".rstrip())
     if failures:
         told = "\n".join(f"- {one['organization_name']}: {one['reason']}" for one in failures)
-        raise AirflowFailException(f"{len(failures)} failed; all others have landed:\n{told}")
+        raise AirflowFailException(f"{len(failures)} failed; all others have landed:\n{told}\n{not_run}".rstrip())
+    if not_run:
+        raise AirflowFailException(not_run)
+    if not run_in_landing(read_settings(), {"dag_id": context["ti"].dag_id, "run_id": context["run_id"]}).is_complete():
+        raise AirflowFailException("Landed, but not recorded: clear record_run with its downstream tasks.")
+
+
+def fail_unless_all_ran(context: Context) -> None:
+    """Fail where another task of the run failed or was never run."""
+    not_run = _tasks_without_success(context)
+    if not_run:
+        raise AirflowFailException(not_run)
+
+
+def _tasks_without_success(context: Context) -> str:
+    """The other tasks of the run that failed or were never run, in words; a mapped task with its map index.
+
+    What was skipped was left out on purpose, what Airflow removed belongs to an earlier try that had more
+    organizations, and notifying decides nothing.
+    """
+    this: Any = context["ti"]
+    states = this.get_task_states(dag_id=this.dag_id, run_ids=[this.run_id])[this.run_id]
+    told = [
+        f"{task} ({state or 'not run'})"
+        for task, state in sorted(states.items())
+        if state not in ("success", "skipped", "removed") and task not in (this.task_id, "notify")
+    ]
+    if not told:
+        return ""
+    return f"Failed or not run: {', '.join(told)}. See their logs, then clear them with their downstream tasks."
 
 
 def leaving_outcomes(
