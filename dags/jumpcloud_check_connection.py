@@ -13,30 +13,27 @@ default, and of every organization.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from airflow.sdk import Param, dag, get_current_context, task
 
-from jumpcloud_elt.core.settings import read_settings
+from jumpcloud_elt.core.dag_defaults import run_timeout, task_defaults
+from jumpcloud_elt.core.settings import settings_of_dags
+
+SETTINGS = settings_of_dags()
 
 
 @dag(
     schedule=None,
     catchup=False,
+    dagrun_timeout=run_timeout(SETTINGS),
     doc_md=__doc__,
     tags=["jumpcloud"],
-    default_args={
-        "owner": "jumpcloud_elt",
-        "retries": 1,
-        "retry_delay": timedelta(seconds=30),
-        "pool": read_settings().pool,
-    },
+    default_args=task_defaults(SETTINGS),
     params={
         "connection_id": Param(
-            read_settings().connections[0],
+            SETTINGS.connections[0],
             type="string",
             minLength=1,
-            examples=list(read_settings().connections),
+            examples=list(SETTINGS.connections),
             description="The connection (type JumpCloud) to look into: a configured one, or any other.",
         ),
     },

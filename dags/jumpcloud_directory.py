@@ -12,13 +12,13 @@ accepted although the drift guard would hold it.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
 
+from jumpcloud_elt.core.dag_defaults import NOTIFY_TIMEOUT, run_timeout, task_defaults
 from jumpcloud_elt.core.intervals import timetable
-from jumpcloud_elt.core.settings import read_settings
+from jumpcloud_elt.core.settings import settings_of_dags
 
 if TYPE_CHECKING:
     from jumpcloud_elt.core.organization import Organization
@@ -26,20 +26,17 @@ if TYPE_CHECKING:
 
 ORGANIZATION_NAME = "{{ task.op_kwargs['organization']['organization_name'] }}"
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
+SETTINGS = settings_of_dags()
 
 
 @dag(
-    schedule=timetable(read_settings().directory_schedule, "directory_schedule"),
+    schedule=timetable(SETTINGS.directory_schedule, "directory_schedule"),
     catchup=False,
+    dagrun_timeout=run_timeout(SETTINGS),
     max_active_runs=1,
     doc_md=__doc__,
     tags=["jumpcloud"],
-    default_args={
-        "owner": "jumpcloud_elt",
-        "retries": 1,
-        "retry_delay": timedelta(seconds=30),
-        "pool": read_settings().pool,
-    },
+    default_args=task_defaults(SETTINGS),
     params={
         "organization_ids": Param(
             [],
@@ -61,8 +58,9 @@ def jumpcloud_directory() -> None:
         """Which organizations there are to sync."""
         from jumpcloud_elt.tasks import common
 
-        only = get_current_context()["params"]["organization_ids"] or []
-        return common.list_organizations(only, with_credentials=True)
+        context = get_current_context()
+        only = context["params"]["organization_ids"] or []
+        return common.list_organizations(only, with_credentials=True, is_last_try=common.is_last_try(context))
 
     @task(map_index_template=ORGANIZATION_NAME)
     def extract_directory(organization: Organization, run_of: dict[str, str]) -> int:
@@ -87,7 +85,7 @@ def jumpcloud_directory() -> None:
 
         common.report_failures(failures, get_current_context())
 
-    @task(trigger_rule=TriggerRule.ALL_DONE)
+    @task(trigger_rule=TriggerRule.ALL_DONE, execution_timeout=NOTIFY_TIMEOUT)
     def notify(listed: list[Organization] | None, run_of: dict[str, str]) -> None:
         """Notify of new problems and of those that are over, each once."""
         from jumpcloud_elt.tasks import alerts

@@ -20,24 +20,28 @@ of this run: name the person by user id, or delete the run afterwards.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow.sdk import Asset, Param, dag, get_current_context, task
+
+from jumpcloud_elt.core.dag_defaults import run_timeout, task_defaults
+from jumpcloud_elt.core.settings import settings_of_dags
 
 if TYPE_CHECKING:
     from jumpcloud_elt.privacy.forget import Found
 
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
+SETTINGS = settings_of_dags()
 
 
 @dag(
     schedule=None,
     catchup=False,
+    dagrun_timeout=run_timeout(SETTINGS),
     max_active_runs=1,
     doc_md=__doc__,
     tags=["jumpcloud"],
-    default_args={"owner": "jumpcloud_elt", "retries": 1, "retry_delay": timedelta(seconds=30)},
+    default_args=task_defaults(SETTINGS, asks_jumpcloud=False),
     params={
         "organization_id": Param(
             type="string",

@@ -20,13 +20,13 @@ range or a date, land that only.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
 
+from jumpcloud_elt.core.dag_defaults import NOTIFY_TIMEOUT, run_timeout, task_defaults
 from jumpcloud_elt.core.intervals import timetable
-from jumpcloud_elt.core.settings import read_settings
+from jumpcloud_elt.core.settings import settings_of_dags
 
 if TYPE_CHECKING:
     from jumpcloud_elt.core.organization import Organization
@@ -34,23 +34,17 @@ if TYPE_CHECKING:
     from jumpcloud_elt.tasks.usage import ProbedOrganization
 
 ORGANIZATION_NAME = "{{ task.op_kwargs['organization']['organization_name'] }}"
-SETTINGS = read_settings()
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
+SETTINGS = settings_of_dags()
 
 
 @dag(
     schedule=timetable(SETTINGS.usage_schedule, "usage_schedule"),
-    dagrun_timeout=timedelta(hours=SETTINGS.run_timeout_hours),
     catchup=False,
+    dagrun_timeout=run_timeout(SETTINGS),
     doc_md=__doc__,
     tags=["jumpcloud"],
-    default_args={
-        "owner": "jumpcloud_elt",
-        "retries": 1,
-        "retry_delay": timedelta(seconds=30),
-        "execution_timeout": timedelta(minutes=SETTINGS.task_timeout_minutes),
-        "pool": SETTINGS.pool,
-    },
+    default_args=task_defaults(SETTINGS),
     params={
         "start": Param(
             None, type=["null", "string"], format="date-time", description="From this time (UTC), with end."
@@ -64,15 +58,14 @@ def jumpcloud_usage() -> None:
         """Which intervals to land."""
         from jumpcloud_elt.tasks import usage
 
-        context = get_current_context()
-        return usage.plan_units(context["dag_run"], context["params"])
+        return usage.plan_units(get_current_context()["dag_run"], get_current_context()["params"])
 
     @task
     def list_organizations() -> list[Organization]:
         """Which organizations there are to sync."""
         from jumpcloud_elt.tasks import common
 
-        return common.list_organizations([])
+        return common.list_organizations([], is_last_try=common.is_last_try(get_current_context()))
 
     @task
     def probe_directory_insights(listed: list[Organization]) -> list[ProbedOrganization]:
@@ -135,7 +128,7 @@ def jumpcloud_usage() -> None:
 
         common.report_failures(failures, get_current_context())
 
-    @task(trigger_rule=TriggerRule.ALL_DONE)
+    @task(trigger_rule=TriggerRule.ALL_DONE, execution_timeout=NOTIFY_TIMEOUT)
     def notify(listed: list[Organization] | None, run_of: dict[str, str]) -> None:
         """Notify of new problems and of those that are over, each once."""
         from jumpcloud_elt.tasks import alerts
@@ -145,19 +138,17 @@ def jumpcloud_usage() -> None:
     units = plan_units()
     listed = list_organizations()
     probed = probe_directory_insights(listed)
-    branch = choose_usage_branch(probed)
     extracted = extract_events.partial(run_of=RUN, units=units).expand(organization=probed)
-    recorded = record_run(listed, units, RUN)
-    chosen = choose_organizations_to_catch_up(probed, RUN)
-    caught_up = catch_up.partial(run_of=RUN, units=units).expand(organization=chosen)
     unavailable = usage_unavailable(probed, RUN)
-    branch >> [extracted, unavailable] >> recorded
+    choose_usage_branch(probed) >> [extracted, unavailable]
+    chosen = choose_organizations_to_catch_up(probed, RUN)
     extracted >> chosen
-    caught_up >> recorded
+    caught_up = catch_up.partial(run_of=RUN, units=units).expand(organization=chosen)
+    recorded = record_run(listed, units, RUN)
     reported = report_failures(recorded)
-    # Side by side: notifying neither waits for the report nor hides that it failed.
-    recorded >> [reported, notify(listed, RUN)]
-    # Where failed tasks alone are cleared, record_run is not: the report waits for the others itself.
+    # Side by side: notifying neither waits for the report nor hides that it failed. Where failed tasks alone are
+    # cleared, record_run is not: the report waits for the others itself.
+    [extracted, unavailable, caught_up] >> recorded >> [reported, notify(listed, RUN)]
     [extracted, unavailable, caught_up] >> reported
 
 

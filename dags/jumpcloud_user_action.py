@@ -25,24 +25,21 @@ from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, tas
 
 from jumpcloud_elt.actions.operator import ANSWER, AnsweredApproval
 from jumpcloud_elt.core.action_names import ACTIONS
-from jumpcloud_elt.core.settings import read_settings
+from jumpcloud_elt.core.dag_defaults import run_timeout, task_defaults
+from jumpcloud_elt.core.settings import settings_of_dags
 
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
-SETTINGS = read_settings()
+SETTINGS = settings_of_dags()
 APPROVERS = [{"id": one, "name": one} for one in SETTINGS.actions_approvers]
 
 
 @dag(
     schedule=None,
     catchup=False,
+    dagrun_timeout=run_timeout(SETTINGS, waits_hours=SETTINGS.actions_approval_timeout_hours),
     doc_md=__doc__,
     tags=["jumpcloud"],
-    default_args={
-        "owner": "jumpcloud_elt",
-        "retries": 1,
-        "retry_delay": timedelta(seconds=30),
-        "pool": SETTINGS.pool,
-    },
+    default_args=task_defaults(SETTINGS),
     params={
         "connection_id": Param(
             SETTINGS.connections[0] if len(SETTINGS.connections) == 1 else None,

@@ -12,9 +12,12 @@ Started by hand with `rebuild_runs` it first records what lies in landing and no
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from airflow.sdk import Asset, Param, dag, get_current_context, task
+
+from jumpcloud_elt.core.dag_defaults import run_timeout, task_defaults
+from jumpcloud_elt.core.settings import settings_of_dags
+
+SETTINGS = settings_of_dags()
 
 
 @dag(
@@ -22,10 +25,11 @@ from airflow.sdk import Asset, Param, dag, get_current_context, task
         Asset("jumpcloud_directory_landing") | Asset("jumpcloud_usage_landing") | Asset("jumpcloud_user_action_landing")
     ),
     catchup=False,
+    dagrun_timeout=run_timeout(SETTINGS),
     max_active_runs=1,
     doc_md=__doc__,
     tags=["jumpcloud"],
-    default_args={"owner": "jumpcloud_elt", "retries": 1, "retry_delay": timedelta(seconds=30)},
+    default_args=task_defaults(SETTINGS, asks_jumpcloud=False),
     params={
         "rebuild_runs": Param(
             False,

@@ -20,8 +20,8 @@
         ├── NotPublishedError         nothing has been published yet
         └── CheckFailedError          a built warehouse failed its checks and was not published
 
-Only `TransientError` and `IncompleteListingError` can heal by themselves; both are retried where they occur,
-a bounded number of times. No message ever holds a key, a token or a payload.
+Only those of `CAN_HEAL` can heal by themselves; they are retried where they occur, a bounded number of times, and then
+Airflow tries the task again. No message ever holds a key, a token or a payload.
 """
 
 from __future__ import annotations
@@ -120,3 +120,6 @@ class NotPublishedError(WarehouseError):
 
 class CheckFailedError(WarehouseError):
     """A built warehouse failed its checks and was not published."""
+
+
+CAN_HEAL = (TransientError, IncompleteListingError)

@@ -151,14 +151,18 @@ CONFIG = {
             ),
             "connect_timeout_seconds": _option("Longest wait for a connection to JumpCloud.", "10"),
             "read_timeout_seconds": _option("Longest wait between two bytes of an answer.", "120"),
-            "request_attempts": _option("How often one request is tried before its organization fails.", "6"),
+            "request_deadline_seconds": _option(
+                "Longest time for one request and the whole of its answer, however slowly that comes.", "600"
+            ),
+            "request_attempts": _option("How often one request is tried before its task is tried again later.", "6"),
             "retry_wait_seconds": _option(
                 "First wait before a request is tried again; doubles each time, with jitter. Five times that before an "
                 "interval is read again that does not agree with JumpCloud's count.",
                 "1",
             ),
             "retry_wait_max_seconds": _option(
-                "Longest wait before a request is tried again. A longer Retry-After fails the organization.",
+                "Longest wait before a request is tried again. Where Retry-After is longer, Airflow tries the task "
+                "again then.",
                 "120",
             ),
             "duckdb_memory_limit": _option(

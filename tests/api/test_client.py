@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 from requests.adapters import HTTPAdapter
 
+from jumpcloud_elt.api.buffers import BufferPool
 from jumpcloud_elt.errors import (
     ConfigurationError,
     JumpCloudError,
@@ -27,7 +31,7 @@ from jumpcloud_elt.errors import (
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_sandbox.client import Sandbox
 from support.connections import API_KEY, connection_json
-from support.loopback import ORGANIZATION, USERS, reply
+from support.loopback import ORGANIZATION, USERS, reply, use_service_account
 
 START, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -262,3 +266,45 @@ def test_a_wrong_connection_is_told_before_anything_is_sent(
     with pytest.raises(ConfigurationError, match="API key: missing"):
         hook.get(USERS)
     assert sandbox.requests() == []
+
+
+# ---- answers that do not end ----------------------------------------------------------------------------------------
+
+
+def trickle(*, after_headers: bool) -> Callable[[BaseHTTPRequestHandler], None]:
+    """An answer of which one more byte comes every twentieth of a second, always in time for a read timeout."""
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        if after_headers:
+            handler.wfile.write(b"Content-Length: 10000\r\n\r\n")
+        with contextlib.suppress(OSError):
+            for _ in range(400):
+                handler.wfile.write(b" " if after_headers else b"x")
+                time.sleep(0.05)
+
+    return send
+
+
+@pytest.mark.parametrize("after_headers", [True, False], ids=["body", "headers"])
+@pytest.mark.parametrize("which", ["get", "insights", "page", "token", "run"])
+def test_an_answer_that_trickles_ends_with_the_request_s_deadline(
+    which: str, after_headers: bool, serve: Any, hook: JumpCloudHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(trickle(after_headers=after_headers))
+    hook.settings = dataclasses.replace(hook.settings, request_deadline_seconds=0.4, request_attempts=1)
+    if which == "token":
+        use_service_account(monkeypatch, server.url)
+    began = time.monotonic()
+    with pytest.raises(TransientError, match="no answer in time"), BufferPool(1, 1) as pool:
+        if which in ("get", "token"):
+            hook.get(USERS)
+        elif which == "run":
+            hook.method = "GET"
+            hook.run(USERS)
+        else:
+            buffer = pool.buffer() if which == "page" else None
+            hook.client.insights("events", {"limit": 1}, organization_id=ORGANIZATION, buffer=buffer)
+    assert 0.4 <= time.monotonic() - began < 5
+    assert len(server.received) == 1

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import duckdb
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException
 
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.tasks import common, directory, usage
@@ -28,7 +28,7 @@ def run_directory(
     run_of = {"dag_id": "jumpcloud_directory", "run_id": run_id}
     listed = common.list_organizations(only or [], with_credentials=True)
     for organization in listed:
-        with contextlib.suppress(AirflowFailException):
+        with contextlib.suppress(AirflowException):
             directory.extract_directory(organization, run_of, accept_drop or [])
     return common.record_run(listed, run_of, common.DIRECTORY, is_restricted=bool(only))
 
@@ -50,10 +50,10 @@ def run_usage(run_id: str, start: datetime, end: datetime, run_type: str = "manu
         usage.record_unavailable(probed, run_of)
     else:
         for organization in probed:
-            with contextlib.suppress(AirflowFailException, AirflowSkipException):
+            with contextlib.suppress(AirflowException):
                 usage.extract_events(organization, run_of, units)
     for chosen in usage.choose_organizations_to_catch_up(probed, run_of, dag_run, {}):
-        with contextlib.suppress(AirflowFailException):
+        with contextlib.suppress(AirflowException):
             usage.catch_up_events(chosen, run_of, units, dag_run)
     return usage.record_usage_run(listed, run_of, units)
 

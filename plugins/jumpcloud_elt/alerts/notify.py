@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 from airflow.sdk import BaseNotifier
+from airflow.sdk.exceptions import AirflowTaskTimeout
 from airflow.sdk.log import mask_secret
 
 from jumpcloud_elt.alerts.problems import Known, Problem, View, complete
@@ -81,6 +82,11 @@ def notify(settings: Settings, dag_id: str, view: View, context: Mapping[str, An
             try:
                 # Made even where there is nothing to tell: a mistake in it shows before it matters.
                 _notify(notifier, news, context)
+            except AirflowTaskTimeout:
+                # Those after it are told by the next run.
+                failures.append(f"{notifier.class_path}: no answer in time")
+                told = {_digest(one): state.told.get(_digest(one), {}) for one in settings.notifiers} | told
+                break
             except Exception as error:  # whatever somebody's notifier raises must not cost the sync
                 failures.append(f"{notifier.class_path}: {type(error).__name__}: {error}")
                 after = before

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 import requests
+from requests.adapters import BaseAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from jumpcloud_elt.api.responses import error_of, error_words, read_detail
@@ -33,12 +34,23 @@ class AccessToken(msgspec.Struct):
 class Authenticator(AuthBase):
     """Signs requests. An access token is fetched once for all threads, and renewed shortly before it ends.
 
+    :param pool: the connections of the token request.
     :param timeout: seconds to connect and to read, of the token request.
     :param mask_secret: called with every new access token, to keep it out of logs.
     """
 
-    def __init__(self, account: Account, timeout: tuple[float, float], mask_secret: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        account: Account,
+        pool: BaseAdapter,
+        timeout: tuple[float, float],
+        mask_secret: Callable[[str], None],
+    ) -> None:
         self._account = account
+        # A session of its own: the client's `auth` would fetch a token to fetch the token.
+        self._session = requests.Session()
+        self._session.mount("https://", pool)
+        self._session.mount("http://", pool)
         self._timeout = timeout
         self._mask_secret = mask_secret
         self._token: tuple[str, float] | None = None
@@ -78,8 +90,7 @@ class Authenticator(AuthBase):
         account = self._account
         what = "POST token for the service account"
         with transport_errors(what):
-            # Outside the session, whose `auth` would fetch a token to fetch the token.
-            response = requests.post(
+            response = self._session.post(
                 account.token_url,
                 data={"grant_type": "client_credentials", "scope": "api"},
                 # As `auth`, not as a header: that would give way to an entry in the user's .netrc.

@@ -63,8 +63,8 @@ class JumpCloudClient(UserMethods):
         self.timeout = (settings.connect_timeout_seconds, settings.read_timeout_seconds)
         self.rate_limiter = RateLimiter()
         self.retry_policy = RetryPolicy(settings)
-        self.authenticator = Authenticator(account, self.timeout, mask_secret)
-        self.pool = open_pool()
+        self.pool = open_pool(settings.request_deadline_seconds)
+        self.authenticator = Authenticator(account, self.pool, self.timeout, mask_secret)
         self._session = open_session(self.pool, self.authenticator)
         self._mask_secret = mask_secret
         self._lock = threading.Lock()

@@ -6,9 +6,10 @@ import re
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.adapters import BaseAdapter
 from requests.auth import AuthBase
 
+from jumpcloud_elt.api.deadline import DeadlineAdapter
 from jumpcloud_elt.errors import CredentialError, RedirectRefusedError
 
 POOL_SIZE = 64  # as many threads as may be configured
@@ -46,10 +47,10 @@ def open_session(adapter: BaseAdapter, auth: AuthBase) -> SameOriginSession:
     return session
 
 
-def open_pool() -> HTTPAdapter:
+def open_pool(deadline_seconds: float) -> DeadlineAdapter:
     """Return the pooled connections that all sessions of one client share."""
     # urllib3 must not retry: it cannot know of a body that ends early or is not JSON. `RetryPolicy` does.
-    return HTTPAdapter(pool_connections=4, pool_maxsize=POOL_SIZE, max_retries=0)
+    return DeadlineAdapter(deadline_seconds, pool_connections=4, pool_maxsize=POOL_SIZE, max_retries=0)
 
 
 def is_login_page(url: str) -> bool:

@@ -21,6 +21,7 @@ from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.streams import ORGANIZATIONS, Row
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import (
+    CAN_HEAL,
     ConfigurationError,
     IncompleteListingError,
     JumpCloudError,
@@ -59,6 +60,7 @@ def discover_organizations(
             log.error("Connection %s: %s", connection_id, error)
             was_asked |= not isinstance(error, ConfigurationError)
             failed.append(_failure(connection_id, None, f"connection {connection_id}", str(error)))
+            failed[-1]["error_can_heal"] = isinstance(error, CAN_HEAL)
             continue
         for organization in seen:
             organization_id = str(organization["organization_id"])

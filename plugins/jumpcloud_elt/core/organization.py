@@ -12,6 +12,7 @@ class Organization(TypedDict):
 
     `error` says why it cannot be synced, where that is known before anything is asked of it: an id that the
     connection names and the key does not see, or (then without `organization_id`) a connection that fails.
+    `error_can_heal`: it may be gone when it is tried again.
     `provider_id` is there where the key belongs to a provider, and None where it is not known whether it does;
     `credential` is what is known of the key. `also_seen_by`: further connections that reach it, and what is known of
     theirs; they do not sync it.
@@ -22,6 +23,7 @@ class Organization(TypedDict):
     organization_name: str
     payload: Row
     error: str | None
+    error_can_heal: NotRequired[bool]
     provider_id: NotRequired[str | None]
     credential: NotRequired[Credential]
     also_seen_by: NotRequired[dict[str, Credential]]

@@ -5,6 +5,7 @@ Defaults and descriptions of the options are declared once, in `provider_info`.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass, field
@@ -16,8 +17,10 @@ from airflow.sdk.configuration import conf
 
 from jumpcloud_elt.core.account import ORGANIZATION_ID
 from jumpcloud_elt.core.data_root import STORE_URL, open_data_root
+from jumpcloud_elt.core.intervals import read_cron
 from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.errors import ConfigurationError
+from jumpcloud_elt.provider_info import CONFIG
 
 SECTION = "jumpcloud_elt"
 # What would be a separator or a quotation mark elsewhere is in no id.
@@ -67,6 +70,7 @@ class Settings:
     actions_approvers: tuple[str, ...]
     connect_timeout_seconds: float
     read_timeout_seconds: float
+    request_deadline_seconds: float
     request_attempts: int
     retry_wait_seconds: float
     retry_wait_max_seconds: float
@@ -93,16 +97,32 @@ class Settings:
 
 def read_settings() -> Settings:
     """Read Airflow's configuration; raise one ConfigurationError that names every wrong option."""
+    settings, problems = _read()
+    if problems:
+        raise ConfigurationError(f"Section [{SECTION}] of the Airflow configuration:\n- " + "\n- ".join(problems))
+    return settings
+
+
+def settings_of_dags() -> Settings:
+    """The settings when a Dag file is parsed: a wrong option has its default, so that no Dag goes off the list.
+
+    The Dag's tasks call `read_settings`, and fail.
+    """
+    return _read()[0]
+
+
+def _read() -> tuple[Settings, list[str]]:
+    """The settings, with the default of every wrong option, and what is wrong."""
     problems: list[str] = []
     settings = Settings(
         connections=_names("connections", problems),
         exclude=tuple(_plain_id(one) for one in _names("exclude", problems, may_be_empty=True)),
         usage_exclude=tuple(_plain_id(one) for one in _names("usage_exclude", problems, may_be_empty=True)),
-        pool=_text("pool"),
+        pool=_pool(problems),
         data_root=_data_root(problems),
         snapshot_retention_days=_whole("snapshot_retention_days", problems, lowest=0, highest=36_500),
-        directory_schedule=_text("directory_schedule"),
-        usage_schedule=_text("usage_schedule"),
+        directory_schedule=_schedule("directory_schedule", problems),
+        usage_schedule=_schedule("usage_schedule", problems),
         usage_services=_usage_services(problems),
         usage_slice_threads=_whole("usage_slice_threads", problems, lowest=1, highest=64),
         usage_arrival_lag_minutes=_number("usage_arrival_lag_minutes", problems, lowest=0, highest=10_080),
@@ -121,6 +141,7 @@ def read_settings() -> Settings:
         actions_approvers=_names("actions_approvers", problems, may_be_empty=True),
         connect_timeout_seconds=_number("connect_timeout_seconds", problems, lowest=0.1, highest=600),
         read_timeout_seconds=_number("read_timeout_seconds", problems, lowest=0.1, highest=3600),
+        request_deadline_seconds=_number("request_deadline_seconds", problems, lowest=0.1, highest=86_400),
         request_attempts=_whole("request_attempts", problems, lowest=1, highest=50),
         retry_wait_seconds=_number("retry_wait_seconds", problems, lowest=0, highest=600),
         retry_wait_max_seconds=_number("retry_wait_max_seconds", problems, lowest=0, highest=3600),
@@ -138,9 +159,7 @@ def read_settings() -> Settings:
                 f"usage_catch_up_minutes: {settings.usage_catch_up_minutes:g} given; allowed: less than the time limit "
                 f"of {option} ({minutes:g} minutes)"
             )
-    if problems:
-        raise ConfigurationError(f"Section [{SECTION}] of the Airflow configuration:\n- " + "\n- ".join(problems))
-    return settings
+    return settings, problems
 
 
 def _initial_days(problems: list[str]) -> int | None:
@@ -156,14 +175,41 @@ def _text(option: str) -> str:
     return str(conf.get(SECTION, option)).strip()
 
 
+def _default(option: str) -> str:
+    options: dict[str, Any] = CONFIG[SECTION]["options"]  # type: ignore[assignment]
+    return str(options[option]["default"])
+
+
+def _pool(problems: list[str]) -> str:
+    given = _text("pool")
+    if not given:
+        problems.append("pool: '' given; allowed: the name of an Airflow pool")
+    return given or _default("pool")
+
+
+def _schedule(option: str, problems: list[str]) -> str:
+    given = _text(option)
+    try:
+        read_cron(given, option)
+    except ConfigurationError as error:
+        problems.append(str(error).removeprefix(f"[{SECTION}] "))
+        return _default(option)
+    return given
+
+
 def _names(option: str, problems: list[str], *, may_be_empty: bool = False) -> tuple[str, ...]:
     given = _text(option)
-    names = tuple(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
+    names = _split(given)
     if not names and not may_be_empty:
         problems.append(f"{option}: {given!r} given; allowed: at least one name, comma-separated")
+        return _split(_default(option))
     if not all(NAME_IN_LIST.fullmatch(name) for name in names):
         problems.append(f"{option}: {given!r} given; allowed: names separated by commas")
     return names
+
+
+def _split(names: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in names.split(",") if part.strip()))
 
 
 def _usage_services(problems: list[str]) -> tuple[str, ...]:
@@ -204,23 +250,23 @@ def _notifiers(problems: list[str]) -> tuple[NotifierSettings, ...]:
 
 def _number(option: str, problems: list[str], *, lowest: float, highest: float) -> float:
     given = _text(option)
-    allowed = f"a number from {lowest:g} to {highest:g}"
     try:
         number = float(given)
     except ValueError:
-        problems.append(f"{option}: {given!r} given; allowed: {allowed}")
-        return lowest
-    if not lowest <= number <= highest:
-        problems.append(f"{option}: {given!r} given; allowed: {allowed}")
-    return number
+        number = math.nan
+    if lowest <= number <= highest:
+        return number
+    problems.append(f"{option}: {given!r} given; allowed: a number from {lowest:g} to {highest:g}")
+    return float(_default(option) or lowest)
 
 
 def _whole(option: str, problems: list[str], *, lowest: int, highest: int) -> int:
     given = _text(option)
     number = int(given) if given.isascii() and given.isdigit() else -1
-    if not lowest <= number <= highest:
-        problems.append(f"{option}: {given!r} given; allowed: a whole number from {lowest} to {highest}")
-    return number
+    if lowest <= number <= highest:
+        return number
+    problems.append(f"{option}: {given!r} given; allowed: a whole number from {lowest} to {highest}")
+    return int(_default(option) or lowest)
 
 
 def _memory_limit(problems: list[str]) -> str:

@@ -11,10 +11,10 @@ from airflow.sdk.exceptions import AirflowSkipException
 from jumpcloud_elt.alerts import notify, problems
 from jumpcloud_elt.connections import organizations
 from jumpcloud_elt.core.organization import Organization
-from jumpcloud_elt.core.settings import Settings, read_settings
+from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import JumpCloudError
-from jumpcloud_elt.tasks.common import run_in_landing
+from jumpcloud_elt.tasks.common import read_settings, run_in_landing
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from jumpcloud_elt.connections import check
 from jumpcloud_elt.connections import report as connection_check_report
-from jumpcloud_elt.core.settings import read_settings
 from jumpcloud_elt.core.times import utc_now
+from jumpcloud_elt.tasks.common import read_settings
 
 log = logging.getLogger(__name__)
 

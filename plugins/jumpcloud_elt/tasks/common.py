@@ -1,26 +1,34 @@
 """What the Dags' tasks do: call the package, leave an outcome in landing, speak Airflow's states.
 
-An error that the package raises on purpose has been retried as often as it deserves, so it fails the task at
-once; Airflow's own retries are for workers that are lost. Wiring is in `dags/`, work in the modules called here.
+Of the errors that the package raises on purpose, Airflow retries those that can heal; the others fail the task at once.
+Wiring is in `dags/`, work in the modules called here.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict, TypeVar
 
 from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.connections import organizations
 from jumpcloud_elt.connections.client import open_client
+from jumpcloud_elt.core import settings as core_settings
 from jumpcloud_elt.core.data_root import open_data_root
 from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.organization import Organization
-from jumpcloud_elt.core.settings import Settings, read_settings
-from jumpcloud_elt.errors import ConfigurationError, JumpCloudError
+from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.errors import CAN_HEAL, ConfigurationError, JumpCloudError, TransientError
 from jumpcloud_elt.landing.manifests import FAILED, Outcome, RunManifest, failure
 
 log = logging.getLogger(__name__)
@@ -36,10 +44,24 @@ class Failure(TypedDict):
     reason: str
 
 
-def list_organizations(only: Sequence[str], *, with_credentials: bool = False) -> list[Organization]:
+def read_settings() -> Settings:
+    """The configuration; a wrong option fails the task at once, by its name."""
+    return or_fail(core_settings.read_settings)
+
+
+def is_last_try(context: Context) -> bool:
+    """Whether Airflow does not try the task again."""
+    this: Any = context["ti"]
+    return bool(this.try_number > this.max_tries)
+
+
+def list_organizations(
+    only: Sequence[str], *, with_credentials: bool = False, is_last_try: bool = True
+) -> list[Organization]:
     """The organizations to sync in this run; raises AirflowFailException with what to do where there is none.
 
-    `with_credentials`: with what is known of each connection's key.
+    `with_credentials`: with what is known of each connection's key. A connection that fails and may heal fails this
+    try; the last try goes on with the other connections.
     """
     settings = read_settings()
     asked_for = [one.lower() for one in only]
@@ -47,7 +69,11 @@ def list_organizations(only: Sequence[str], *, with_credentials: bool = False) -
     def list_them() -> list[Organization]:
         # A store that cannot be used is told before JumpCloud is asked for anything.
         open_data_root(settings.data_root)
-        return organizations.discover_organizations(settings, asked_for, with_credentials=with_credentials)
+        listed = organizations.discover_organizations(settings, asked_for, with_credentials=with_credentials)
+        can_heal = [str(one["error"]) for one in listed if one.pop("error_can_heal", False)]
+        if can_heal and not is_last_try:
+            raise TransientError("\n".join(can_heal))
+        return listed
 
     return or_fail(list_them)
 
@@ -133,14 +159,17 @@ def leaving_outcomes(
     run.begin(organization, stream, interval, step=step)
     try:
         if organization["error"] is not None:
-            raise ConfigurationError(organization["error"])
+            can_heal = organization.get("error_can_heal", False)
+            raise (TransientError if can_heal else ConfigurationError)(organization["error"])
         with open_client(organization["connection_id"], settings) as client:
             outcomes = extract(client)
-    except Exception as error:
+    except (Exception, AirflowTaskTimeout) as error:
         told = str(error) or type(error).__name__
+        if isinstance(error, AirflowTaskTimeout):
+            told = f"not finished within task_timeout_minutes ({settings.task_timeout_minutes:g})"
         run.add(organization, [*so_far, failure(organization, stream, told, interval)], step=step)
         if isinstance(error, JumpCloudError):
-            raise AirflowFailException(f"{organization['organization_name']}: {error}") from error
+            raise airflow_error(error, settings, f"{organization['organization_name']}: ") from error
         raise
     run.add(organization, outcomes, step=step)
     return outcomes
@@ -152,8 +181,22 @@ def run_in_landing(settings: Settings, run_of: dict[str, str]) -> RunManifest:
 
 
 def or_fail(call: Callable[[], _T]) -> _T:
-    """Call; what the package raises on purpose fails the task at once."""
+    """Call; raise `airflow_error` for what the package raises on purpose."""
     try:
         return call()
     except JumpCloudError as error:
-        raise AirflowFailException(str(error)) from error
+        raise airflow_error(error, core_settings.settings_of_dags()) from error
+
+
+def airflow_error(error: JumpCloudError, settings: Settings, whose: str = "") -> AirflowException:
+    """What makes Airflow do about `error` what is right: try again later, try again when JumpCloud said, or fail.
+
+    A `Retry-After` beyond the run's own time limit is not waited for.
+    """
+    wait = getattr(error, "retry_after", None) or 0.0
+    if settings.retry_wait_max_seconds < wait < 3600 * settings.run_timeout_hours:
+        log.warning("%s%s", whose, error)
+        moment = datetime.now(UTC) + timedelta(seconds=wait)
+        return AirflowRescheduleException(moment)  # type: ignore[no-untyped-call]
+    can_heal = isinstance(error, CAN_HEAL) and wait <= settings.retry_wait_max_seconds
+    return (AirflowException if can_heal else AirflowFailException)(f"{whose}{error}")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from airflow.sdk.exceptions import AirflowRescheduleException
+
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.connections import capabilities
 from jumpcloud_elt.core.organization import Organization
-from jumpcloud_elt.core.settings import read_settings
 from jumpcloud_elt.errors import JumpCloudError
 from jumpcloud_elt.extract import directory
 from jumpcloud_elt.landing.manifests import Outcome
 from jumpcloud_elt.landing.snapshots import Accepted
-from jumpcloud_elt.tasks.common import DIRECTORY, leaving_outcomes
+from jumpcloud_elt.tasks.common import DIRECTORY, leaving_outcomes, read_settings
 
 
 def extract_directory(
@@ -32,12 +33,16 @@ def extract_directory(
         accepted = Accepted(run_of["run_id"], is_everything=True) if is_accepted else own
         return directory.land_directory(client, organization, settings, accepted, unread)
 
-    is_synced = False
+    is_synced, is_put_off = False, False
     try:
         outcomes = leaving_outcomes(organization, run_of, DIRECTORY, settings, extract)
         is_synced = True
+    except AirflowRescheduleException:
+        # JumpCloud asked for a pause.
+        is_put_off = True
+        raise
     finally:
         # One that was asked for and that nobody sees has no connection.
-        if organization["organization_id"] and organization["connection_id"]:
+        if not is_put_off and organization["organization_id"] and organization["connection_id"]:
             capabilities.land_capabilities(settings, organization, run_of["run_id"], is_synced=is_synced, unread=unread)
     return sum(outcome.rows or 0 for outcome in outcomes)

@@ -7,9 +7,8 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from jumpcloud_elt.core.settings import read_settings
 from jumpcloud_elt.privacy import forget
-from jumpcloud_elt.tasks.common import or_fail, run_in_landing
+from jumpcloud_elt.tasks.common import or_fail, read_settings, run_in_landing
 
 log = logging.getLogger(__name__)
 

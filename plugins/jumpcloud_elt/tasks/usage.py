@@ -18,15 +18,16 @@ from jumpcloud_elt.api.insights import PROBED_RANGE
 from jumpcloud_elt.connections.client import open_client
 from jumpcloud_elt.core.intervals import Interval, last_complete_interval, read_usage_cron, split_into_units
 from jumpcloud_elt.core.organization import Organization
-from jumpcloud_elt.core.settings import Settings, read_settings
+from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.times import parse_moment, utc_now
-from jumpcloud_elt.errors import ConfigurationError, JumpCloudError, NotEnabledError, PermissionDeniedError
+from jumpcloud_elt.errors import CAN_HEAL, ConfigurationError, JumpCloudError, NotEnabledError, PermissionDeniedError
 from jumpcloud_elt.extract import catch_up, events
 from jumpcloud_elt.landing import inventory
 from jumpcloud_elt.landing.layout import EVENTS, landed_units
 from jumpcloud_elt.landing.manifests import CATCH_UP, EXCLUDED, FAILED, NOT_ASKED, SKIPPED, Outcome, failure
 from jumpcloud_elt.landing.units import read_landed_unit
 from jumpcloud_elt.tasks import common
+from jumpcloud_elt.tasks.common import read_settings
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,8 @@ def extract_events(
 ) -> int:
     """Land an organization's events unit by unit; return the number of rows. Skipped where it has none to give."""
     settings = read_settings()
+    if organization.get("error_can_heal"):
+        organization = _probe(organization | {"error": None}, settings)
     if organization["unavailable"]:
         common.run_in_landing(settings, run_of).add(organization, [_skipped(organization)])
         # Airflow itself shows why a task was skipped in a fold of its log only.
@@ -121,6 +124,9 @@ def catch_up_events(
     No unit begins once `usage_catch_up_minutes` have passed since the run began.
     """
     settings = read_settings()
+    if organization.get("error_can_heal"):
+        # Its own interval has landed meanwhile.
+        organization = organization | {"error": None}
     until = _naive(dag_run.start_date) + timedelta(minutes=settings.usage_catch_up_minutes)
     landed: list[Outcome] = []
     before = _from_xcom(intervals)[0][0]
@@ -198,7 +204,7 @@ def record_usage_run(
 
 
 def _probe(organization: Organization, settings: Settings) -> ProbedOrganization:
-    probed = ProbedOrganization(**organization, unavailable=None)
+    probed = ProbedOrganization(**{**organization, "unavailable": None})
     if organization["error"] is not None:
         return probed
     if _is_excluded(organization, settings):
@@ -213,7 +219,7 @@ def _probe(organization: Organization, settings: Settings) -> ProbedOrganization
             except (NotEnabledError, PermissionDeniedError) as error:
                 probed["unavailable"], probed["error"] = _why_unavailable(client, organization, error, settings)
     except JumpCloudError as error:
-        probed["error"] = str(error)
+        probed["error"], probed["error_can_heal"] = str(error), isinstance(error, CAN_HEAL)
     return probed
 
 
@@ -226,6 +232,8 @@ def _why_unavailable(
     """Whether the answer is about Directory Insights (reason, None) or about the key itself (None, error)."""
     try:
         client.get("/api/systemusers", {"limit": 1}, organization_id=organization["organization_id"])
+    except CAN_HEAL:
+        raise
     except JumpCloudError as users_error:
         return None, f"{users_error} (Directory Insights refused too: {error.status} {error.detail})"
     if isinstance(error, NotEnabledError):

@@ -22,7 +22,7 @@ from jumpcloud_elt.actions.report import as_row, left_open, refusals, told
 from jumpcloud_elt.actions.request import read_request
 from jumpcloud_elt.connections import organizations
 from jumpcloud_elt.core.account import ORGANIZATION_ID
-from jumpcloud_elt.core.settings import Settings, read_settings
+from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.streams import USERGROUP_MEMBERS
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import JumpCloudError
@@ -41,6 +41,7 @@ from jumpcloud_elt.landing.action_log import (
 from jumpcloud_elt.landing.layout import RUNS
 from jumpcloud_elt.landing.snapshots import Accepted
 from jumpcloud_elt.tasks import common, directory
+from jumpcloud_elt.tasks.common import read_settings
 
 log = logging.getLogger(__name__)
 

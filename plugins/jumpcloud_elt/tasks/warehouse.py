@@ -6,11 +6,10 @@ import logging
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from jumpcloud_elt.core.settings import read_settings
 from jumpcloud_elt.errors import WarehouseError
 from jumpcloud_elt.landing import inventory
 from jumpcloud_elt.landing.manifests import RunManifest
-from jumpcloud_elt.tasks.common import or_fail
+from jumpcloud_elt.tasks.common import or_fail, read_settings
 from jumpcloud_elt.warehouse import build as warehouse
 from jumpcloud_elt.warehouse import checkpoints
 from jumpcloud_elt.warehouse.publish import publisher
