@@ -22,12 +22,13 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.taskreschedule import TaskReschedule
 from airflow.models.xcom import XComModel
 from airflow.sdk import DAG, CronDataIntervalTimetable
+from airflow.sdk.exceptions import AirflowFailException
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from jumpcloud_elt.connections import capabilities
 from jumpcloud_elt.core import settings
-from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.landing.manifests import RunManifest
 from jumpcloud_elt.tasks import usage
 from jumpcloud_sandbox.client import Sandbox
@@ -144,8 +145,22 @@ def test_every_dag_says_what_it_is_and_never_catches_up_by_itself(dags: dict[str
     assert (dag.max_active_runs == 1) == (dag_id in ONE_RUN_AT_A_TIME)
     for task in dag.tasks:
         assert task.owner == "jumpcloud_elt"
-        assert task.retries == (0 if task.task_id in TRIED_ONCE else 1)
+        assert task.retries == (0 if task.task_id in TRIED_ONCE else 3)
         assert task.retry_delay == timedelta(seconds=30)
+        assert task.retry_exponential_backoff == 2
+        assert task.max_retry_delay == timedelta(minutes=15)
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_every_run_and_every_task_ends(dags: dict[str, DAG], dag_id: str) -> None:
+    hours = 24 + (24 if dag_id == "jumpcloud_user_action" else 0)
+    assert dags[dag_id].dagrun_timeout == timedelta(hours=hours)
+    for task in dags[dag_id].tasks:
+        minutes = 10 if task.task_id == "notify" else 180
+        assert task.execution_timeout == timedelta(minutes=minutes)
+        assert task.task_id != "notify" or not task.downstream_list
+        if task.task_id == "approve":
+            assert task.response_timeout == timedelta(hours=24)
 
 
 def test_actions_wait_beside_each_other_and_act_in_turn(dags: dict[str, DAG]) -> None:
@@ -174,14 +189,40 @@ def test_a_schedule_is_a_timetable_with_data_intervals_or_none(
         assert dag.schedule == CronDataIntervalTimetable(cron, timezone="UTC")
 
 
-def test_a_schedule_that_makes_no_sense_is_an_import_error_that_names_the_option(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.usefixtures("airflow_database")
+def test_wrong_options_take_no_dag_off_the_list_and_fail_its_tasks_by_name(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_SCHEDULE", "every now and then")
+    wrong = {
+        "usage_schedule": "every now and then",
+        "directory_schedule": "* *",
+        "pool": " ",
+        "connections": ",",
+        "task_timeout_minutes": "soon",
+        "run_timeout_hours": "-1",
+        "actions_approval_timeout_hours": "inf",
+        "duckdb_threads": "nan",
+    }
+    for option, value in wrong.items():
+        monkeypatch.setenv(f"AIRFLOW__JUMPCLOUD_ELT__{option.upper()}", value)
     bag = DagBag(ROOT / "dags")
-    assert set(bag.dags) == set(DAG_IDS) - {"jumpcloud_usage"}
-    (error,) = bag.import_errors.values()
-    assert "[jumpcloud_elt] usage_schedule: 'every now and then' given; allowed: a cron expression" in error
+    assert (set(bag.dags), bag.import_errors) == (set(DAG_IDS), {})
+    usage_dag = bag.dags["jumpcloud_usage"]
+    daily = CronDataIntervalTimetable("0 0 * * *", timezone="UTC")
+    assert (usage_dag.schedule, usage_dag.dagrun_timeout) == (daily, timedelta(hours=24))
+    assert {(task.pool, task.execution_timeout) for task in usage_dag.tasks if task.task_id != "notify"} == {
+        ("default_pool", timedelta(minutes=180))
+    }
+    assert bag.dags["jumpcloud_user_action"].dagrun_timeout == timedelta(hours=48)
+    with pytest.raises(AirflowFailException) as raised:
+        usage.extract_events({}, {}, [])  # type: ignore[typeddict-item]
+    assert [line.partition(": ")[0] for line in str(raised.value).splitlines()[1:]] == [
+        f"- {option}" for option in sorted(wrong, key=list(Settings.__dataclass_fields__).index)
+    ]
+    run = usage_dag.test()
+    states = {task.task_id: (task.state, task.try_number) for task in run.get_task_instances()}
+    assert (run.state, states["plan_units"]) == ("failed", ("failed", 1))
+    assert not settings.landing.exists()
 
 
 @pytest.mark.usefixtures("airflow_database", "settings")
@@ -253,6 +294,39 @@ def test_a_warehouse_run_finds_again_what_has_landed_only_where_it_is_told_to(
     assert states == ["failed", "success", "success"]
     (row,) = query(settings.warehouse, "select count(*) as n from users where status = 'active'")
     assert row["n"] > 0
+
+
+@pytest.mark.usefixtures("airflow_database", "settings")
+def test_what_can_heal_is_tried_again_later_and_when_jumpcloud_said(
+    dags: dict[str, DAG], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three organizations' tasks one heals, one is asked to wait for longer than requests wait, one cannot heal."""
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__REQUEST_ATTEMPTS", "1")
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__RETRY_WAIT_MAX_SECONDS", "1")
+    busy, refused = {"status": 503}, {"status": 401, "body": {"message": "Unauthorized"}}
+    later = {"status": 429, "body": {"message": "slow down"}, "headers": {"Retry-After": "3"}}
+    organization_ids = [one["id"] for one in sandbox.world()["organizations"]]
+    sandbox.set_faults(
+        *(
+            {"match": {"organization_id": one, "path_regex": "^/api/systemusers$", "times": times}, "do": do}
+            for one, do, times in zip(organization_ids, (busy, later, refused), (1, 1, 1000), strict=True)
+        )
+    )
+    run = dags["jumpcloud_directory"].test()
+    with create_session() as session:
+        put_off = session.scalars(select(TaskReschedule).join(TaskInstance).where(TaskInstance.run_id == run.run_id))
+        (once,) = put_off
+        session.refresh(once, ["task_instance"])
+        waited = once.task_instance.rendered_map_index
+    tries = {_name(task): (task.state, task.try_number) for task in run.get_task_instances()}
+    names = [one["displayName"] or one["id"] for one in sandbox.world()["organizations"]]
+    assert run.state == "failed"
+    assert waited == names[1]
+    assert [tries[f"extract_directory[{name}]"] for name in names] == [("success", 2), ("success", 1), ("failed", 1)]
+    outcomes = RunManifest(read_settings().landing, run.dag_id, run.run_id).read_manifest()
+    assert {(one.organization_name, one.outcome) for one in outcomes} == {
+        (name, "failed" if name == names[2] else "ok") for name in names
+    }
 
 
 @pytest.mark.usefixtures("airflow_database")

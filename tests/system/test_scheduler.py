@@ -292,7 +292,9 @@ def test_a_branch_leaves_the_extraction_out_where_no_organization_has_directory_
 
 def test_organizations_fail_skip_and_succeed_beside_each_other_in_one_usage_run(mixed: Scenario) -> None:
     run = mixed.runs[USAGE]
-    assert (run.state, run.tries) == ("failed", 1)
+    # Of Charlie's events the 500 may heal; Delta's refused key will not.
+    tries = {name: task.tries for name, task in run.tasks.items() if task.tries > 1}
+    assert (run.state, tries) == ("failed", {"extract_events[Charlie]": 4})
     assert run.states == AROUND_USAGE | {
         "extract_events[Alpha]": "success",
         "extract_events[Bravo]": "skipped",
