@@ -265,6 +265,19 @@ def test_a_notifier_that_fails_costs_nothing_shows_and_is_tried_again_and_the_ot
 
 
 @pytest.mark.usefixtures("world")
+def test_a_notifier_that_hangs_is_given_up_and_the_others_are_told(
+    sandbox: Sandbox, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = {"class": "support.recording.HangingNotifier"}
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__NOTIFIERS", json.dumps([hanging, RECORDING]))
+    monkeypatch.setattr("jumpcloud_elt.alerts.notify.NOTIFIER_SECONDS", 0.2)
+    sandbox.set_faults(refuse(403, "Forbidden"))
+    with pytest.raises(AirflowSkipException, match=r"HangingNotifier: not finished after 0\.2 s"):
+        directory("one")
+    assert len(taken(told)) == 1
+
+
+@pytest.mark.usefixtures("world")
 def test_who_is_named_later_is_told_what_is_wrong_already(
     sandbox: Sandbox, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,13 @@ class FileNotifier(RecordingNotifier):
     def notify(self, context: Any) -> None:
         with Path(self.path).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"run": self.run, "subject": self.subject, "message": self.message}) + "\n")
+
+
+class HangingNotifier(RecordingNotifier):
+    """Does not come to an end."""
+
+    def notify(self, context: Any) -> None:
+        time.sleep(600)
 
 
 class BrokenNotifier(RecordingNotifier):

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 from airflow.sdk import BaseNotifier
 from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.execution_time.timeout import timeout
 from airflow.sdk.log import mask_secret
 
 from jumpcloud_elt.alerts.problems import Known, Problem, View, complete
@@ -28,6 +29,8 @@ from jumpcloud_elt.errors import LandingError
 log = logging.getLogger(__name__)
 
 NOTIFICATIONS = "_notifications"
+# One that hangs must not keep the others from being told.
+NOTIFIER_SECONDS = 60.0
 Told = dict[str, Problem]
 
 
@@ -81,12 +84,11 @@ def notify(settings: Settings, dag_id: str, view: View, context: Mapping[str, An
             news, after = _compare(before, wrong, well)
             try:
                 # Made even where there is nothing to tell: a mistake in it shows before it matters.
-                _notify(notifier, news, context)
+                with timeout(NOTIFIER_SECONDS):  # type: ignore[no-untyped-call]
+                    _notify(notifier, news, context)
             except AirflowTaskTimeout:
-                # Those after it are told by the next run.
-                failures.append(f"{notifier.class_path}: no answer in time")
-                told = {_digest(one): state.told.get(_digest(one), {}) for one in settings.notifiers} | told
-                break
+                failures.append(f"{notifier.class_path}: not finished after {NOTIFIER_SECONDS:g} s")
+                after = before
             except Exception as error:  # whatever somebody's notifier raises must not cost the sync
                 failures.append(f"{notifier.class_path}: {type(error).__name__}: {error}")
                 after = before
