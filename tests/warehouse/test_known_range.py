@@ -10,7 +10,8 @@ import pytest
 
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_sandbox.client import Sandbox
-from support.evolving import ORGANIZATIONS, EvolvingWorld, Json
+from support.evolving import ORGANIZATIONS as EVOLVING_ORGANIZATIONS
+from support.evolving import EvolvingWorld, Json
 from support.expectations import Snapshot, Unit
 from support.landed_units import ORGANIZATIONS, land, login, record
 from support.pipeline import assert_warehouse_is, query, run_directory, run_warehouse, snapshots_of
@@ -29,7 +30,7 @@ def test_every_row_is_as_defined_whatever_of_the_time_has_been_read(
         sandbox.set_world(world.world())
         at = FIRST + step * 40 * DAY + timedelta(hours=6)
         monkeypatch.setattr("jumpcloud_elt.extract.directory.utc_now", lambda at=at: at)
-        assert run_directory(f"directory-{step}", accept_drop=[*ORGANIZATIONS]) == []
+        assert run_directory(f"directory-{step}", accept_drop=[*EVOLVING_ORGANIZATIONS]) == []
         snapshots += snapshots_of(sandbox, settings)
         if step < 2:
             world.step()
