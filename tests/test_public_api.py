@@ -13,6 +13,7 @@ from support.definitions import PACKAGE, public_names
 
 DOORS = {
     "errors": {
+        "CAN_HEAL",
         "CheckFailedError",
         "ConfigurationError",
         "ConflictError",

@@ -372,7 +372,7 @@ def test_a_run_whose_events_may_still_arrive_is_put_off_until_then_and_holds_no_
         began.append(datetime.now(UTC))
         return replace(read_settings(), usage_arrival_lag_minutes=(began[0] - today).total_seconds() / 60 + 2 / 60)
 
-    monkeypatch.setattr("jumpcloud_elt.tasks.usage.read_settings", with_lag)
+    monkeypatch.setattr("jumpcloud_elt.tasks.usage.settings_or_fail", with_lag)
     run = dags["jumpcloud_usage"].test(logical_date=today)
     assert run.state == "success"
     with create_session() as session:

@@ -16,7 +16,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from jumpcloud_elt.api.responses import error_of, error_words, read_detail
 from jumpcloud_elt.api.transport import transport_errors
 from jumpcloud_elt.core.account import Account
-from jumpcloud_elt.errors import CredentialError, TransientError
+from jumpcloud_elt.errors import CredentialError, RequestError, TransientError
 
 TOKEN_RENEWAL_SECONDS = 60
 TOKEN_SECONDS = 3600  # where the answer does not say: what JumpCloud's own client assumes
@@ -71,8 +71,9 @@ class Authenticator(AuthBase):
         used = self._token
         try:
             return send()
-        except CredentialError:
-            if used is None:
+        except RequestError as error:
+            # Whoever says 401: a new token is one request, and the second answer stands.
+            if used is None or error.status != HTTPStatus.UNAUTHORIZED:
                 raise
         with self._lock:
             # Another thread may have replaced it already.

@@ -14,7 +14,7 @@ from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import JumpCloudError
-from jumpcloud_elt.tasks.common import read_settings, run_in_landing
+from jumpcloud_elt.tasks.common import run_in_landing, settings_or_fail
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def notify_of_directory(listed: Sequence[Organization] | None, run_of: dict[str,
 
     Skipped, saying why, where a notifier fails: the sync is as it is, and the next run tries again.
     """
-    settings = read_settings()
+    settings = settings_or_fail()
     if listed is None:
         view = problems.of_nothing(_why_nothing_is_listed())
     else:
@@ -37,14 +37,14 @@ def notify_of_usage(listed: Sequence[Organization] | None, run_of: dict[str, str
     """As `tell_of_directory`; of a run that could not begin the directory's next run tells."""
     if listed is None:
         raise AirflowSkipException("Nothing was tried; jumpcloud_directory tells why.")
-    settings = read_settings()
+    settings = settings_or_fail()
     _tell(settings, run_of, problems.of_usage(listed, run_in_landing(settings, run_of).read_manifest()))
 
 
 def _why_nothing_is_listed() -> str:
     """What listing the organizations says now: what its task said is in that task's log only."""
     try:
-        organizations.discover_organizations(read_settings())
+        organizations.discover_organizations(settings_or_fail())
     except JumpCloudError as error:
         return str(error)
     return "The organizations could not be listed; see the log of list_organizations."

@@ -44,7 +44,7 @@ class Failure(TypedDict):
     reason: str
 
 
-def read_settings() -> Settings:
+def settings_or_fail() -> Settings:
     """The configuration; a wrong option fails the task at once, by its name."""
     return or_fail(core_settings.read_settings)
 
@@ -63,7 +63,7 @@ def list_organizations(
     `with_credentials`: with what is known of each connection's key. A connection that fails and may heal fails this
     try; the last try goes on with the other connections.
     """
-    settings = read_settings()
+    settings = settings_or_fail()
     asked_for = [one.lower() for one in only]
 
     def list_them() -> list[Organization]:
@@ -92,7 +92,7 @@ def record_run(
     """
     if listed is None:
         raise AirflowSkipException("Nothing was tried; there is nothing to record.")
-    run = run_in_landing(read_settings(), run_of)
+    run = run_in_landing(settings_or_fail(), run_of)
     outcomes = run.write_manifest(listed, stream, is_restricted=is_restricted, interval=interval)
     return [
         Failure(organization_name=outcome.organization_name, reason=outcome.reason or "")
@@ -114,7 +114,9 @@ def report_failures(failures: Sequence[Failure] | None, context: Context) -> Non
         raise AirflowFailException(f"{len(failures)} failed; all others have landed:\n{told}\n{not_run}".rstrip())
     if not_run:
         raise AirflowFailException(not_run)
-    if not run_in_landing(read_settings(), {"dag_id": context["ti"].dag_id, "run_id": context["run_id"]}).is_complete():
+    if not run_in_landing(
+        settings_or_fail(), {"dag_id": context["ti"].dag_id, "run_id": context["run_id"]}
+    ).is_complete():
         raise AirflowFailException("Landed, but not recorded: clear record_run with its downstream tasks.")
 
 

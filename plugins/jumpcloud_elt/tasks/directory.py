@@ -13,7 +13,7 @@ from jumpcloud_elt.errors import JumpCloudError
 from jumpcloud_elt.extract import directory
 from jumpcloud_elt.landing.manifests import Outcome
 from jumpcloud_elt.landing.snapshots import Accepted
-from jumpcloud_elt.tasks.common import DIRECTORY, leaving_outcomes, read_settings
+from jumpcloud_elt.tasks.common import DIRECTORY, leaving_outcomes, settings_or_fail
 
 
 def extract_directory(
@@ -24,7 +24,7 @@ def extract_directory(
     `accept_drop` names the organizations (by id) of which this run accepts whatever is missing; `own` is what it has
     removed itself.
     """
-    settings = read_settings()
+    settings = settings_or_fail()
 
     unread: dict[str, JumpCloudError] = {}
 

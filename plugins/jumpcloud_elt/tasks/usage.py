@@ -27,7 +27,7 @@ from jumpcloud_elt.landing.layout import EVENTS, landed_units
 from jumpcloud_elt.landing.manifests import CATCH_UP, EXCLUDED, FAILED, NOT_ASKED, SKIPPED, Outcome, failure
 from jumpcloud_elt.landing.units import read_landed_unit
 from jumpcloud_elt.tasks import common
-from jumpcloud_elt.tasks.common import read_settings
+from jumpcloud_elt.tasks.common import settings_or_fail
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class ProbedOrganization(Organization):
 
 def probe_directory_insights(listed: Sequence[Organization]) -> list[ProbedOrganization]:
     """Ask each organization whether its events can be read, without reading any."""
-    settings = read_settings()
+    settings = settings_or_fail()
     with ThreadPoolExecutor(PROBE_THREADS) as pool:
         return list(pool.map(lambda one: _probe(one, settings), listed))
 
@@ -58,7 +58,7 @@ def choose_usage_branch(probed: Sequence[ProbedOrganization], extract: str, unav
 
 def record_unavailable(probed: Sequence[ProbedOrganization], run_of: dict[str, str]) -> None:
     """Leave the reason why no organization's events are read."""
-    settings = read_settings()
+    settings = settings_or_fail()
     for organization in probed:
         log.info("%s: %s", organization["organization_name"], organization["unavailable"])
         common.run_in_landing(settings, run_of).add(organization, [_skipped(organization)])
@@ -70,7 +70,7 @@ def extract_events(
     intervals: Sequence[tuple[str, str]],
 ) -> int:
     """Land an organization's events unit by unit; return the number of rows. Skipped where it has none to give."""
-    settings = read_settings()
+    settings = settings_or_fail()
     if organization.get("error_can_heal"):
         organization = _probe(organization | {"error": None}, settings)
     if organization["unavailable"]:
@@ -102,7 +102,7 @@ def choose_organizations_to_catch_up(
 
     None in backfills and in runs that were asked for a range or a date; none that failed or has no usage to read.
     """
-    settings = read_settings()
+    settings = settings_or_fail()
     is_by_hand = dag_run.run_type == MANUAL and dag_run.logical_date is None and not _asked_for(params)
     if not settings.usage_catch_up_minutes or not (dag_run.run_type == SCHEDULED or is_by_hand):
         return []
@@ -123,7 +123,7 @@ def catch_up_events(
 
     No unit begins once `usage_catch_up_minutes` have passed since the run began.
     """
-    settings = read_settings()
+    settings = settings_or_fail()
     if organization.get("error_can_heal"):
         # Its own interval has landed meanwhile.
         organization = organization | {"error": None}
@@ -158,7 +158,7 @@ def plan_units(dag_run: Any, params: dict[str, Any]) -> list[tuple[str, str]]:
     the worker and tries again then. Of anybody else an interval that has not ended is refused: it would be taken for
     read.
     """
-    settings = read_settings()
+    settings = settings_or_fail()
 
     def plan() -> list[tuple[str, str]]:
         cron = read_usage_cron(settings.usage_schedule)
@@ -193,7 +193,7 @@ def record_usage_run(
     Units of these organizations that have landed and that no manifest names, because a task or a run was killed, are
     recorded, too.
     """
-    settings = read_settings()
+    settings = settings_or_fail()
     interval = _whole(intervals or [])
     if listed is None or interval is None:
         return common.record_run(None, run_of, EVENTS, is_restricted=False)

@@ -41,7 +41,7 @@ from jumpcloud_elt.landing.action_log import (
 from jumpcloud_elt.landing.layout import RUNS
 from jumpcloud_elt.landing.snapshots import Accepted
 from jumpcloud_elt.tasks import common, directory
-from jumpcloud_elt.tasks.common import read_settings
+from jumpcloud_elt.tasks.common import settings_or_fail
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def plan_action(params: Mapping[str, Any], run_of: Mapping[str, str], requested_
 
     Returns the plan for the common that follow. What is refused is recorded too, where an organization is named.
     """
-    settings = read_settings()
+    settings = settings_or_fail()
     attempt = Attempt(
         action_id=new_action_id(),
         requested_at=utc_now(),
@@ -95,7 +95,7 @@ def act(planned: Json, approval: Mapping[str, Any] | None, try_number: int) -> d
 
     Skipped where the filters find nobody. `approval` is what the approving task returned, `try_number` this try's.
     """
-    settings, plan = read_settings(), msgspec.convert(planned, Plan)
+    settings, plan = settings_or_fail(), msgspec.convert(planned, Plan)
     attempt = plan.attempt
     rows = read_run(settings.landing, attempt.organization_id, attempt.run_id)
     rows = [row for row in rows if row["action_id"] == attempt.action_id]
@@ -123,7 +123,7 @@ def act(planned: Json, approval: Mapping[str, Any] | None, try_number: int) -> d
 
 def sync_directory(planned: Json | None, run_of: dict[str, str]) -> int:
     """Land a new snapshot of the organization, if anything may have been changed; return the number of rows."""
-    settings = read_settings()
+    settings = settings_or_fail()
     attempt = msgspec.convert(planned, Plan).attempt if planned else None
     rows = read_run(settings.landing, attempt.organization_id, attempt.run_id) if attempt else []
     # Of every try: what one has done, the next finds to be so already.
@@ -155,7 +155,7 @@ def record_outcomes(planned: Json | None, approval: Mapping[str, Any] | None, or
 
     Skipped, and the warehouse not told, where there is nothing that it could show.
     """
-    settings = read_settings()
+    settings = settings_or_fail()
     organization_id = organization_id.strip().lower()
     rows = read_run(settings.landing, organization_id, run_id)
     plan = msgspec.convert(planned, Plan) if planned else None
@@ -171,7 +171,7 @@ def record_outcomes(planned: Json | None, approval: Mapping[str, Any] | None, or
 
 def report(planned: Json | None, approval: Mapping[str, Any] | None, organization_id: str, run_id: str) -> str:
     """Say what was done and what was not; fail unless everything was, or somebody rejected it."""
-    settings = read_settings()
+    settings = settings_or_fail()
     if not planned:
         recorded = read_run(settings.landing, organization_id.strip().lower(), run_id)
         refused = [row for row in recorded if row["outcome"] == ActionOutcome.REFUSED]

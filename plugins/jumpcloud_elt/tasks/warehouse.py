@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from jumpcloud_elt.errors import WarehouseError
 from jumpcloud_elt.landing import inventory
 from jumpcloud_elt.landing.manifests import RunManifest
-from jumpcloud_elt.tasks.common import or_fail, read_settings
+from jumpcloud_elt.tasks.common import or_fail, settings_or_fail
 from jumpcloud_elt.warehouse import build as warehouse
 from jumpcloud_elt.warehouse import checkpoints
 from jumpcloud_elt.warehouse.publish import publisher
@@ -24,7 +24,7 @@ def build_warehouse(run_id: str, *, rebuild_runs: bool = False) -> str:
 
     `rebuild_runs`: record first what lies in landing and no run has recorded.
     """
-    settings = read_settings()
+    settings = settings_or_fail()
 
     def build() -> str:
         if rebuild_runs:
@@ -38,14 +38,14 @@ def build_warehouse(run_id: str, *, rebuild_runs: bool = False) -> str:
 
 def check_warehouse(built: str) -> str:
     """Check a built warehouse; return its path."""
-    settings = read_settings()
+    settings = settings_or_fail()
     or_fail(lambda: warehouse.check(settings, publisher(settings).local_file(built)))
     return built
 
 
 def publish_warehouse(checked: str) -> str:
     """Publish a checked warehouse; return the path of the published file."""
-    settings = read_settings()
+    settings = settings_or_fail()
 
     def publish() -> str:
         if publisher(settings).is_published(checked):
@@ -63,7 +63,7 @@ def publish_warehouse(checked: str) -> str:
 
 def prune_snapshots() -> int:
     """Prune old snapshots as configured; return how many. Skipped where everything is kept."""
-    settings = read_settings()
+    settings = settings_or_fail()
     if not settings.snapshot_retention_days:
         raise AirflowSkipException("[jumpcloud_elt] snapshot_retention_days is 0: every snapshot is kept.")
     return or_fail(lambda: checkpoints.prune_landed_snapshots(settings))
