@@ -26,9 +26,10 @@ up: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the demo with the Airflow UI
 airflow: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the Airflow CLI: make airflow ARGS="dags list"
 	@PATH="$(BIN):$$PATH" $(BIN)/airflow $(ARGS)
 
-# More processes than two cores: those with a scheduler mostly wait for it.
+# In parallel but for what starts servers: a scheduler beside two busy processes runs into time limits.
 test: $(VENV)/.installed ## the whole test suite, or a part in one process: make test ARGS="tests/api -k retry"
-	@$(BIN)/python -m pytest $(or $(ARGS),-n 3)
+	@$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),\
+		$(BIN)/python -m pytest -n 2 -m "not system and not browser" && $(BIN)/python -m pytest -m "system or browser")
 
 test-fast: $(VENV)/.installed ## what needs neither a running Airflow nor a browser, and is not slow
 	@$(BIN)/python -m pytest -n 2 -m "not system and not browser and not slow" $(ARGS)
