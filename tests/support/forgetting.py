@@ -212,7 +212,8 @@ def _texts(value: Any) -> Iterator[str]:
 def marts_without_person(warehouse: Path, ids: Iterable[str]) -> dict[str, Counter[str]]:
     """Every row of every mart, in which a star stands for whatever is a name or an id of the person's."""
     own = set(ids)
-    naming = ("email", "username", "first_name", "last_name", "display_name", "department", "job_title")
+    naming = ("email", "username", "first_name", "last_name", "display_name", "department", "job_title",
+              "employee_id", "cost_center", "company", "location", "error_message")  # fmt: skip
     masked: dict[str, Counter[str]] = {}
     for mart in MARTS:
         rows = query(warehouse, f"select {'* exclude (payload)' if mart == 'events' else '*'} from {mart}")

@@ -49,17 +49,15 @@ APPLICATION_SECRET_NAMES = SECRET_NAMES | {"config", "databaseattributes"}
 # An event can be about anything, an application included.
 EVENT_SECRET_NAMES = APPLICATION_SECRET_NAMES
 
-# What no mart needs of a person. The names, e-mail, user name, department, job title, manager, company, cost center
-# and employee type of users and administrators stay.
+# What no mart needs of a person. The names, e-mail, user name, department, job title, manager, company, cost center,
+# location, employee identifier and employee type of users and administrators stay.
 PERSONAL_NAMES = frozenset(
     {
         "addresses",
         "alternateemail",
         "attributes",
         "description",
-        "employeeidentifier",
         "externaldn",
-        "location",
         "managedappleid",
         "middlename",
         "phonenumber",

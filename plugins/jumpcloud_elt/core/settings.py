@@ -216,7 +216,7 @@ def _usage_services(problems: list[str]) -> tuple[str, ...]:
     """Without log-ins or without SSO it would not be known who has not used anything."""
     services = _names("usage_services", problems)
     missing = [name for name in ("directory", "sso") if name not in services and "all" not in services]
-    if services and missing:
+    if missing and all(NAME_IN_LIST.fullmatch(name) for name in services):
         problems.append(
             f"usage_services: {', '.join(services)} given, without {' and '.join(missing)}; allowed: directory,sso "
             "(and others), or all. To read no usage of some organizations name them in usage_exclude; to read none at "

@@ -36,8 +36,14 @@ _KEPT_OF_OBJECTS = {
 }
 
 # What the marts read and is personal: a pseudonym stands for each value, so that histories keep their versions.
-_NAMING = ("email", "username", "firstname", "lastname", "displayname", "department", "jobTitle")
-_NAMING_COLUMNS = ("email", "username", "first_name", "last_name", "display_name", "department", "job_title")
+_NAMING = (
+    "email", "username", "firstname", "lastname", "displayname", "department", "jobTitle", "employeeIdentifier",
+    "costCenter", "company", "location",
+)  # fmt: skip
+_NAMING_COLUMNS = (
+    "email", "username", "first_name", "last_name", "display_name", "department", "job_title", "employee_id",
+    "cost_center", "company", "location",
+)  # fmt: skip
 _ID_COLUMNS = ("user_id", "administrator_id")
 _KEPT_OF_EVENTS = ("id", "event_type", "service", "timestamp", "organization", "success", "sso_token_success")
 _KEPT_OF_APPLICATIONS = ("id", "name", "display_label", "sso_type")
@@ -185,6 +191,9 @@ def _reduce_event(event: Row, pseudonyms: Pseudonyms) -> Row:
             kept[name] = _erase_object({field: value[field] for field in fields if field in value}, pseudonyms)
         elif name in event:
             kept[name] = None
+    if event.get("error_message"):
+        # Its words may name the person; that there is one tells a failure from a step of a sign-on.
+        kept["error_message"] = "forgotten"
     return kept
 
 
