@@ -34,8 +34,6 @@ PERSONAL_OF_A_USER: Json = {
     "recoveryEmail": {"address": f"{MARK}@home.example", "verified": True},
     "alternateEmail": f"{MARK}@home.example",
     "relationships": [{"type": "spouse", "value": MARK}],
-    "location": MARK,
-    "employeeIdentifier": MARK,
     "attributes": [{"name": "shoeSize", "value": MARK}],
     "external_dn": f"CN={MARK}",
     "description": MARK,
@@ -44,6 +42,8 @@ PERSONAL_OF_A_USER: Json = {
     "systemUsername": MARK,
 }
 KEPT_OF_A_USER: Json = {
+    "location": "Oslo",
+    "employeeIdentifier": "E-1",
     "email": "zoë@x.example",
     "username": "zoë",
     "firstname": "Zoë",
