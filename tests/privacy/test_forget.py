@@ -196,7 +196,7 @@ def test_what_is_known_of_the_person_becomes_one_pseudonym_everywhere(landed: Se
     [user] = forgotten_ids_of_type(copy, "user")
     [row] = query(copy.warehouse, "select * from users where user_id = ?", [user])
     [old] = query(landed.warehouse, "select * from users where user_id = ?", [USER])
-    names = ("email", "username", "first_name", "last_name", "display_name", "department", "job_title")
+    names = ("email", "username", "first_name", "last_name", "display_name", "department", "job_title", "employee_id")
     assert all("forgotten-" in row[name].lower() for name in names)
     assert row["job_title"] == row["display_name"]
     assert {name: row[name] for name in row if name not in (*names, "user_id")} == {
@@ -218,7 +218,7 @@ def test_what_stays_of_the_persons_own_rows_is_no_more_than_marts_need(copy: Set
     for payload in payloads:
         assert payload.keys() == {
             "_id", "id", "email", "username", "firstname", "lastname", "displayname", "department", "jobTitle",
-            "manager", "state", "activated", "totp_enabled", "created", "admin",
+            "manager", "state", "activated", "totp_enabled", "created", "admin", "employeeIdentifier",
         }  # fmt: skip
         assert payload["_id"] == payload["id"] == user
         assert payload["manager"] == next(iter(NEIGHBOURS))
