@@ -26,10 +26,8 @@ up: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the demo with the Airflow UI
 airflow: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the Airflow CLI: make airflow ARGS="dags list"
 	@PATH="$(BIN):$$PATH" $(BIN)/airflow $(ARGS)
 
-# In parallel but for what starts servers: a scheduler beside two busy processes runs into time limits.
 test: $(VENV)/.installed ## the whole test suite, or a part in one process: make test ARGS="tests/api -k retry"
-	@$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),\
-		$(BIN)/python -m pytest -n 2 -m "not system and not browser" && $(BIN)/python -m pytest -m "system or browser")
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 2)
 
 test-fast: $(VENV)/.installed ## what needs neither a running Airflow nor a browser, and is not slow
 	@$(BIN)/python -m pytest -n 2 -m "not system and not browser and not slow" $(ARGS)

@@ -1,6 +1,7 @@
 """One Airflow home and one sandbox for each process that runs tests; a fresh data root for each test.
 
-A module is run by one process, and so are all of the browser's, which share an Airflow.
+A module is run by one process. All that start servers are run by one: two schedulers beside each other run into time
+limits on two cores.
 """
 
 from __future__ import annotations
@@ -51,19 +52,12 @@ from support.object_store import s3  # noqa: E402, F401 - a fixture, likewise
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
 
-# What takes longest is begun first, so that no process is left with it at the end.
-FIRST = (
-    "tests/system/test_user_action_scheduler.py",
-    "tests/system/test_scheduler.py",
-    "tests/browser",
-    "tests/system/test_object_store.py",
-)
+SERVERS = ("tests/system/", "tests/browser/")
 
 
 def group_of(nodeid: str) -> str:
-    """What one process runs together: a module, or all of the browser's."""
-    module = nodeid.partition("::")[0]
-    return "tests/browser" if module.startswith("tests/browser/") else module
+    """What one process runs together: a module, or all that start servers."""
+    return "servers" if nodeid.startswith(SERVERS) else nodeid.partition("::")[0]
 
 
 class GroupScheduling(LoadScopeScheduling):
@@ -82,13 +76,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupSchedul
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark by folder, and begin with the longest."""
+    """Mark by folder, and begin with what takes longest, so that no process is left with it at the end."""
     for item in items:
-        for folder in ("system", "browser"):
-            if item.nodeid.startswith(f"tests/{folder}/"):
-                item.add_marker(folder)
-    order = {group: number for number, group in enumerate(FIRST)}
-    items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
+        for folder in SERVERS:
+            if item.nodeid.startswith(folder):
+                item.add_marker(folder.split("/")[1])
+    items.sort(key=lambda item: group_of(item.nodeid) != "servers")
 
 
 @pytest.fixture(scope="session")

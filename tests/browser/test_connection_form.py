@@ -90,7 +90,7 @@ def test_a_connection_that_is_filled_in_and_saved_tests_green_and_says_what_it_c
     screenshot(page, "connection-test")
     assert "Test Connection Successful" in message
     assert "3 organizations: Northwind Traders, Blue Yonder Airlines" in message
-    assert "Can be read: users, administrators, groups, applications, access." in message
+    assert "Can be read: users, administrators, roles, groups, applications, access." in message
     assert "Blue Yonder Airlines: Directory Insights is not enabled for this organization (402)." in message
     assert "Permission: read. May the key write: no." in message
 

@@ -198,8 +198,8 @@ def test_a_chart_says_the_day_and_its_values_where_it_is_pointed_at(page: Page, 
 
 def test_a_held_card_says_once_what_happened_and_what_to_do(page: Page, warehouse: Path) -> None:
     text = inside(page).locator(".card", has_text=UNNAMED).inner_text()
-    assert "Held: too many users were missing" in text
-    assert "1 user, down by 11 (92%) from 12." in text
+    assert "Held: the last snapshot lacks too much" in text
+    assert "11 of 12 users (92%) are missing (1 listed now)" in text
     assert text.count("accept_drop") == 1
     assert "Next: Look into JumpCloud" in text
 

@@ -47,9 +47,9 @@ def judge(row: Row, now: datetime, directory_cron: str | None, usage_cron: str |
     if row["sync_status"] == "held":
         return Verdict(
             "amber",
-            "Held: too many users were missing",
+            "Held: the last snapshot lacks too much",
             row["sync_message"],
-            "Look into JumpCloud for what became of them.",
+            "Look into JumpCloud for what became of it.",
         )
     if row["sync_status"] == "stale":
         return Verdict(
