@@ -76,8 +76,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupSchedul
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark by folder, and begin with what takes longest, so that no process is left with it at the end."""
+    """Mark by folder and by fixture; begin with what takes longest, so that no process is left with it at the end."""
     for item in items:
+        if "airflow_database" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
         for folder in SERVERS:
             if item.nodeid.startswith(folder):
                 item.add_marker(folder.split("/")[1])

@@ -27,6 +27,8 @@ DIRECTORY_TABLES = ("organizations", "users", "applications", "application_users
 REFUSED = {"status": 403, "body": {"message": "Forbidden"}}
 BROKEN = {"status": 503}
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def set_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
