@@ -31,7 +31,7 @@ from support.evolving import object_id
 from support.expectations import Insights, Unit
 from support.landed_units import ORGANIZATIONS, ChangingUnits, extracted, land, login, record
 from support.paths import ROOT
-from support.pipeline import assert_warehouse_is, query, run_warehouse
+from support.pipeline import assert_warehouse_is, discard_builds, query, run_warehouse
 
 pytestmark = pytest.mark.slow
 
@@ -92,7 +92,7 @@ def test_build_after_build_is_as_defined_whatever_happens_to_landing(
             for file in files[:: world.random.randrange(1, 4)]:
                 file.unlink()
         elif loss < 0.2:
-            settings.warehouse.unlink(missing_ok=True)
+            shutil.rmtree(settings.warehouse.parent, ignore_errors=True)
         elif loss < 0.35:
             _build_killed(world.random.randrange(6), monkeypatch)
         excluded = [one for one in ORGANIZATIONS if world.random.random() < 0.15]
@@ -107,7 +107,7 @@ def test_build_after_build_is_as_defined_whatever_happens_to_landing(
             raise AssertionError(f"after {happened[-6:]}, without {excluded}: {error}") from error
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__EXCLUDE", "")
     incremental = everything(run_warehouse("last"))
-    settings.warehouse.unlink()
+    discard_builds(settings)
     shutil.rmtree(settings.rollups)
     assert everything(run_warehouse("from nothing")) == incremental
 
@@ -327,7 +327,7 @@ def test_losing_what_is_computed_loses_nothing(lost: str, settings: Settings, mo
     if lost in ("rollups", "both"):
         shutil.rmtree(settings.rollups)
     if lost in ("warehouse", "both"):
-        settings.warehouse.unlink()
+        discard_builds(settings)
     if lost == "one dataset":
         shutil.rmtree(generation(settings) / "usage_applications")
     if lost == "another version":
@@ -524,7 +524,7 @@ def test_the_file_that_has_the_columns_is_no_unit_and_is_made_where_it_is_missin
     assert columns.stat().st_mtime_ns == written
     columns.unlink()
     assert everything(run_warehouse("third")) == before
-    settings.warehouse.unlink()
+    discard_builds(settings)
     shutil.rmtree(settings.rollups)
     assert everything(run_warehouse("from nothing")) == before
 
