@@ -291,7 +291,7 @@ def test_files_with_names_that_landing_does_not_write_are_left_alone(step: Step,
             f"capabilities/organization_id={FIRST}/._capabilities.parquet",
             "user_actions/backup/x.parquet",
             f"user_actions/organization_id={FIRST}/x.parquet",
-            f"organizations/organization_id={FIRST}/snapshot_at=backup/organizations.parquet",
+            f"organizations/organization_id={FIRST}/snapshot_at=0backup/organizations.parquet",
             f"directory_insights_events/organization_id={FIRST}/date=2026-01-01/.x.parquet",
         )
     ]
