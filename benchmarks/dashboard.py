@@ -100,7 +100,7 @@ select
     86400 as covered_seconds, true as is_known,
 from range($days) as days(d);
 
-insert into state.user_history by name
+insert into user_history by name
 select * exclude (v), if(v = 3, null, valid_from + interval 200 day) as valid_to
 from (
     select
@@ -109,7 +109,7 @@ from (
     from users, range(4) as versions(v)
 );
 
-insert into state.access_history by name
+insert into access_history by name
 select
     organization_id, application_id, user_id, access, via_group_ids, timestamp '2024-06-01' as valid_from,
 from application_users;
@@ -199,8 +199,6 @@ def _fill(built: Path, target: Path, users: int, applications: int, days: int) -
             "and table_type = 'BASE TABLE' and table_name <> 'warehouse_info'"
         ).fetchall():
             connection.execute(f"delete from {name}")
-        for name in ("user_history", "access_history"):
-            connection.execute(f"delete from state.{name}")
         values = {"organization": ORGANIZATION, "users": users, "applications": applications, "days": days}
         for statement in FILL.split(";\n"):
             used = {name: value for name, value in values.items() if f"${name}" in statement}

@@ -2,7 +2,7 @@
 
     python -m benchmarks.history_build
 
-The history is what a published warehouse hands on: closed versions are carried over as they are, and only the open
+The history is what the state file hands on: closed versions are carried over as they are, and only the open
 ones of the organizations that have a new snapshot are looked at.
 """
 
@@ -66,8 +66,8 @@ def main() -> None:
             snapshot(1)
             extract_directory.utc_now = utc_now
             warehouse = Path(warehouse.publish_warehouse(warehouse.check_warehouse(warehouse.build_warehouse("first"))))
-            warehouse.chmod(0o644)
-            with contextlib.closing(duckdb.connect(str(warehouse))) as connection_:
+            with contextlib.closing(duckdb.connect()) as connection_:
+                connection_.execute(f"attach '{warehouse.parent / 'state' / warehouse.name}' as state")
                 connection_.execute(CLOSED_VERSIONS, [kept, ORGANIZATION])
             sandbox.set_world({**world, "organizations": [{**world["organizations"][0], "users": users[:-5]}]})
             snapshot(2)

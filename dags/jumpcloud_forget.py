@@ -99,7 +99,14 @@ def jumpcloud_forget() -> None:
 
         forget.finish_forgetting(get_current_context()["params"])
 
-    publish(check(build(forget_person(find_person(), RUN)))) >> finish()
+    @task(retries=0)
+    def report_failures() -> None:
+        """Fail if a file was damaged, or an organization could not be published anew."""
+        from jumpcloud_elt.tasks import warehouse
+
+        warehouse.report_failures(get_current_context()["run_id"])
+
+    publish(check(build(forget_person(find_person(), RUN)))) >> [finish(), report_failures()]
 
 
 jumpcloud_forget()

@@ -3,8 +3,11 @@
 
 Runs when the directory or the usage Dag has landed something, or users were acted on: builds the DuckDB warehouse
 aside, checks it, and swaps it in by rename. One run at a time; landings that arrive meanwhile share the next one. A
-build or a check that fails leaves the last good warehouse where it is. Old snapshots are pruned last, where that is
-configured.
+build that fails leaves the last good warehouse where it is. Old snapshots are pruned last, where that is configured.
+
+A file of landing that is damaged or missing, and an organization whose rows break a check, hold up nobody else: such a
+file is set aside, such an organization is shown as it was last, everything is published, and the run ends failed in
+*report_failures*, naming them.
 
 Started by hand with `rebuild_runs` it first records what lies in landing and no run has recorded: all of it where
 `landing/_runs` is lost.
@@ -68,7 +71,14 @@ def jumpcloud_warehouse() -> None:
 
         return warehouse.prune_snapshots()
 
-    publish(check(build())) >> prune_snapshots()
+    @task(retries=0)
+    def report_failures() -> None:
+        """Fail if a file was damaged, or an organization could not be published anew."""
+        from jumpcloud_elt.tasks import warehouse
+
+        warehouse.report_failures(get_current_context()["run_id"])
+
+    publish(check(build())) >> [prune_snapshots(), report_failures()]
 
 
 jumpcloud_warehouse()

@@ -447,10 +447,10 @@ def history_of(page: str) -> list[tuple[str, str, dict[str, tuple[str | None, st
 
 def test_a_long_history_says_what_it_leaves_out(viewer: TestClient, data: Path) -> None:
     user = query(data, "select * from users where organization_id = $1 order by user_id limit 1", [NORTHWIND])[0]
-    change(data, f"delete from state.user_history where user_id = '{user['user_id']}'")
+    change(data, f"delete from user_history where user_id = '{user['user_id']}'")
     change(
         data,
-        "insert into state.user_history by name select * exclude (n) replace ('D' || n as department) from ("
+        "insert into user_history by name select * exclude (n) replace ('D' || n as department) from ("
         "select organization_id, user_id, status, roles, is_admin, is_mfa_enabled, email, username, display_name, "
         "department, groups, n, "
         "timestamp '2025-01-01' + to_days(n::integer) as valid_from, "

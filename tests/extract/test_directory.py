@@ -17,7 +17,7 @@ from jumpcloud_elt.warehouse import checkpoints
 from jumpcloud_sandbox.client import Sandbox
 from support.evolving import ORGANIZATIONS, EvolvingWorld
 from support.expectations import Snapshot
-from support.pipeline import assert_warehouse_is, query, run_directory, run_warehouse, snapshots_of
+from support.pipeline import assert_warehouse_is, discard_builds, query, run_directory, run_warehouse, snapshots_of
 from support.worlds import DAY, ORGANIZATION, OTHER, organization, serve, users
 
 FIRST = datetime(2026, 3, 1, 6)
@@ -131,7 +131,7 @@ def test_a_drop_in_users_is_held_until_a_run_accepts_it(sandbox: Sandbox, settin
 
     # The held snapshot has landed whole, with its decision; a rebuild from landing makes the same of it.
     assert len(landed_users(settings)) == 60
-    warehouse.unlink()
+    discard_builds(settings)
     assert_warehouse_is(run_warehouse("rebuilt"), seen, [], [], ("users", "user_history"))
 
     set_clock(FIRST + 2 * DAY)
@@ -230,8 +230,7 @@ def test_pruning_old_snapshots_changes_no_history_even_when_everything_is_built_
     assert_warehouse_is(step(4), snapshots, [], [], tables)
     monkeypatch.setattr("jumpcloud_elt.warehouse.checkpoints.utc_now", lambda: FIRST + 40 * DAY)
     assert prune() == 2 * 2
-    warehouse = settings.warehouse
-    warehouse.unlink()
+    discard_builds(settings)
     assert_warehouse_is(run_warehouse("rebuilt"), snapshots, [], [], tables)
     assert_warehouse_is(step(5), snapshots, [], [], tables)
 
@@ -268,7 +267,7 @@ def test_a_checkpoint_says_its_version_and_one_that_is_not_known_is_refused(
     assert checkpoints.prune_landed_snapshots(prune) == 2
     (last,) = settings.landing.glob("_checkpoints/*/snapshots.parquet")
     assert read_metadata(last) == {"state_version": checkpoints.STATE_VERSION}
-    settings.warehouse.unlink()
+    discard_builds(settings)
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "STATE_VERSION", 7)
         told = r"_checkpoints/.*: state version 2 found; allowed: 1, 7\. Another"

@@ -17,7 +17,7 @@ from jumpcloud_elt.warehouse import checkpoints
 from jumpcloud_sandbox.client import Sandbox
 from support.evolving import ORGANIZATIONS, EvolvingWorld
 from support.expectations import Snapshot
-from support.pipeline import assert_warehouse_is, query, run_directory, run_warehouse, snapshots_of
+from support.pipeline import assert_warehouse_is, discard_builds, query, run_directory, run_warehouse, snapshots_of
 from support.worlds import DAY, ORGANIZATION, OTHER, organization, serve, users
 
 Json = dict[str, Any]
@@ -292,7 +292,7 @@ def test_organizations_sync_without_what_could_not_be_asked_and_say_so(
     ]
 
     # A rebuild from landing, and one of which the manifests are lost, make the same of it.
-    warehouse.unlink()
+    discard_builds(settings)
     assert_warehouse_is(run_warehouse("rebuilt"), seen, [], [], DIRECTORY_TABLES)
     for manifest in settings.landing.glob("_runs/*/*.parquet"):
         manifest.unlink()
@@ -359,7 +359,7 @@ def test_pruning_does_not_lose_what_later_snapshots_are_without(
         run_warehouse(f"build-{number}")
     monkeypatch.setattr("jumpcloud_elt.warehouse.checkpoints.utc_now", lambda: FIRST + 30 * DAY)
     assert checkpoints.prune_landed_snapshots(read_settings()) == 2 * 3
-    settings.warehouse.unlink()
+    discard_builds(settings)
     assert_warehouse_is(run_warehouse("rebuilt"), snapshots, [], [], ("users", "user_history"))
 
 

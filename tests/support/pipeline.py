@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import duckdb
 from airflow.sdk.exceptions import AirflowException
 
 from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.reading import MARTS
 from jumpcloud_elt.tasks import common, directory, usage
 from jumpcloud_elt.tasks import warehouse as tasks_warehouse
 from jumpcloud_sandbox.client import Sandbox
@@ -62,6 +64,26 @@ def run_warehouse(run_id: str, *, rebuild_runs: bool = False) -> Path:
     """One run of jumpcloud_warehouse; returns the published file."""
     built = tasks_warehouse.build_warehouse(run_id, rebuild_runs=rebuild_runs)
     return Path(tasks_warehouse.publish_warehouse(tasks_warehouse.check_warehouse(built)))
+
+
+def discard_builds(settings: Settings) -> None:
+    """Remove what has been published and what builds carry on: the next one is a build from nothing."""
+    shutil.rmtree(settings.warehouse.parent)
+
+
+def rows_of_marts(warehouse: Path) -> dict[str, list[Row]]:
+    """Every row of every mart that says something of JumpCloud."""
+    return {mart: query(warehouse, f"select * from {mart} order by all") for mart in MARTS if mart != "warehouse_info"}
+
+
+def assert_is_as_from_nothing(settings: Settings, run_id: str) -> None:
+    """Assert that a build of the same landing that carries nothing on has the rows of the published one."""
+    found = rows_of_marts(Path(str(settings.warehouse)))
+    discard_builds(settings)
+    settings.rollups.remove_folder()
+    wanted = rows_of_marts(run_warehouse(run_id))
+    for mart, rows in wanted.items():
+        assert found[mart] == rows, mart
 
 
 def query(warehouse: Path, sql: str, parameters: list[Any] | None = None) -> list[Row]:

@@ -12,6 +12,8 @@ ORGANIZATION = "c" * 24
 OTHER = "d" * 24
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
 DAY = timedelta(days=1)
+# The first day of a world that changes day by day.
+FIRST_DAY = TODAY - 5 * DAY
 
 
 def units_of(sandbox: Sandbox, start: datetime, end: datetime) -> list[Unit]:

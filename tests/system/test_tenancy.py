@@ -11,7 +11,7 @@ from jumpcloud_elt.core.settings import Settings
 from jumpcloud_sandbox.client import Sandbox
 from jumpcloud_sandbox.generate import BLUE_YONDER, NORTHWIND, UNNAMED
 from support.connections import connection_json
-from support.pipeline import query, run_directory, run_usage, run_warehouse
+from support.pipeline import discard_builds, query, run_directory, run_usage, run_warehouse
 from support.worlds import DAY, TODAY, organization, serve
 
 IDS = [f"{number:024x}" for number in range(1, 251)]
@@ -77,7 +77,7 @@ def test_a_service_account_syncs_like_a_key_and_names_the_organization_in_every_
         run_warehouse("first"),
         "select * exclude (first_seen_at, last_seen_at) from users where account_type = 'user' order by all",
     )
-    settings.warehouse.unlink()
+    discard_builds(settings)
     for manifest in settings.landing.glob("_runs/*/*.parquet"):
         manifest.unlink()
     connection = connection_json(sandbox.url, "sandbox-secret", login="sandbox-client")

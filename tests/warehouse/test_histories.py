@@ -11,7 +11,15 @@ from jumpcloud_elt.core.settings import Settings
 from jumpcloud_sandbox.client import Sandbox
 from support.evolving import ORGANIZATIONS, EvolvingWorld
 from support.expectations import Snapshot
-from support.pipeline import assert_warehouse_is, query, run_directory, run_usage, run_warehouse, snapshots_of
+from support.pipeline import (
+    assert_warehouse_is,
+    discard_builds,
+    query,
+    run_directory,
+    run_usage,
+    run_warehouse,
+    snapshots_of,
+)
 from support.worlds import insights_of, units_of
 
 pytestmark = pytest.mark.slow
@@ -73,7 +81,7 @@ def test_a_build_from_nothing_is_the_same_as_build_after_build(
         warehouse = run_warehouse(f"warehouse-{step}")
         evolving.step()
     incremental = {table: query(warehouse, f"select * from {table} order by all") for table in COMPARED}
-    warehouse.unlink()
+    discard_builds(settings)
     rebuilt = run_warehouse("rebuilt")
     assert {table: query(rebuilt, f"select * from {table} order by all") for table in COMPARED} == incremental
     assert len(incremental["user_history"]) > len(incremental["users"])

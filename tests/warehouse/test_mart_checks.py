@@ -51,7 +51,7 @@ def test_a_key_with_a_null_is_found_twice_in_every_month(built: Path, mart: str,
 
 
 def test_a_history_with_two_versions_of_one_moment_is_found(built: Path) -> None:
-    message = told(built, "insert into state.access_history select * from state.access_history limit 1")
+    message = told(built, "insert into access_history select * from access_history limit 1")
     assert "\naccess_history: key (organization_id '" in message
     assert message.count("\n") == 1
 

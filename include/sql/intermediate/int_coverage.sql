@@ -1,5 +1,5 @@
--- grain:  one row per organization and landed unit
--- inputs: stg_runs, rollup_units
+-- grain:  one row per organization and unit that has landed, or that had and is damaged
+-- inputs: stg_unit_runs, stg_damaged, rollup_units
 -- why:    which units cover their interval: those that were read whole, of the log-ins to the portals and of SSO. An
 --         empty unit covers nothing where JumpCloud may have let go of its events: before the first unit that holds
 --         any, or where it began before the retention
@@ -17,8 +17,7 @@ units as (
         bool_or(outcome in ('ok', 'kept')) as is_whole,
         arg_max(outcome, recorded_at) as latest_outcome,
         arg_max(reason, recorded_at) filter (where outcome in ('incomplete', 'unverified')) as why_not_whole,
-    from stg_runs
-    where stream = 'directory_insights_events' and outcome in ('ok', 'kept', 'incomplete', 'unverified')
+    from stg_unit_runs
     group by all
 ),
 
@@ -64,3 +63,16 @@ select
     end as reason,
     outcome = 'ok' and has_all_services as is_covering,
 from landed
+union all
+select
+    organization_id,
+    interval_start,
+    interval_end,
+    0 as events,
+    null::varchar[] as services,
+    found_at as landed_at,
+    'damaged' as outcome,
+    reason,
+    false as is_covering,
+from stg_damaged
+where interval_start is not null

@@ -8,11 +8,11 @@ with
 current_state as (
     select
         stg_capabilities.*,
-        organizations.sync_message,
+        coalesce(directory.sync_message, organizations.sync_message) as sync_message,
         -- The connection has failed as a whole since, or nobody sees the organization any longer.
-        organizations.sync_status = 'stale'
+        coalesce(directory.sync_status, 'stale') = 'stale'
         or (
-            organizations.sync_status = 'failed'
+            directory.sync_status = 'failed'
             and organizations.connection_id = stg_capabilities.connection_id
             and directory.run_id <> stg_capabilities.run_id
         ) as is_over,

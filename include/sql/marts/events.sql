@@ -18,7 +18,7 @@ latest as (
                 )
             else coalesce(success, case payload ->> '$.success' when 'true' then true when 'false' then false end)
         end as outcome,
-    from state.landed_events
+    from landed_events
     where event_at >= _interval_start and event_at < _interval_end
     qualify
         row_number() over (

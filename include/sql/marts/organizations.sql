@@ -1,5 +1,5 @@
 -- grain:  one row per organization
--- inputs: state.snapshots, int_usage_state, int_directory_runs
+-- inputs: state.snapshots, int_usage_state, int_damage, int_usage_runs, int_directory_runs
 -- why:    how far the directory and the usage of each organization are known, and why not further
 
 with
@@ -26,9 +26,23 @@ select
     coalesce(tried.known_days, 0) as known_days,
     snapshots.directory_first_synced_at,
     snapshots.directory_synced_at,
-    coalesce(directory.sync_status, 'stale') as sync_status,
-    if(directory.sync_status is null, 'No directory run has tried this organization yet.', directory.sync_message)
-        as sync_message,
+    if(coalesce(damage.has_failed or usage.has_failed, false), 'failed', coalesce(directory.sync_status, 'stale'))
+        as sync_status,
+    nullif(
+        concat_ws(
+            ' ',
+            damage.message,
+            usage.message,
+            if(
+                directory.sync_status is null,
+                'No directory run has tried this organization yet.',
+                if(usage.has_failed, 'Directory: ', '') || directory.sync_message
+            )
+        ),
+        ''
+    ) as sync_message,
 from int_usage_state as tried
 left join snapshots using (organization_id)
 left join int_directory_runs as directory using (organization_id)
+left join int_damage as damage using (organization_id)
+left join int_usage_runs as usage using (organization_id)

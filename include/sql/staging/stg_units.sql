@@ -1,5 +1,5 @@
 -- grain:  one row per unit of events that the manifests know
--- inputs: stg_runs
+-- inputs: stg_unit_runs, stg_runs
 -- why:    a unit whose manifests say what they said when it was rolled up is as it was then. An organization that
 --         failed may have landed any unit of what its run was to land, and not come to record it: such a run makes
 --         a statement about all of them
@@ -14,11 +14,7 @@ landed as (
         interval_end,
         rows,
         concat_ws(' ', outcome, run_id, recorded_at, extracted_at) as statement,
-    from stg_runs
-    where
-        stream = 'directory_insights_events'
-        and outcome in ('ok', 'kept', 'incomplete', 'unverified')
-        and path is not null
+    from stg_unit_runs
 ),
 
 units as (

@@ -8,9 +8,10 @@ select organization_id
 from stg_runs
 where organization_id is not null
 group by organization_id
-having
-    list_contains(getvariable('excluded'), organization_id)
-    or list_contains(getvariable('excluded'), arg_max(connection_id, recorded_at));
+having list_contains(getvariable('excluded'), arg_max(connection_id, recorded_at))
+union
+-- One that no run has synced may have been acted on.
+select unnest(getvariable('excluded'));
 
 delete from stg_runs
 where

@@ -1,16 +1,8 @@
 -- grain:  one row per complete snapshot that is not folded yet, with its turn within its organization, and its streams
--- inputs: stg_runs, state.snapshots
+-- inputs: stg_snapshots, state.snapshots
 -- why:    snapshots fold in the order of time; one of each organization fits into a round
 
 with
-
-landed as (
-    select organization_id, snapshot_at, list(distinct stream) as streams
-    from stg_runs
-    where outcome = 'ok' and snapshot_at is not null
-    group by all
-    having list_contains(streams, 'organizations')
-),
 
 folded as (
     select organization_id, max(snapshot_at) as last_at
@@ -23,7 +15,7 @@ select
     organization_id,
     snapshot_at,
     streams,
-from landed
+from stg_snapshots as landed
 left join folded using (organization_id)
 where folded.last_at is null or landed.snapshot_at > folded.last_at
 order by turn, organization_id

@@ -1,9 +1,14 @@
 -- grain:  one row per organization and object ever seen in an accepted snapshot
 -- inputs: none; filled snapshot by snapshot, by the models that are folded and by fold_histories
 -- why:    what a snapshot alone cannot say (first and last seen, deleted, last known columns), carried from build
---         to build so that a build costs what has changed; it can always be folded again from landing
+--         to build in a database of its own, attached as `state`, so that a build costs what has changed; it can
+--         always be folded again from landing
 
-create schema if not exists state;
+-- One row, written last: a state without it is none.
+create or replace table state.build (
+    schema_version integer not null,
+    built_at timestamp not null
+);
 
 create table if not exists state.snapshots (
     organization_id varchar not null,
@@ -160,13 +165,8 @@ create table if not exists state.manifests (
     version varchar not null
 );
 
--- What the views over landing were made of: a view that stays as it is need not list landing again.
-create table if not exists state.views (
-    name varchar not null,
-    definition varchar not null
-);
-
-create table if not exists state.read_counts (
+-- Of the snapshots that this build folds, and of every unit that is rolled up.
+create or replace table state.read_counts (
     path varchar not null,
     rows bigint not null,
     landed_rows bigint

@@ -200,7 +200,7 @@ def attempt_of(row: Mapping[str, Any], organization_id: str) -> Attempt:
 
 def action_files(landing: Place) -> list[Place]:
     """Every file of the record."""
-    return (landing / USER_ACTIONS).find_files("*/*.parquet")
+    return (landing / USER_ACTIONS).find_files("organization_id=*/[!.]*-????????????_*.parquet")
 
 
 def _sorted(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -32,4 +32,4 @@ def capabilities_path(landing: Place, organization_id: str) -> Place:
 
 def capability_files(landing: Place) -> list[Place]:
     """Everything that has landed of capabilities."""
-    return (landing / CAPABILITIES).find_files(f"*/{CAPABILITIES}.parquet")
+    return (landing / CAPABILITIES).find_files(f"organization_id=*/{CAPABILITIES}.parquet")

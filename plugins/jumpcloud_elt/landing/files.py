@@ -60,6 +60,15 @@ def read_metadata(path: Place) -> dict[str, object]:
     return decoded
 
 
+def is_readable(path: Place) -> bool:
+    """Whether a file is there and, as far as its own end tells, whole."""
+    try:
+        read_metadata(path)
+    except (LandingError, FileNotFoundError):
+        return False
+    return True
+
+
 def is_damage(error: Exception) -> bool:
     """Whether an error in reading a file is about what it holds.
 

@@ -18,16 +18,26 @@ import pyarrow as pa
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.storage import Place, name_within
 from jumpcloud_elt.core.times import format_time, parse_time
-from jumpcloud_elt.landing.files import read_metadata
-from jumpcloud_elt.landing.layout import EVENTS, RUNS, unit_interval
-from jumpcloud_elt.landing.manifests import HELD, MANIFEST_SCHEMA, OK, SKIPPED, Outcome, RunManifest
+from jumpcloud_elt.errors import LandingError
+from jumpcloud_elt.landing.files import is_damage, read_metadata
+from jumpcloud_elt.landing.layout import EVENTS, snapshot_time, unit_interval
+from jumpcloud_elt.landing.manifests import (
+    DAMAGED,
+    HELD,
+    MANIFEST_SCHEMA,
+    OK,
+    SKIPPED,
+    Outcome,
+    RunManifest,
+    list_manifests,
+)
 from jumpcloud_elt.landing.snapshots import COMMIT_STREAM
 from jumpcloud_elt.landing.units import read_landed_unit
 
 log = logging.getLogger(__name__)
 
 FOUND_LATER = "found in landing; no run had recorded it"
-DIRECTORY_DAG, USAGE_DAG = "jumpcloud_directory", "jumpcloud_usage"
+DIRECTORY_DAG, USAGE_DAG, WAREHOUSE_DAG = "jumpcloud_directory", "jumpcloud_usage", "jumpcloud_warehouse"
 READING_THREADS = 16
 
 
@@ -50,7 +60,7 @@ def record_unknown(landing: Place, run: RunManifest, *, of: Collection[str] | No
     `of`: the units of these organizations only. What is landing meanwhile may be recorded twice, here and by its own
     run; it is one all the same. Damaged units are set aside.
     """
-    known, organizations = _read_manifests(landing)
+    known, organizations = read_manifests(landing)
     units = _files_by_organization(landing, EVENTS, "date=*/[!.]*.parquet", known, of)
     snapshots: dict[str, list[Place]] = {}
     if of is None:
@@ -60,7 +70,7 @@ def record_unknown(landing: Place, run: RunManifest, *, of: Collection[str] | No
         def read(organization_id: str) -> Iterator[dict[str, Any]]:
             committed = snapshots.get(organization_id, [])
             organization = organizations.get(organization_id) or _organization(organization_id, committed)
-            for landed in threads.map(lambda path: _snapshot(landing, organization, path), committed):
+            for landed in threads.map(lambda path: _whole_snapshot(landing, organization, path), committed):
                 yield from (_row(one, DIRECTORY_DAG, one.snapshot_at, one.snapshot_at) for one in landed)
             for one in threads.map(lambda path: _unit(landing, organization, path), units.get(organization_id, [])):
                 if one is not None:
@@ -77,21 +87,33 @@ def record_unknown(landing: Place, run: RunManifest, *, of: Collection[str] | No
     return count
 
 
-def _read_manifests(landing: Place) -> tuple[set[str], dict[str, Organization]]:
+def read_manifests(landing: Place) -> tuple[set[str], dict[str, Organization]]:
     """The paths that manifests know, and the organizations as the latest of them name them."""
     known: set[str] = set()
     latest: dict[str, tuple[datetime, Organization]] = {}
-    columns = ["path", "organization_id", "connection_id", "organization_name", "recorded_at"]
+    columns = ["path", "organization_id", "connection_id", "organization_name", "recorded_at", "outcome"]
     with ThreadPoolExecutor(READING_THREADS) as threads:
-        manifests = (landing / RUNS).find_files("*/*.parquet")
-        for table in threads.map(lambda manifest: manifest.open_parquet().read(columns), manifests):
+        manifests = [landing / path for path in list_manifests(landing)]
+        for table in threads.map(lambda manifest: _read_manifest(manifest, columns), manifests):
             for row in table.to_pylist():
-                known.add(row["path"])
+                if row["outcome"] != DAMAGED:
+                    known.add(row["path"])
                 organization_id, recorded_at = row["organization_id"], row["recorded_at"]
                 if organization_id and (organization_id not in latest or recorded_at > latest[organization_id][0]):
                     name = row["organization_name"]
-                    latest[organization_id] = recorded_at, _named(organization_id, row["connection_id"], name)
+                    latest[organization_id] = recorded_at, named(organization_id, row["connection_id"], name)
     return known, {organization_id: organization for organization_id, (_, organization) in latest.items()}
+
+
+def _read_manifest(manifest: Place, columns: list[str]) -> pa.Table:
+    """These columns of a manifest; no rows where it is damaged, which the next build says."""
+    try:
+        return manifest.open_parquet().read(columns)
+    except (pa.ArrowException, OSError) as error:
+        if not is_damage(error):
+            raise
+        log.warning("%s in %s is damaged: left out", manifest.name, manifest.parent)
+        return MANIFEST_SCHEMA.empty_table().select(columns)
 
 
 def _files_by_organization(
@@ -109,13 +131,19 @@ def _files_by_organization(
 def _organization(organization_id: str, committed: list[Place]) -> Organization:
     """An organization as its latest snapshot names it; by its id where it has none."""
     if not committed:
-        return _named(organization_id, "", organization_id)
-    [row] = committed[-1].open_parquet().read().to_pylist()
+        return named(organization_id, "", organization_id)
+    try:
+        [row] = committed[-1].open_parquet().read().to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        if not is_damage(error):
+            raise
+        return _organization(organization_id, committed[:-1])
     payload = msgspec.json.decode(row["payload"], type=dict[str, Any])
-    return _named(organization_id, row["_connection_id"], payload.get("displayName") or organization_id)
+    return named(organization_id, row["_connection_id"], payload.get("displayName") or organization_id)
 
 
-def _named(organization_id: str, connection_id: str, name: str) -> Organization:
+def named(organization_id: str | None, connection_id: str, name: str) -> Organization:
+    """An organization of which no more is known."""
     return Organization(
         connection_id=connection_id, organization_id=organization_id, organization_name=name, payload={}, error=None
     )
@@ -144,6 +172,17 @@ def _unit(landing: Place, organization: Organization, path: Place) -> Outcome | 
         strays=unit.strays,
         extracted_at=unit.extracted_at,
     )
+
+
+def _whole_snapshot(landing: Place, organization: Organization, committed: Place) -> list[Outcome]:
+    """As `_snapshot`; nothing where a file of it is damaged or missing, or landing writes no such name."""
+    if snapshot_time(committed) is None:
+        return []
+    try:
+        return _snapshot(landing, organization, committed)
+    except (LandingError, FileNotFoundError) as error:
+        log.warning("Snapshot %s is left out: %s", committed.parent, error)
+        return []
 
 
 def _snapshot(landing: Place, organization: Organization, committed: Place) -> list[Outcome]:

@@ -46,10 +46,29 @@ def unit_interval(path: Place) -> tuple[datetime, datetime] | None:
         return None
 
 
+def snapshot_time(path: Place) -> datetime | None:
+    """When the snapshot was taken in whose folder a file lies; None where landing writes no such name."""
+    try:
+        return parse_time(path.parent.name.removeprefix("snapshot_at="))
+    except LandingError:
+        return None
+
+
+def organization_of(path: Place) -> str | None:
+    """The organization in whose folder a landed file lies; None where it is nobody's alone."""
+    found = re.search(r"/organization_id=([^/]+)/", path.url)
+    return found[1] if found else None
+
+
 def run_file_name(run_id: str) -> str:
     """A file name for a Dag run: readable, and distinct for run ids that differ only in odd characters."""
     readable = re.sub(r"[^A-Za-z0-9T_-]+", "-", run_id)[:80]
     return f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:12]}"
+
+
+def is_run_file(name: str) -> bool:
+    """Whether a manifest may have this file name: landing writes no other."""
+    return re.fullmatch(r"[A-Za-z0-9_-]*-[0-9a-f]{12}\.parquet", name) is not None
 
 
 CHECKPOINTS = "_checkpoints"

@@ -20,7 +20,7 @@ from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.landing.files import write_table
-from jumpcloud_elt.landing.layout import RUNS, run_file_name
+from jumpcloud_elt.landing.layout import RUNS, is_run_file, run_file_name
 
 OK = "ok"
 INCOMPLETE = "incomplete"  # landed, but no reading has agreed with JumpCloud's own count: it covers nothing
@@ -32,6 +32,7 @@ EXCLUDED = "excluded"  # usage is not read on purpose
 NOT_ASKED = "not_asked"  # older than JumpCloud keeps events
 HELD = "held"  # landed, and left out of the marts by the drift guard
 FAILED = "failed"
+DAMAGED = "damaged"  # landed, and found unreadable or missing by a build
 # The step of a usage run after each organization's own interval.
 CATCH_UP = "-catch-up"
 KILLED = "the task ended without an outcome: it was killed, or its worker was lost"
@@ -105,7 +106,8 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 def list_manifests(landing: Place) -> dict[str, str]:
     """Every manifest, as its path below landing, and what tells one version of it from the next; opens none."""
-    return {f"{RUNS}/{name}": version for name, version in (landing / RUNS).find_versions("*/*.parquet").items()}
+    found = (landing / RUNS).find_versions("*/*.parquet")
+    return {f"{RUNS}/{name}": version for name, version in found.items() if is_run_file(name.rpartition("/")[2])}
 
 
 class RunManifest:
@@ -190,10 +192,23 @@ class RunManifest:
         """Whether the manifest has all that the run's tasks have left."""
         return not self._parts.find_files("*.json")
 
+    def append_outcomes(self, outcomes: Iterable[Outcome], recorded_at: datetime | None = None) -> None:
+        """Add outcomes of this run to the manifest, as of now or `recorded_at`."""
+        recorded = {"dag_id": self.dag_id, "run_id": self.run_id, "is_restricted": True}
+        recorded |= {"recorded_at": recorded_at or utc_now()}
+        rows = [{**msgspec.structs.asdict(outcome), **recorded} for outcome in outcomes]
+        self.append(pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA))
+
     def append(self, rows: pa.Table) -> None:
         """Add rows of other runs to the manifest."""
         before = [self.manifest.open_parquet().read()] if self.manifest.exists() else []
         write_table(self.manifest, pa.concat_tables([*before, rows]))
+
+    def problems(self) -> list[Outcome]:
+        """What the run has recorded of damaged files and of organizations that failed, each once."""
+        rows = [row for known in self._rows_of_manifest().values() for row in known]
+        found = {(row["organization_id"], row["reason"]): row for row in rows if row["outcome"] in (DAMAGED, FAILED)}
+        return [_as_outcome(row) for row in found.values()]
 
     def read_manifest(self) -> list[Outcome]:
         """How this run ended, as it was last recorded; nothing where it was not."""

@@ -27,9 +27,9 @@ from jumpcloud_elt.core.streams import (
     RowKey,
     Stream,
 )
-from jumpcloud_elt.core.times import parse_time
-from jumpcloud_elt.landing.files import read_metadata, write_table
-from jumpcloud_elt.landing.layout import snapshot_path
+from jumpcloud_elt.errors import LandingError
+from jumpcloud_elt.landing.files import is_readable, read_metadata, write_table
+from jumpcloud_elt.landing.layout import snapshot_path, snapshot_time
 from jumpcloud_elt.landing.manifests import HELD
 
 COMMIT_STREAM = "organizations"
@@ -82,10 +82,19 @@ class Accepted:
 
 
 def iter_snapshots(landing: Place, organization_id: str) -> Iterator[tuple[datetime, dict[str, object]]]:
-    """An organization's whole snapshots, the youngest first: when, and what its last file says of it."""
+    """An organization's whole snapshots, the youngest first: when, and what its last file says of it.
+
+    One whose last file is damaged has not landed; the next build sets it aside.
+    """
     folder = landing / COMMIT_STREAM / f"organization_id={organization_id}"
     for path in reversed(folder.find_files(f"snapshot_at=*/{COMMIT_STREAM}.parquet")):
-        yield parse_time(path.parent.name.removeprefix("snapshot_at=")), read_metadata(path)
+        snapshot_at = snapshot_time(path)
+        if snapshot_at is not None:
+            try:
+                metadata = read_metadata(path)
+            except LandingError:
+                continue
+            yield snapshot_at, metadata
 
 
 def decide(
@@ -126,7 +135,7 @@ def last_with(landing: Place, organization_id: str, stream: Stream) -> Place | N
     """The file of a stream in the youngest snapshot that has it, held or not."""
     for snapshot_at, _ in iter_snapshots(landing, organization_id):
         path = snapshot_path(landing, stream.name, organization_id, snapshot_at)
-        if path.exists():
+        if is_readable(path):
             return path
     return None
 
@@ -141,7 +150,7 @@ def last_accepted(landing: Place, organization_id: str, streams: Sequence[Stream
             continue
         for stream in streams:
             path = snapshot_path(landing, stream.name, organization_id, snapshot_at)
-            if stream.name not in found and path.exists():
+            if stream.name not in found and is_readable(path):
                 found[stream.name] = snapshot_at, path
     return found
 

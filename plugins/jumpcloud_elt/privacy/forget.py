@@ -14,15 +14,13 @@ import logging
 from datetime import timedelta
 from typing import TypedDict
 
-import pyarrow.compute as pc
-
-from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import LandingError
-from jumpcloud_elt.landing.files import require_rebuild
-from jumpcloud_elt.landing.layout import RUNS
+from jumpcloud_elt.landing.files import DAMAGED, require_rebuild
+from jumpcloud_elt.landing.inventory import named, read_manifests
+from jumpcloud_elt.landing.layout import organization_of
 from jumpcloud_elt.landing.manifests import OK, Outcome, RunManifest
 from jumpcloud_elt.privacy.erasure import Counts, erase
 from jumpcloud_elt.privacy.people import identify_person, refuse_if_present
@@ -64,13 +62,15 @@ def forget(settings: Settings, organization_id: str, target: str, run: RunManife
     if begun is None:
         forgetting.save(landing)
     counts = erase(landing, Pseudonyms(forgetting), is_dry_run=False)
-    _remove_leftovers(settings)
+    _remove_leftovers(settings, organization_id)
     # Only now: what is built of half-rewritten files is outdated too.
     require_rebuild(landing)
     # They name people as events do, and are computed again from what is left.
     discard_all(settings)
     log.info("%d rows in %d files have been rewritten", counts.rows, counts.files)
-    organization = _organization(landing, organization_id)
+    # As the latest manifest names it: a record must not move it to another connection.
+    known = read_manifests(landing)[1]
+    organization = known.get(organization_id) or named(organization_id, "", organization_id)
     outcome = Outcome(
         connection_id=organization["connection_id"],
         organization_id=organization_id,
@@ -126,27 +126,16 @@ def _found(forgetting: Forgetting, counts: Counts) -> Found:
     )
 
 
-def _organization(landing: Place, organization_id: str) -> Organization:
-    """The organization as the latest manifest names it: a record must not move it to another connection."""
-    latest = None
-    for path in (landing / RUNS).find_files("*/*.parquet"):
-        table = path.open_parquet().read(["organization_id", "connection_id", "organization_name", "recorded_at"])
-        for row in table.filter(pc.equal(table["organization_id"], organization_id)).to_pylist():
-            if latest is None or row["recorded_at"] > latest["recorded_at"]:
-                latest = row
-    return Organization(
-        connection_id=latest["connection_id"] if latest else "",
-        organization_id=organization_id,
-        organization_name=latest["organization_name"] if latest else organization_id,
-        payload={},
-        error=None,
-    )
-
-
-def _remove_leftovers(settings: Settings) -> None:
+def _remove_leftovers(settings: Settings, organization_id: str) -> None:
     """Remove unfinished files of killed tasks: nobody reads them, and they may hold anybody.
 
-    What is being landed may be in use for a day; what is being built is outdated now, in use or not.
+    What is being landed may be in use for a day; what is being built, and what builds carry on, is outdated now, in use
+    or not.
     """
     settings.landing.remove_temporaries(older_than=(utc_now() - LEFTOVER_AGE).timestamp())
+    # Nobody can rewrite what nobody can read.
+    for path in settings.landing.find_files(f"**/*{DAMAGED}"):
+        if organization_of(path) in (None, organization_id):
+            path.unlink(missing_ok=True)
     publisher(settings).discard_unpublished()
+    publisher(settings).discard_state()

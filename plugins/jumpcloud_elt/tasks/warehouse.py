@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from jumpcloud_elt.errors import WarehouseError
+from jumpcloud_elt.connections.client import open_account
+from jumpcloud_elt.core.account import USAGE_RETENTION_DAYS
+from jumpcloud_elt.errors import ConfigurationError, WarehouseError
 from jumpcloud_elt.landing import inventory
+from jumpcloud_elt.landing.inventory import WAREHOUSE_DAG
 from jumpcloud_elt.landing.manifests import RunManifest
 from jumpcloud_elt.tasks.common import or_fail, settings_or_fail
 from jumpcloud_elt.warehouse import build as warehouse
-from jumpcloud_elt.warehouse import checkpoints
+from jumpcloud_elt.warehouse import checkpoints, holding
 from jumpcloud_elt.warehouse.publish import publisher
 
 log = logging.getLogger(__name__)
-
-WAREHOUSE_DAG = "jumpcloud_warehouse"
 
 
 def build_warehouse(run_id: str, *, rebuild_runs: bool = False) -> str:
@@ -30,17 +31,31 @@ def build_warehouse(run_id: str, *, rebuild_runs: bool = False) -> str:
         if rebuild_runs:
             inventory.record_unknown(settings.landing, RunManifest(settings.landing, WAREHOUSE_DAG, run_id))
         target = publisher(settings).building_path(run_id)
-        warehouse.build(settings, target, run_id)
+        warehouse.build(settings, target, run_id, _retention_days)
         return publisher(settings).hand_over(target)
 
     return or_fail(build)
 
 
 def check_warehouse(built: str) -> str:
-    """Check a built warehouse; return its path."""
+    """Check a built warehouse; return its path.
+
+    An organization whose rows break a check is put back to how it was published last, in what is then another build.
+    """
     settings = settings_or_fail()
-    or_fail(lambda: warehouse.check(settings, publisher(settings).local_file(built)))
-    return built
+
+    def check() -> str:
+        file = publisher(settings).local_file(built)
+        broken = holding.check(settings, file)
+        if not broken:
+            return built
+        # First: a later try of the task finds nothing more.
+        holding.record(settings, file, broken)
+        target = publisher(settings).changeable_file(built)
+        holding.hold(settings, target, broken)
+        return publisher(settings).hand_over(target)
+
+    return or_fail(check)
 
 
 def publish_warehouse(checked: str) -> str:
@@ -67,3 +82,20 @@ def prune_snapshots() -> int:
     if not settings.snapshot_retention_days:
         raise AirflowSkipException("[jumpcloud_elt] snapshot_retention_days is 0: every snapshot is kept.")
     return or_fail(lambda: checkpoints.prune_landed_snapshots(settings))
+
+
+def report_failures(run_id: str) -> None:
+    """Fail, naming every damaged file and every organization whose rows broke a check: all others are published."""
+    settings = settings_or_fail()
+    problems = RunManifest(settings.landing, WAREHOUSE_DAG, run_id).problems()
+    if problems:
+        told = sorted(f"{one.organization_name or 'landing'}: {one.reason}" for one in problems)
+        raise AirflowFailException("Published, but for\n- " + "\n- ".join(told))
+
+
+def _retention_days(connection_id: str) -> int:
+    """How long JumpCloud keeps the events of a connection; the default where there is none any more."""
+    try:
+        return open_account(connection_id).usage_retention_days
+    except ConfigurationError:
+        return USAGE_RETENTION_DAYS

@@ -2,7 +2,7 @@
 
     landing/_checkpoints/<time>/<state table>.parquet
 
-A checkpoint is the state of a published warehouse, as Parquet: a build from nothing starts from it and folds the
+A checkpoint is the state that the last build left, as Parquet: a build from nothing starts from it and folds the
 snapshots that came later. Does not decide when to prune; `snapshot_retention_days` does.
 """
 
@@ -22,7 +22,7 @@ from jumpcloud_elt.errors import WarehouseError
 from jumpcloud_elt.landing.files import METADATA_KEY, read_metadata
 from jumpcloud_elt.landing.layout import CHECKPOINTS, snapshot_path
 from jumpcloud_elt.landing.snapshots import COMMIT_STREAM, iter_snapshots
-from jumpcloud_elt.warehouse.files import open_file, session_log
+from jumpcloud_elt.warehouse.files import attach_state
 from jumpcloud_elt.warehouse.publish import publisher
 from jumpcloud_elt.warehouse.sql_files import quote
 
@@ -70,19 +70,18 @@ def prune_landed_snapshots(settings: Settings) -> int:
     """Prune the snapshots older than `snapshot_retention_days`; return how many.
 
     Each organization keeps its latest folded snapshot, whatever its age, and those that came after it. Those of
-    organizations that the published warehouse leaves out stay.
+    organizations that the state leaves out stay.
     """
     if not settings.snapshot_retention_days:
         return 0
     oldest = utc_now() - timedelta(days=settings.snapshot_retention_days)
-    published = publisher(settings).published_file()
-    if published is None:
-        raise WarehouseError("There is no published warehouse: run jumpcloud_warehouse first.")
-    if (left := session_log(published)).exists():
-        # What it says would be in the checkpoint, and nowhere else what is true.
-        raise WarehouseError(f"{left}: somebody has written to the published warehouse. Run jumpcloud_warehouse again.")
+    state = publisher(settings).state_file()
+    if state is None:
+        raise WarehouseError("No build has left a state to prune by: run jumpcloud_warehouse first.")
     try:
-        with contextlib.closing(open_file(published, settings.landing)) as connection:
+        with contextlib.closing(duckdb.connect()) as connection:
+            settings.landing.let_read(connection)
+            attach_state(connection, state, "(read_only)")
             folded = connection.execute(
                 "select organization_id, max(snapshot_at) from state.snapshots group by organization_id"
             ).fetchall()
@@ -96,7 +95,7 @@ def prune_landed_snapshots(settings: Settings) -> int:
                 return 0
             _land_checkpoint(connection, settings.landing)
     except duckdb.Error as error:
-        raise WarehouseError(f"The published warehouse cannot be read: {error}") from error
+        raise WarehouseError(f"{state} cannot be read: {error}") from error
     for organization_id, snapshot_at in old:
         # Without its last file a snapshot is not whole: a killed pruning leaves nothing that is read by halves.
         for stream in (COMMIT_STREAM, *(stream.name for stream in DIRECTORY_STREAMS)):
@@ -106,7 +105,7 @@ def prune_landed_snapshots(settings: Settings) -> int:
 
 
 def _land_checkpoint(connection: duckdb.DuckDBPyConnection, landing: Place) -> None:
-    """Land the published state; of organizations that it leaves out, what the last checkpoint has of them."""
+    """Land the state; of organizations that it leaves out, what the last checkpoint has of them."""
     before = latest_checkpoint(landing)
     folder = landing / CHECKPOINTS / format_time(utc_now())
     for table in STATE_TABLES:

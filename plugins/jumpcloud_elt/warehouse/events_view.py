@@ -16,20 +16,19 @@ import hashlib
 import duckdb
 
 from jumpcloud_elt.core.storage import Place
-from jumpcloud_elt.landing.files import write_table
+from jumpcloud_elt.errors import LandingError
+from jumpcloud_elt.landing.files import read_metadata, write_table
 from jumpcloud_elt.landing.layout import EVENTS
 from jumpcloud_elt.landing.units import UNIT_SCHEMA
-from jumpcloud_elt.warehouse.sql_files import make, quote, read_sql
+from jumpcloud_elt.warehouse.sql_files import quote, read_sql
 
 COLUMNS_FOLDER = "_columns"
 # Typed here, and not cast later: only so a filter by date keeps files of other days closed.
 _OPTIONS = "hive_partitioning = true, hive_types = {'organization_id': varchar, 'date': date}"
-# What is made here: again only where it would be another, for making it lists all of landing.
-EVENT_VIEWS = ("events", "landed_events")
 
 
 def show_events(connection: duckdb.DuckDBPyConnection, landing: Place) -> None:
-    """Make `events` over everything that has landed, and `events_of`; leave them where they would be no others.
+    """Make `events` over everything that has landed, and `events_of`.
 
     What lands later is in both. Whoever asks the view has DuckDB list all of landing, and `events_of` only the
     organization's.
@@ -49,22 +48,21 @@ def show_events(connection: duckdb.DuckDBPyConnection, landing: Place) -> None:
         everybodys = organizations = ""
     of_all = f"select * from read_parquet([{columns}{everybodys}], {_OPTIONS}){where}"
     of_one = f"select * from read_parquet([{columns}{organizations}], {_OPTIONS}){where}"
-    definition = "\n".join((of_all, of_one, model))
-    if connection.execute("select 1 from state.views where definition = ?", [definition]).fetchone():
-        return
-    connection.execute("drop view if exists events")
-    connection.execute(f"create or replace view state.landed_events as {of_all}")
-    make(connection, "marts/events", "create view events")
-    of_organization = model.replace("state.landed_events", f"({of_one})")
-    connection.execute(f"create or replace macro events_of(organization) as table\n{of_organization}")
-    connection.execute("delete from state.views")
-    connection.execute("insert into state.views values ('events', ?)", [definition])
+    connection.execute(f"create view events as\n{_reading(model, of_all)}")
+    connection.execute(f"create macro events_of(organization) as table\n{_reading(model, of_one)}")
+
+
+def _reading(model: str, rows: str) -> str:
+    """The model over these rows of landing."""
+    return model.replace("from landed_events", f"from ({rows}) as landed_events")
 
 
 def _columns(landing: Place) -> Place:
     """The file that has the columns and nothing else. With others it is another: published views keep theirs."""
     which = hashlib.sha256(str(UNIT_SCHEMA).encode()).hexdigest()[:12]
     path = landing / COLUMNS_FOLDER / "organization_id=none" / "date=1970-01-01" / f"{EVENTS}-{which}.parquet"
-    if not path.exists():
+    try:
+        read_metadata(path)
+    except (FileNotFoundError, LandingError):
         write_table(path, UNIT_SCHEMA.empty_table())
     return path

@@ -18,8 +18,11 @@ import duckdb
 from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.warehouse.sql_files import quote
 
-# The name of the attached warehouse in a DuckDB connection.
+# The name of the attached warehouse in a DuckDB connection, and of the state beside it.
 CATALOG = "jumpcloud"
+STATE = "state"
+# In the folder of the state: how the private copies of published warehouses begin.
+LAST_GOOD = "last_good-"
 ABANDONED = timedelta(days=1)
 
 
@@ -42,6 +45,23 @@ def open_file(file: Path, landing: Place | None = None) -> duckdb.DuckDBPyConnec
     return connection
 
 
+def state_of(warehouse: Path) -> Path:
+    """The state file of a warehouse file, in a folder that nobody else may enter."""
+    return warehouse.parent / STATE / warehouse.name
+
+
+def open_built(target: Path, landing: Place) -> duckdb.DuckDBPyConnection:
+    """Open a built warehouse as `open_file` does, with the state that was built with it attached as `state`."""
+    connection = open_file(target, landing)
+    attach_state(connection, state_of(target), "(read_only)")
+    return connection
+
+
+def attach_state(connection: duckdb.DuckDBPyConnection, state: Path, options: str) -> None:
+    """Let statements name the tables of a state file as `state.<table>`."""
+    connection.execute(f"attach {quote(str(state))} as {STATE} {options}")
+
+
 def built_by(file: Path) -> tuple[str, datetime]:
     """The id of the run that built a warehouse, and when the build began."""
     with contextlib.closing(open_file(file)) as connection:
@@ -55,9 +75,10 @@ def session_log(published: Path) -> Path:
 
 
 def discard_file(target: Path) -> None:
-    """Remove what a build has left on this host."""
-    target.unlink(missing_ok=True)
-    session_log(target).unlink(missing_ok=True)
+    """Remove what a build has left on this host, with its state."""
+    for file in (target, state_of(target)):
+        file.unlink(missing_ok=True)
+        session_log(file).unlink(missing_ok=True)
 
 
 def discard_abandoned(folder: Path) -> None:
@@ -67,7 +88,7 @@ def discard_abandoned(folder: Path) -> None:
 
 def discard_builds(folder: Path, *, older_than: float | None = None) -> None:
     """Remove unpublished builds from a folder; only those last changed before `older_than` (Unix time), if given."""
-    for left in folder.glob(".*.duckdb*"):
+    for left in (*folder.glob(".*.duckdb*"), *folder.glob(f"{STATE}/.*")):
         if older_than is None or left.stat().st_mtime < older_than:
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)

@@ -5,6 +5,8 @@ its own, which other hosts can check; and a small object, replaced last, names t
 
     warehouse/jumpcloud.json
     warehouse/jumpcloud-<time>-<run>.duckdb
+    warehouse/state/jumpcloud-<time>-<run>.duckdb              what the next build goes on with
+    warehouse/state/last_good-jumpcloud-<time>-<run>.duckdb    a copy: readers need no access to warehouse/state
 
 A reader downloads the named object once: the content of a name never changes. Does not build and does not check.
 """
@@ -13,7 +15,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
+import shutil
 import stat
 import tempfile
 import threading
@@ -28,7 +32,9 @@ from jumpcloud_elt.core.storage import Place, read_if_there
 from jumpcloud_elt.core.times import format_time, parse_time, utc_now
 from jumpcloud_elt.errors import WarehouseError
 from jumpcloud_elt.landing.layout import run_file_name
-from jumpcloud_elt.warehouse.files import ABANDONED, discard_builds
+from jumpcloud_elt.warehouse.files import ABANDONED, LAST_GOOD, STATE, discard_builds, discard_file, state_of
+
+log = logging.getLogger(__name__)
 
 # Previously published warehouses that are kept, for readers that are still downloading them.
 KEPT_PREVIOUS = 2
@@ -51,6 +57,7 @@ class BucketPublisher:
     def __init__(self, warehouse: Place, data_root: object) -> None:
         self._warehouse = warehouse
         self._pointer = warehouse.with_name(f"{warehouse.stem}.json")
+        self._state = warehouse.parent / STATE
         self._data_root = str(data_root)
 
     def building_path(self, run_id: str) -> Path:
@@ -59,24 +66,37 @@ class BucketPublisher:
     def hand_over(self, target: Path) -> str:
         name = f"{self._warehouse.stem}-{format_time(utc_now())}-{target.stem.lstrip('.')}.duckdb"
         built = self._warehouse.with_name(name)
+        state = state_of(target)
+        (self._state / name).put(state)
         built.put(target)
         target.chmod(0o444)
         # The task that checks it may well run on this host.
+        state.replace(state.with_name(name))
         target.replace(self._local_folder() / name)
         return str(built)
 
     def local_file(self, built: str) -> Path:
         try:
+            self._download(f"{STATE}/{_name(built)}")
             return self._download(_name(built))
         except FileNotFoundError as error:
             raise WarehouseError(f"{built} is not there any more: build it again.") from error
+
+    def changeable_file(self, built: str) -> Path:
+        unchanged = self.local_file(built)
+        # <warehouse>-<time>-<run>.duckdb
+        target = unchanged.with_name(f".{unchanged.name.split('-', 2)[2]}")
+        for file, copy in ((unchanged, target), (state_of(unchanged), state_of(target))):
+            shutil.copyfile(file, copy)
+        return target
 
     def is_published(self, built: str) -> bool:
         pointer = self._read_pointer()
         return pointer is not None and pointer.file == _name(built)
 
     def publish(self, built: str) -> str:
-        name, before = _name(built), self._read_pointer()
+        name, before = _name(built), self._pointer_if_whole()
+        (self._state / f"{LAST_GOOD}{name}").create_hard_link_to(self._warehouse.with_name(name))
         previous = tuple(one for one in (before.file, *before.previous) if one != name) if before else ()
         self._write_pointer(name, previous[:KEPT_PREVIOUS])
         oldest = utc_now() - ABANDONED
@@ -84,7 +104,23 @@ class BucketPublisher:
             is_superseded = left.name in previous[KEPT_PREVIOUS:]
             if is_superseded or (left.name not in (name, *previous) and self._built_at(left) < oldest):
                 left.unlink(missing_ok=True)
+        for left in self._state_objects():
+            of = left.name.removeprefix(LAST_GOOD)
+            if of != name and (of in previous or self._built_at(left.with_name(of)) < oldest):
+                left.unlink(missing_ok=True)
         return built
+
+    def state_file(self) -> FolderPath | None:
+        return self._beside_published("")
+
+    def last_good_file(self) -> FolderPath | None:
+        return self._beside_published(LAST_GOOD)
+
+    def discard_state(self) -> None:
+        for left in self._state_objects():
+            left.unlink(missing_ok=True)
+        for downloaded in (self._local_folder() / STATE).glob("*"):
+            downloaded.unlink(missing_ok=True)
 
     def published_file(self) -> FolderPath | None:
         gone = None
@@ -101,13 +137,16 @@ class BucketPublisher:
         return None
 
     def discard(self, built: str) -> None:
-        (self._local_folder() / _name(built)).unlink(missing_ok=True)
-        self._warehouse.with_name(_name(built)).unlink(missing_ok=True)
+        name = _name(built)
+        discard_file(self._local_folder() / name)
+        (self._state / name).unlink(missing_ok=True)
+        self._warehouse.with_name(name).unlink(missing_ok=True)
 
     def discard_unpublished(self) -> None:
-        pointer = self._read_pointer()
-        for left in self._objects():
-            if pointer is None or left.name not in (pointer.file, *pointer.previous):
+        pointer = self._pointer_if_whole()
+        kept = (pointer.file, *pointer.previous) if pointer else ()
+        for left in (*self._objects(), *self._state_objects()):
+            if left.name.removeprefix(LAST_GOOD) not in kept:
                 left.unlink(missing_ok=True)
         discard_builds(self._local_folder())
 
@@ -118,9 +157,10 @@ class BucketPublisher:
         self._write_pointer(pointer.file, ())
         for name in pointer.previous:
             self._warehouse.with_name(name).unlink(missing_ok=True)
-        for downloaded in self._local_folder().glob(f"{self._warehouse.stem}-*.duckdb"):
-            if downloaded.name != pointer.file:
-                downloaded.unlink(missing_ok=True)
+        here = self._local_folder().glob(f"**/*{self._warehouse.stem}-*.duckdb")
+        for left in (*self._state_objects(), *here):
+            if left.name.removeprefix(LAST_GOOD) != pointer.file:
+                left.unlink(missing_ok=True)
 
     def _read_pointer(self) -> Pointer | None:
         content = read_if_there(self._pointer)
@@ -131,10 +171,29 @@ class BucketPublisher:
                 f"{self._pointer} does not name a warehouse ({error}): remove it and build again."
             ) from error
 
+    def _pointer_if_whole(self) -> Pointer | None:
+        """The pointer, for whoever replaces it: a damaged one names nothing."""
+        try:
+            return self._read_pointer()
+        except WarehouseError as error:
+            log.warning("%s", error)
+            return None
+
     def _write_pointer(self, file: str, previous: tuple[str, ...]) -> None:
         with self._pointer.temporary() as temporary:
             temporary.write_bytes(msgspec.json.encode(Pointer(file=file, previous=previous, published_at=utc_now())))
             self._pointer.put(temporary)
+
+    def _beside_published(self, prefix: str) -> FolderPath | None:
+        """What the state folder has of the published warehouse, on this host."""
+        pointer = self._pointer_if_whole()
+        try:
+            return self._download(f"{STATE}/{prefix}{pointer.file}") if pointer else None
+        except FileNotFoundError:
+            return None
+
+    def _state_objects(self) -> list[Place]:
+        return self._state.find_files("*.duckdb")
 
     def _objects(self) -> list[Place]:
         return self._warehouse.parent.find_files(f"{self._warehouse.stem}-*.duckdb")
@@ -144,16 +203,15 @@ class BucketPublisher:
 
     def _download(self, name: str) -> FolderPath:
         """The object as a file on this host, downloaded unless it is there. Raises FileNotFoundError if it is gone."""
-        folder = self._local_folder()
-        downloaded = folder / name
+        downloaded = self._local_folder() / name
         # Concurrent requests of one server do not download the same object twice.
         with _downloading:
             if not downloaded.exists():
                 with downloaded.temporary() as temporary:
-                    self._warehouse.with_name(name).copy_to(temporary)
+                    (self._warehouse.parent / name).copy_to(temporary)
                     temporary.chmod(0o444)
                     downloaded.put(temporary)
-                _remove_unused(folder, name)
+                _remove_unused(downloaded)
             # The time of its last use, as the file system may not record it.
             os.utime(downloaded, ns=(time.time_ns(), downloaded.stat().st_mtime_ns))
         return downloaded
@@ -166,14 +224,14 @@ class BucketPublisher:
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
             raise WarehouseError(f"{top} is not a folder of this user's alone: remove it, or set TMPDIR.")
         folder = top / hashlib.sha256(self._data_root.encode()).hexdigest()[:12]
-        folder.mkdir(exist_ok=True)
+        (folder / STATE).mkdir(parents=True, exist_ok=True)
         return folder
 
 
-def _remove_unused(folder: Path, keep: str) -> None:
-    for downloaded in folder.glob("[!.]*.duckdb"):
+def _remove_unused(keep: Path) -> None:
+    for downloaded in keep.parent.glob("[!.]*.duckdb"):
         with contextlib.suppress(FileNotFoundError):
-            if downloaded.name != keep and time.time() - downloaded.stat().st_atime > HANDED_OUT_SECONDS:
+            if downloaded != keep and time.time() - downloaded.stat().st_atime > HANDED_OUT_SECONDS:
                 downloaded.unlink()
 
 

@@ -5,6 +5,7 @@ bucket. In a folder a warehouse is built in the same folder as the published fil
 
     warehouse/jumpcloud.duckdb
     warehouse/.<run>.duckdb
+    warehouse/state/                 what builds carry on, and what was published last: nobody else's
 
 Does not build and does not check.
 """
@@ -12,6 +13,7 @@ Does not build and does not check.
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +22,15 @@ import duckdb
 from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.landing.layout import run_file_name
-from jumpcloud_elt.warehouse.files import built_by, discard_builds, discard_file, open_file, session_log
+from jumpcloud_elt.warehouse.files import (
+    LAST_GOOD,
+    built_by,
+    discard_builds,
+    discard_file,
+    open_file,
+    session_log,
+    state_of,
+)
 from jumpcloud_elt.warehouse.pointer import BucketPublisher
 
 log = logging.getLogger(__name__)
@@ -45,8 +55,27 @@ class Publisher(Protocol):
         """Whether `built` is already the published warehouse: an earlier try of the task has published it."""
         ...
 
+    def changeable_file(self, built: str) -> Path:
+        """A local file of a build that may be changed, with its state, and is then handed over anew."""
+        ...
+
     def publish(self, built: str) -> str:
-        """Replace the published warehouse with a built and checked one, read-only; return what readers open."""
+        """Replace the published warehouse with a built and checked one, read-only; return what readers open.
+
+        What the next build goes on with is in its place before: it is as good whichever warehouse is published.
+        """
+        ...
+
+    def state_file(self) -> FolderPath | None:
+        """A local file that is the state which the last published build has left; None if there is none."""
+        ...
+
+    def last_good_file(self) -> FolderPath | None:
+        """A local file that is the warehouse as it was last published, which no reader has access to; None likewise."""
+        ...
+
+    def discard_state(self) -> None:
+        """Remove what builds carry on, and what was published last: the next one begins from landing."""
         ...
 
     def published_file(self) -> FolderPath | None:
@@ -78,6 +107,8 @@ class FolderPublisher:
 
     def __init__(self, warehouse: Path) -> None:
         self._warehouse = FolderPath(warehouse)
+        self._state = FolderPath(state_of(warehouse))
+        self._last_good = self._state.with_name(f"{LAST_GOOD}{warehouse.name}")
 
     def building_path(self, run_id: str) -> Path:
         return self._warehouse.with_name(f".{run_file_name(run_id)}.duckdb")
@@ -91,9 +122,24 @@ class FolderPublisher:
     def is_published(self, built: str) -> bool:
         if Path(built).exists() or not self._warehouse.exists():
             return False
-        return str(self.building_path(built_by(self._warehouse)[0])) == built
+        try:
+            return str(self.building_path(built_by(self._warehouse)[0])) == built
+        except duckdb.Error:
+            return False
+
+    def changeable_file(self, built: str) -> Path:
+        return Path(built)
 
     def publish(self, built: str) -> str:
+        with self._last_good.temporary() as copy:
+            shutil.copyfile(built, copy)
+            copy.chmod(0o600)
+            self._last_good.put(copy)
+        state = state_of(Path(built))
+        # An earlier try may have come as far as this.
+        if state.exists():
+            state.chmod(0o600)
+            self._state.put(state)
         Path(built).chmod(0o444)
         self._discard_sessions()
         self._warehouse.put(Path(built))
@@ -101,6 +147,16 @@ class FolderPublisher:
 
     def published_file(self) -> FolderPath | None:
         return self._warehouse if self._warehouse.exists() else None
+
+    def state_file(self) -> FolderPath | None:
+        return self._state if self._state.exists() else None
+
+    def last_good_file(self) -> FolderPath | None:
+        return self._last_good if self._last_good.exists() else None
+
+    def discard_state(self) -> None:
+        for file in (self._state, self._last_good):
+            file.unlink(missing_ok=True)
 
     def discard(self, built: str) -> None:
         discard_file(Path(built))

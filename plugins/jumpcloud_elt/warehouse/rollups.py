@@ -195,8 +195,9 @@ class _Update:
         else:
             rows = f"select * from new_{dataset}"
             if month in self.months:
+                set_files(self.connection, "kept", [path])
                 rows += (
-                    f" union all by name select * from read_parquet({quote(path.url)}) "
+                    " union all by name select * from read_parquet(getvariable('kept_files')) "
                     "anti join changed_days using (organization_id, date)"
                 )
         with path.temporary() as temporary:
