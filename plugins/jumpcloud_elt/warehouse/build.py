@@ -35,9 +35,9 @@ from jumpcloud_elt.landing.layout import snapshot_path
 from jumpcloud_elt.landing.manifests import list_manifests
 from jumpcloud_elt.warehouse import events_view, rollups
 from jumpcloud_elt.warehouse.checkpoints import STATE_TABLES, latest_checkpoint
+from jumpcloud_elt.warehouse.checks import find_broken
 from jumpcloud_elt.warehouse.dictionary import comment, marts
 from jumpcloud_elt.warehouse.files import built_by, discard_abandoned, discard_file, open_file
-from jumpcloud_elt.warehouse.mart_checks import broken_rules
 from jumpcloud_elt.warehouse.publish import publisher
 from jumpcloud_elt.warehouse.sql_files import make, quote, read_sql, set_files
 
@@ -87,8 +87,6 @@ INTERMEDIATE = (
 
 # As long as usage itself: never written down between roll-ups and mart.
 READ_ONCE = ("int_usage_actors", "int_usage_daily")
-
-CHECKS = ("check_organizations", "check_secrets", "check_counts")
 
 
 def build(settings: Settings, target: Path, run_id: str) -> None:
@@ -144,10 +142,7 @@ def build(settings: Settings, target: Path, run_id: str) -> None:
 def check(settings: Settings, target: Path) -> None:
     """Raise CheckFailedError, with the first rows found, unless every check of a built file finds nothing."""
     with contextlib.closing(open_file(target, settings.landing)) as connection:
-        found = [line for mart in marts() for line in broken_rules(connection, mart)]
-        for name in CHECKS:
-            rows = connection.execute(read_sql(f"checks/{name}")).fetchmany(5)
-            found += [f"{name}: {row}" for row in rows]
+        found = [finding.message for finding in find_broken(connection, settings)]
     if found:
         raise CheckFailedError("Built, but not published: the warehouse's checks found\n" + "\n".join(found))
 

@@ -61,6 +61,17 @@ def up_to_date(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Ite
         yield update.files("usage_daily")
 
 
+def show_files(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
+    """Let queries read the roll-ups as the last build left them, as `getvariable('usage_daily_files')` and
+    `getvariable('units_files')`; False where there are none.
+    """
+    folder = settings.rollups / _generation(settings.landing)
+    found = {dataset: (folder / dataset).find_files("*.parquet") for dataset in ("usage_daily", UNITS)}
+    for dataset, files in found.items():
+        set_files(connection, dataset, files)
+    return all(found.values())
+
+
 def discard_outdated(settings: Settings) -> None:
     """Remove roll-ups of another version, and those of landed files that have been rewritten since."""
     generation = _generation(settings.landing)
