@@ -106,7 +106,6 @@ class _Update:
         self.connection = connection
         self.landing = settings.landing
         self.folder = folder
-        self.reconcile_days = settings.usage_reconcile_days
         # A month of which a file is missing is made again.
         names = [{path.stem for path in (folder / dataset).find_files("*.parquet")} for dataset in ROLLUPS]
         self.months = set.intersection(*names)
@@ -118,7 +117,6 @@ class _Update:
             self.connection.execute(
                 "insert into rollup_units by name select * from read_parquet(getvariable('index_files'))"
             )
-        self.connection.execute("set variable reconcile_days = ?", [self.reconcile_days])
         make(self.connection, "staging/stg_units", "create temp table stg_units")
         make(self.connection, "rollups/changed_units", "create temp table changed_units")
         restated = self._settle_doubts()
