@@ -166,12 +166,14 @@ CONFIG = {
                 "120",
             ),
             "duckdb_memory_limit": _option(
-                "DuckDB's memory_limit while it builds the warehouse: a number with a unit, or a percentage of the "
-                "machine's memory.",
+                "DuckDB's memory_limit while it builds and checks the warehouse: a number with a unit, or a "
+                "percentage of the machine's memory.",
                 "2GB",
                 "8GB",
             ),
-            "duckdb_threads": _option("DuckDB's threads while it builds the warehouse; 0 means one per core.", "0"),
+            "duckdb_threads": _option(
+                "DuckDB's threads while it builds and checks the warehouse; 0 means one per core.", "0"
+            ),
         },
     }
 }

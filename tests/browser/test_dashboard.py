@@ -160,7 +160,7 @@ def test_charts_are_drawn_and_heat_maps_tell_unknown_days(page: Page, warehouse:
     frame.locator(".chart canvas").wait_for()
     assert frame.locator(".chart .u-legend").inner_text() == "".join([*SOURCES.values(), "Failures"])
     assert frame.locator(".heat rect.no-data").count() == 2
-    assert "Not read:" in frame.locator(".strips").inner_text()
+    assert "Not fully read:" in frame.locator(".strips").inner_text()
     frame.get_by_text("The same as a table").click()
     assert frame.locator(".as-table td", has_text="unknown").count() == 8
 
@@ -439,10 +439,11 @@ def publish_without_gap(warehouse: Path, data_root: Path) -> Path:
     shutil.copyfile(warehouse, published)
     with duckdb.connect(str(published)) as connection:
         connection.execute(
-            "insert into usage_coverage by name select * replace "
-            "($1 as interval_start, $2 as interval_end, 0 as events) "
-            "from usage_coverage where organization_id = $3 limit 1",
-            [TODAY - 10 * DAY, TODAY - 8 * DAY, NORTHWIND],
+            "update organizations set usage_from = $1 where organization_id = $2", [TODAY - 20 * DAY, NORTHWIND]
+        )
+        connection.execute(
+            "update usage_coverage_daily set covered_seconds = 86400, is_known = true where organization_id = $1",
+            [NORTHWIND],
         )
     return data_root
 

@@ -493,12 +493,10 @@ def change(warehouse: Path, *statements: str) -> None:
             connection.execute(statement)
 
 
-FILL_THE_GAP = f"""
-insert into usage_coverage by name
-select
-    '{NORTHWIND}' as organization_id, timestamp '{TODAY - 10 * DAY}' as interval_start,
-    timestamp '{TODAY - 8 * DAY}' as interval_end, 0 as events, 'ok' as outcome, ['directory', 'sso'] as services
-"""
+FILL_THE_GAP = (
+    f"update usage_coverage_daily set covered_seconds = 86400, is_known = true where organization_id = '{NORTHWIND}'",
+    f"update organizations set usage_from = timestamp '{TODAY - 20 * DAY}' where organization_id = '{NORTHWIND}'",
+)
 
 
 def test_cards_say_how_each_organization_stands(viewer: TestClient, data: Path) -> None:
@@ -508,13 +506,13 @@ def test_cards_say_how_each_organization_stands(viewer: TestClient, data: Path) 
         "Blue Yonder Airlines": "amber",
         UNNAMED: "amber",
     }
-    gap = f"{TODAY - 10 * DAY:%Y-%m-%d} 00:00 to {TODAY - 8 * DAY:%Y-%m-%d} 00:00 UTC was not read."
+    gap = f"{TODAY - 10 * DAY:%Y-%m-%d} 00:00 to {TODAY - 8 * DAY:%Y-%m-%d} 00:00 UTC was not fully read."
     assert gap in cards["Northwind Traders"][1]
     assert "Directory Insights is not enabled" in cards["Blue Yonder Airlines"][1]
     assert "accept_drop" in cards[UNNAMED][1]
     link = "/dags/jumpcloud_directory/runs/manual__2026-01-02T00%3A00%3A00%2B00%3A00"
     assert all(f'href="{link}"' in text for _, text in cards.values())
-    change(data, FILL_THE_GAP)
+    change(data, *FILL_THE_GAP)
     page = viewer.get("").text
     assert cards_of(page)["Northwind Traders"][0] == "green"
     assert "Connected and synced" in cards_of(page)["Northwind Traders"][1]
@@ -522,7 +520,7 @@ def test_cards_say_how_each_organization_stands(viewer: TestClient, data: Path) 
 
 
 def test_what_failed_is_red_with_its_cause_and_its_run(viewer: TestClient, data: Path) -> None:
-    change(data, FILL_THE_GAP)
+    change(data, *FILL_THE_GAP)
     add_run(data, NORTHWIND, "jumpcloud_usage", "usage/failed & worse", "failed", "429 <b>busy</b>")
     colour, card = cards_of(viewer.get("").text)["Northwind Traders"]
     assert colour == "red"
@@ -533,21 +531,21 @@ def test_what_failed_is_red_with_its_cause_and_its_run(viewer: TestClient, data:
 
 
 def test_a_later_interval_does_not_hide_one_that_was_never_read(viewer: TestClient, data: Path) -> None:
-    change(data, FILL_THE_GAP)
+    change(data, *FILL_THE_GAP)
     until = one_of(data, "organizations", f"organization_id = '{NORTHWIND}'")["usage_until"]
     add_run(data, NORTHWIND, "jumpcloud_usage", "failed", "failed", "500")
     add_run(data, NORTHWIND, "jumpcloud_usage", "later", "ok", None)
     change(
         data,
-        f"update organizations set usage_until = usage_until + interval 2 day where organization_id = '{NORTHWIND}'",
-        "insert into usage_coverage by name "
-        f"select '{NORTHWIND}' as organization_id, timestamp '{until + DAY}' as interval_start, "
-        f"timestamp '{until + 2 * DAY}' as interval_end, 1 as events, 'ok' as outcome, "
-        "['directory', 'sso'] as services",
+        f"update organizations set usage_from = timestamp '{until + DAY}', usage_until = timestamp '{until + 2 * DAY}' "
+        f"where organization_id = '{NORTHWIND}'",
+        f"update usage_coverage_daily set is_known = false where organization_id = '{NORTHWIND}'",
+        f"insert into usage_coverage_daily values ('{NORTHWIND}', date '{until:%Y-%m-%d}', 0, false), "
+        f"('{NORTHWIND}', date '{until + DAY:%Y-%m-%d}', 86400, true)",
     )
     colour, card = cards_of(viewer.get("").text)["Northwind Traders"]
     assert colour == "amber"
-    assert f"{until:%Y-%m-%d} 00:00 to {until + DAY:%Y-%m-%d} 00:00 UTC was not read." in card
+    assert f"{until:%Y-%m-%d} 00:00 to {until + DAY:%Y-%m-%d} 00:00 UTC was not fully read." in card
 
 
 def test_a_failed_action_run_is_the_one_that_a_red_card_leads_to(viewer: TestClient, data: Path) -> None:

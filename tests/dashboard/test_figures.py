@@ -578,7 +578,7 @@ def test_usage_and_what_was_read_of_it(viewer: TestClient, data: Path, organizat
     read = sum(is_read(units, day, day + DAY) for day in days)
     assert f"{read} of {len(days)} days have been read" in page
     assert_heat_map_is(page, successes, units)
-    (words_of_gaps,) = re.findall(r"Not read: ([^<]*)\.</p>", page)
+    (words_of_gaps,) = re.findall(r"Not fully read: ([^<]*)\.</p>", page)
     gaps = [tuple(gap.split(" to ")) for gap in words_of_gaps.split("; ")]
     edges = [(TODAY - a * DAY, TODAY - b * DAY) for a, b in ((108, 70), (66, 40), (34, 20), (10, 8))]
     assert gaps == [(f"{since:%Y-%m-%d %H:%M}", f"{until:%Y-%m-%d %H:%M}") for since, until in edges]
@@ -587,15 +587,30 @@ def test_usage_and_what_was_read_of_it(viewer: TestClient, data: Path, organizat
 def test_a_day_that_is_not_over_is_no_gap(viewer: TestClient, data: Path) -> None:
     now = TODAY + timedelta(hours=13)
     change(data, f"update organizations set usage_until = timestamp '{now}' where organization_id = '{NORTHWIND}'")
-    change(
-        data,
-        f"insert into usage_coverage by name select '{NORTHWIND}' as organization_id, timestamp '{TODAY}' as "
-        f"interval_start, timestamp '{now}' as interval_end, 5 as events, 'ok' as outcome, "
-        "['directory', 'sso'] as services",
-    )
+    change(data, f"insert into usage_coverage_daily values ('{NORTHWIND}', '{TODAY:%Y-%m-%d}', {13 * 3600}, false)")
     page = get(viewer, f"usage?organization={NORTHWIND}&range=30")
     assert f"{now:%Y-%m-%d %H:%M} to " not in page
     assert f"{TODAY:%Y-%m-%d}: 0 successes (read in part)" in page
     trends = re.findall(r'oldest first: ([^"]+)"', get(viewer, f"applications?organization={NORTHWIND}"))
     assert trends
     assert all(trend.split(", ")[-1] != "unknown" for trend in trends)
+
+
+def test_a_day_of_which_an_hour_lacks_is_not_read_as_a_whole(viewer: TestClient, data: Path) -> None:
+    applications = f"applications?organization={NORTHWIND}"
+    assert "oldest first: " in get(viewer, applications), "of the newest week every day has been read, of no other"
+    lacks = TODAY - 3 * DAY
+    known_from = lacks + timedelta(hours=4)
+    change(
+        data, f"update organizations set usage_from = timestamp '{known_from}' where organization_id = '{NORTHWIND}'"
+    )
+    change(
+        data,
+        f"update usage_coverage_daily set is_known = date > date '{lacks:%Y-%m-%d}', covered_seconds = "
+        f"if(date = date '{lacks:%Y-%m-%d}', 23 * 3600, covered_seconds) where organization_id = '{NORTHWIND}'",
+    )
+    page = get(viewer, f"usage?organization={NORTHWIND}&range=30")
+    (gaps,) = re.findall(r"Not fully read: ([^<]*)\.</p>", page)
+    assert gaps.split("; ")[-1] == f"{lacks:%Y-%m-%d %H:%M} to {known_from:%Y-%m-%d %H:%M}"
+    assert re.search(f"{lacks:%Y-%m-%d}: [0-9,]+ successes \\(read in part\\)", page)
+    assert "oldest first: " not in get(viewer, applications)

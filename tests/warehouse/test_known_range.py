@@ -6,14 +6,19 @@ import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 
 from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.landing.layout import EVENTS
+from jumpcloud_elt.landing.manifests import EXCLUDED, SKIPPED, failure
+from jumpcloud_elt.tasks.usage import NOT_READ
 from jumpcloud_sandbox.client import Sandbox
 from support.evolving import ORGANIZATIONS as EVOLVING_ORGANIZATIONS
 from support.evolving import EvolvingWorld, Json
 from support.expectations import Snapshot, Unit
 from support.landed_units import ORGANIZATIONS, land, login, record
+from support.landed_units import organization as listed
 from support.pipeline import assert_warehouse_is, query, run_directory, run_warehouse, snapshots_of
 from support.worlds import DAY, TODAY, insights_of, organization, serve
 
@@ -110,3 +115,27 @@ def test_windows_and_names_at_their_very_bounds_are_as_defined(sandbox: Sandbox,
     assert_warehouse_is(warehouse, snapshots_of(sandbox, settings), units, insights_of(sandbox))
     counts = query(warehouse, "select uses_90d, idle_days from application_users where user_id = 'u0' order by all")
     assert [tuple(row.values()) for row in counts] == [(0, 90), (None, 89)]
+
+
+@pytest.mark.parametrize(
+    ("reading", "state"), [("events", "available"), ("nothing", "unknown"), ("402", "unavailable"), (None, "unknown")]
+)
+def test_usage_that_is_excluded_keeps_its_state_and_gives_that_as_the_reason(
+    reading: str | None, state: str, settings: Settings
+) -> None:
+    organization_id = ORGANIZATIONS[0]
+    start = TODAY - 3 * DAY
+    refused = failure(listed(organization_id), EVENTS, "402 not enabled")
+    if reading == "402":
+        record(settings.landing, "read", [msgspec.structs.replace(refused, outcome=SKIPPED)])
+    elif reading is not None:
+        events = [login("e1", start)] if reading == "events" else []
+        record(
+            settings.landing, "read", [land(settings.landing, Unit(organization_id, start, start + DAY, TODAY, events))]
+        )
+    record(settings.landing, "excluded", [msgspec.structs.replace(refused, outcome=EXCLUDED, reason=NOT_READ)])
+    usage = "select usage_state, usage_state_reason from organizations"
+    assert query(run_warehouse("excluded"), usage) == [{"usage_state": state, "usage_state_reason": NOT_READ}]
+    again = Unit(organization_id, start + DAY, start + 2 * DAY, TODAY, [login("e2", start + DAY)])
+    record(settings.landing, "read again", [land(settings.landing, again)])
+    assert query(run_warehouse("read"), usage) == [{"usage_state": "available", "usage_state_reason": None}]

@@ -219,7 +219,9 @@ def test_a_unit_landed_anew_by_a_task_that_was_killed_is_looked_at_once_its_run_
     other = unit_path(settings.landing, ORGANIZATION, units[1].interval_start, units[1].interval_end)
     aside = other.read_bytes()
     other.write_bytes(b"not Parquet")  # outside of what the run was to land, so nobody looks
-    record(settings.landing, "killed", [], killed=ORGANIZATION, interval=(MARCH + 4 * DAY, MARCH + 5 * DAY))
+    # What the run was to land itself, and what it was to catch up on.
+    for number, interval in enumerate([(MARCH + 4 * DAY, MARCH + 5 * DAY), (MARCH - 300 * DAY, MARCH + 4 * DAY)]):
+        record(settings.landing, f"killed {number}", [], killed=ORGANIZATION, interval=interval)
     warehouse = run_warehouse("second")
     other.write_bytes(aside)
     is_as_expected(warehouse, units)
@@ -228,26 +230,25 @@ def test_a_unit_landed_anew_by_a_task_that_was_killed_is_looked_at_once_its_run_
     assert times(settings) == before
 
 
-@pytest.mark.parametrize("reconcile_days", [0, 2, 5])
-def test_a_failure_has_looked_at_only_what_its_run_may_have_landed_and_only_units_written(
-    reconcile_days: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("days_before", [0, 2, 5])
+def test_a_failure_has_looked_at_only_what_it_was_to_land_and_only_units_written(
+    days_before: int, settings: Settings
 ) -> None:
-    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_RECONCILE_DAYS", str(reconcile_days))
     units = [
         unit(day, f"e{day}", organization_id=one) for one in ORGANIZATIONS[:2] for day in (*range(1, 5), *range(25, 40))
     ]
     record(settings.landing, "first", [land(settings.landing, one) for one in units])
     before = everything(run_warehouse("first"))
     written = times(settings)
-    run_begins, run_ends = MARCH + 32 * DAY, MARCH + 33 * DAY  # the second of April
-    reach = [run_begins + number * DAY for number in range(-reconcile_days, 1)]
+    run_begins, run_ends = MARCH + 32 * DAY, MARCH + 33 * DAY  # the second of April, and days before
+    reach = [run_begins + number * DAY for number in range(-days_before, 1)]
     contents = {}
     for path in settings.landing.glob("directory_insights_events/*/*/*.parquet"):
         if path not in [unit_path(settings.landing, ORGANIZATION, start, start + DAY) for start in reach]:
             contents[path] = path.read_bytes()
             path.write_bytes(b"not Parquet")
-    assert len(contents) == len(units) - reconcile_days - 1
-    record(settings.landing, "failed", [], killed=ORGANIZATION, interval=(run_begins, run_ends))
+    assert len(contents) == len(units) - days_before - 1
+    record(settings.landing, "failed", [], killed=ORGANIZATION, interval=(run_begins - days_before * DAY, run_ends))
     warehouse = run_warehouse("second")
     changed = {name.split("/", 1)[1] for name, at in times(settings).items() if at != written[name]}
     assert changed == {f"units/{start:%Y-%m}.parquet" for start in reach}
@@ -266,7 +267,9 @@ def test_a_failure_has_looked_at_only_what_its_run_may_have_landed_and_only_unit
         )
         units[number] = extracted(units[number], DAY, [*units[number].events, login(f"late {start:%d}", start)])
         land(settings.landing, units[number])
-    record(settings.landing, "failed again", [], killed=ORGANIZATION, interval=(run_begins, run_ends))
+    record(
+        settings.landing, "failed again", [], killed=ORGANIZATION, interval=(run_begins - days_before * DAY, run_ends)
+    )
     is_as_expected(run_warehouse("fourth"), units)
 
 

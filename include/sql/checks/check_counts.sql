@@ -3,6 +3,7 @@
 -- why:    a file that lost rows after it was written would go unnoticed
 
 select
+    nullif(regexp_extract(path, 'organization_id=([^/]+)', 1), '') as organization_id,
     path,
     rows as rows_read,
     landed_rows,

@@ -2,7 +2,7 @@
 -- inputs: information_schema
 -- why:    secrets are cut out before landing; a column that bears such a name says that something went wrong
 
-select table_schema, table_name, column_name
+select null as organization_id, table_schema, table_name, column_name
 from information_schema.columns
 where
     table_catalog = current_database()

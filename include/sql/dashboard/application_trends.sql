@@ -1,5 +1,5 @@
 -- grain:  one row per application of those asked for and week, counted back from the last covered day
--- inputs: ranges (coverage.sql), applications, usage_by_day, organizations
+-- inputs: usage_coverage_daily, applications, usage_by_day, organizations
 -- why:    the course of twelve weeks beside each application of a list; null where a week was not read as a whole
 
 with
@@ -26,14 +26,15 @@ read_weeks as (
         weeks.organization_id,
         weeks.weeks_ago,
         weeks.week_start::date as first_day,
-        count(ranges.organization_id) > 0 as is_known,
+        coalesce(sum(coverage.covered_seconds), 0)
+        = (epoch_us(weeks.week_end) - epoch_us(weeks.week_start)) // 1_000_000 as is_known,
     from weeks
-    left join ranges
+    left join usage_coverage_daily as coverage
         on
-            weeks.organization_id = ranges.organization_id
-            and weeks.week_start >= ranges.range_start
-            and weeks.week_end <= ranges.range_end
-    group by weeks.organization_id, weeks.weeks_ago, weeks.week_start
+            weeks.organization_id = coverage.organization_id
+            and weeks.week_start <= coverage.date
+            and weeks.week_end > coverage.date
+    group by weeks.organization_id, weeks.weeks_ago, weeks.week_start, weeks.week_end
 ),
 
 asked as (

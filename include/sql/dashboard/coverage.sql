@@ -1,79 +1,35 @@
 -- grain:  one row per organization and uninterrupted range that has been read, of the last $days days of each
--- inputs: usage_coverage, organizations
--- why:    what is covered and where the gaps are, to the second: usage_coverage_daily counts days
+-- inputs: usage_coverage_daily, organizations
+-- why:    the known range to the microsecond; before it, days that have been read as a whole
 
 with
 
-units as (
+whole_days as (
     select
         coverage.organization_id,
-        coverage.interval_start,
-        coverage.interval_end,
-    from usage_coverage as coverage
+        coverage.date,
+        coverage.date - row_number() over (partition by coverage.organization_id order by coverage.date)::integer
+            as range_number,
+    from usage_coverage_daily as coverage
     inner join organizations using (organization_id)
     where
-        coverage.outcome = 'ok'
-        and (list_contains(coverage.services, 'all') or list_has_all(coverage.services, ['directory', 'sso']))
+        coverage.covered_seconds = 86_400
+        and coverage.date < organizations.usage_from
         and ($organization_id::varchar is null or coverage.organization_id = $organization_id::varchar)
-        and ($days::integer is null or coverage.interval_end > organizations.usage_until - to_days($days::integer))
-),
-
-edges as (
-    select
-        organization_id,
-        interval_start as edge,
-        1 as units,
-    from units
-    union all
-    select
-        organization_id,
-        interval_end as edge,
-        -1 as units,
-    from units
-),
-
--- Where one unit ends and the next begins nothing changes: few of a million edges are left.
-steps as (
-    select
-        organization_id,
-        edge,
-        sum(units) as units,
-    from edges
-    group by organization_id, edge
-    having sum(units) <> 0
-),
-
-open_units as (
-    select
-        organization_id,
-        edge,
-        sum(units) over (partition by organization_id order by edge) as units,
-    from steps
-),
-
--- A range begins where nothing was open before, and ends where nothing is any longer.
-ends as (
-    select
-        organization_id,
-        edge,
-        units,
-        coalesce(lag(units) over (partition by organization_id order by edge), 0) as units_before,
-    from open_units
-),
-
-ranges as (
-    select
-        organization_id,
-        edge as range_start,
-        units,
-        lead(edge) over (partition by organization_id order by edge) as range_end,
-    from ends
-    where units = 0 or units_before = 0
+        and ($days::integer is null or coverage.date + 1 > organizations.usage_until - to_days($days::integer))
 )
 
 select
     organization_id,
-    range_start,
-    range_end,
-from ranges
-where units > 0
+    min(date)::timestamp as range_start,
+    max(date) + interval 1 day as range_end,
+from whole_days
+group by organization_id, range_number
+union all
+select
+    organization_id,
+    usage_from as range_start,
+    usage_until as range_end,
+from organizations
+where
+    usage_from is not null and ($organization_id::varchar is null or organization_id = $organization_id::varchar)

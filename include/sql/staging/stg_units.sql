@@ -47,8 +47,7 @@ statements as (
         on
             units.organization_id = failed.organization_id
             and units.interval_start < failed.interval_end
-            -- A scheduled run may also have landed late events of the `usage_reconcile_days` before.
-            and units.interval_end > failed.interval_start - to_days(getvariable('reconcile_days'))
+            and units.interval_end > failed.interval_start
 ),
 
 told as (

@@ -94,7 +94,7 @@ def judge(row: Row, now: datetime, directory_cron: str | None, usage_cron: str |
         return Verdict(
             "amber",
             "Synced, but some usage was never read",
-            f"{row['gap_start']:%Y-%m-%d %H:%M} to {row['gap_end']:%Y-%m-%d %H:%M} UTC was not read{more}.",
+            f"{row['gap_start']:%Y-%m-%d %H:%M} to {row['gap_end']:%Y-%m-%d %H:%M} UTC was not fully read{more}.",
             "Clear the failed run of that time, or trigger jumpcloud_usage with start and end, while JumpCloud still "
             "keeps it.",
         )

@@ -1,7 +1,7 @@
 """The data dictionary: `include/sql/marts/<mart>.yml`, in the form of dbt's model properties (dbt 1.10.5 or later).
 
 The one list of marts, their order and columns. The build, its checks, the comments in the warehouse and the documents
-are made from it (`mart_checks`, `dictionary_pages`).
+are made from it (`checks`, `dictionary_pages`).
 """
 
 from __future__ import annotations

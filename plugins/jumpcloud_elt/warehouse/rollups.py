@@ -61,6 +61,17 @@ def up_to_date(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Ite
         yield update.files("usage_daily")
 
 
+def show_files(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
+    """Let queries read the roll-ups as the last build left them, as `getvariable('usage_daily_files')` and
+    `getvariable('units_files')`; False where there are none.
+    """
+    folder = settings.rollups / _generation(settings.landing)
+    found = {dataset: (folder / dataset).find_files("*.parquet") for dataset in ("usage_daily", UNITS)}
+    for dataset, files in found.items():
+        set_files(connection, dataset, files)
+    return all(found.values())
+
+
 def discard_outdated(settings: Settings) -> None:
     """Remove roll-ups of another version, and those of landed files that have been rewritten since."""
     generation = _generation(settings.landing)
@@ -95,7 +106,6 @@ class _Update:
         self.connection = connection
         self.landing = settings.landing
         self.folder = folder
-        self.reconcile_days = settings.usage_reconcile_days
         # A month of which a file is missing is made again.
         names = [{path.stem for path in (folder / dataset).find_files("*.parquet")} for dataset in ROLLUPS]
         self.months = set.intersection(*names)
@@ -107,7 +117,6 @@ class _Update:
             self.connection.execute(
                 "insert into rollup_units by name select * from read_parquet(getvariable('index_files'))"
             )
-        self.connection.execute("set variable reconcile_days = ?", [self.reconcile_days])
         make(self.connection, "staging/stg_units", "create temp table stg_units")
         make(self.connection, "rollups/changed_units", "create temp table changed_units")
         restated = self._settle_doubts()

@@ -51,8 +51,6 @@ PEOPLE_COLUMNS = (
     Column("last_used", "Last used", "last_used_at", is_number=True),
 )
 
-# Twelve weeks.
-TREND_DAYS = 84
 CHART_DAYS = 365
 
 
@@ -170,7 +168,6 @@ def _trends(warehouse: Warehouse, rows: list[Row]) -> dict[tuple[str, str], list
 
     A week that has not been read as a whole is None.
     """
-    warehouse.find_ranges(days=TREND_DAYS)
     asked = {
         "organization_ids": list({row["organization_id"] for row in rows}),
         "application_ids": [row["application_id"] for row in rows],
