@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.core.organization import Organization, name_of
 from jumpcloud_elt.core.storage import Place, name_within
 from jumpcloud_elt.core.times import format_time, parse_time
 from jumpcloud_elt.landing.files import read_metadata
@@ -112,12 +112,12 @@ def _organization(organization_id: str, committed: list[Place]) -> Organization:
         return _named(organization_id, "", organization_id)
     [row] = committed[-1].open_parquet().read().to_pylist()
     payload = msgspec.json.decode(row["payload"], type=dict[str, Any])
-    return _named(organization_id, row["_connection_id"], payload.get("displayName") or organization_id)
+    return _named(organization_id, row["_connection_id"], name_of(payload, organization_id))
 
 
 def _named(organization_id: str, connection_id: str, name: str) -> Organization:
     return Organization(
-        connection_id=connection_id, organization_id=organization_id, organization_name=name, payload={}, error=None
+        connection_id=connection_id, organization_id=organization_id, organization_name=name, payload="{}", error=None
     )
 
 

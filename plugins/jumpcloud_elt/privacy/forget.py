@@ -138,7 +138,7 @@ def _organization(landing: Place, organization_id: str) -> Organization:
         connection_id=latest["connection_id"] if latest else "",
         organization_id=organization_id,
         organization_name=latest["organization_name"] if latest else organization_id,
-        payload={},
+        payload="{}",
         error=None,
     )
 
