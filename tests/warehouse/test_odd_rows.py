@@ -84,12 +84,18 @@ def odd_organization() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def running() -> Iterator[Sandbox]:
     with Sandbox.start({"organizations": []}) as started:
-        serve(started, odd_organization(), organization(3, OTHER))
         yield started
 
 
 @pytest.fixture
 def sandbox(running: Sandbox) -> Sandbox:
+    """An odd organization and an even one, of a provider whose links are odd as well."""
+    provider = {"id": "e" * 24, "administrators": [{"_id": "7" * 24, "email": {"value": "p@msp.example"}}]}
+    provider["links"] = {ORGANIZATION: ["7" * 24, ["7" * 24], {"id": "7" * 24}, 7, None, ""]}
+    key = {"key": "sandbox-key", "organizations": [ORGANIZATION, OTHER], "provider_id": provider["id"]}
+    world = {"organizations": [odd_organization(), organization(3, OTHER)], "keys": [key], "providers": [provider]}
+    running.reset()
+    running.set_world(world)
     return running
 
 
@@ -99,6 +105,7 @@ def viewer(airflow_database: None) -> Iterator[TestClient]:
         yield client
 
 
+@pytest.mark.slow
 def test_whatever_a_field_holds_the_organization_is_synced_built_and_shown(
     sandbox: Sandbox, settings: Settings, viewer: TestClient, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -162,4 +169,21 @@ def test_an_organization_whose_id_can_name_no_folder_fails_by_name_and_alone(
     assert folders - {"organization_id=none"} == {
         f"organization_id={one}" for one in (OTHER, stand_in[0]["organization_id"])
     }
-    sandbox.set_faults()
+
+
+@pytest.mark.parametrize("odd", ["a/b", "../../systemusers", "a?limit=1", "a#b", "a'b\\c", "\u00fc"])
+def test_a_group_whose_id_would_lead_elsewhere_leads_nowhere_and_fails_its_organization_alone(
+    odd: str, sandbox: Sandbox, settings: Settings
+) -> None:
+    """As a list of members that answers 404 of a group that is still there."""
+    one = organization(3)
+    one["usergroups"] = [{"id": odd, "type": "user_group", "name": "Odd"}]
+    serve(sandbox, one, organization(3, OTHER))
+    sandbox.clear_requests()
+    failed = run_directory("directory")
+    # The sandbox takes a slash in an id for the end of it.
+    assert [row["organization_name"] for row in failed] == (["Org c"] if "/" in odd else [])
+    asked = {entry["path"] for entry in sandbox.requests() if entry["path"].startswith("/api/v2/usergroups/")}
+    assert asked == {f"/api/v2/usergroups/{odd}/members"}
+    found = query(run_warehouse("warehouse"), "select organization_name, sync_status from organizations order by 1")
+    assert [tuple(row.values()) for row in found] == [("Org c", "failed" if failed else "ok"), ("Org d", "ok")]
