@@ -3,8 +3,8 @@
 
 One snapshot of every organization that the configured connections see: users, administrators, applications,
 groups, and who can reach which application.
-Each organization is one mapped task, shown by its name; one that fails does not hold up the others, and ends the
-run failed, by name, after they have landed.
+Each organization is one mapped task, shown by its name (more than Airflow maps share tasks); one that fails does not
+hold up the others, and ends the run failed, by name, after they have landed.
 
 Started by hand it takes `organization_ids`: only these; and `accept_drop`: organizations whose snapshot is
 accepted although the drift guard would hold it.
@@ -23,8 +23,9 @@ from jumpcloud_elt.core.settings import settings_of_dags
 if TYPE_CHECKING:
     from jumpcloud_elt.core.organization import Organization
     from jumpcloud_elt.tasks.common import Failure
+    from jumpcloud_elt.tasks.mapping import Batch
 
-ORGANIZATION_NAME = "{{ task.op_kwargs['organization']['organization_name'] }}"
+NAMES = "{{ task.op_kwargs['batch']['label'] }}"
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
 SETTINGS = settings_of_dags()
 
@@ -54,29 +55,31 @@ SETTINGS = settings_of_dags()
 )
 def jumpcloud_directory() -> None:
     @task
-    def list_organizations() -> list[Organization]:
+    def list_organizations() -> list[Batch[Organization]]:
         """Which organizations there are to sync."""
-        from jumpcloud_elt.tasks import common
+        from jumpcloud_elt.tasks import common, mapping
 
         context = get_current_context()
         only = context["params"]["organization_ids"] or []
-        return common.list_organizations(only, with_credentials=True, is_last_try=common.is_last_try(context))
+        return mapping.in_batches(
+            common.list_organizations(only, with_credentials=True, is_last_try=common.is_last_try(context))
+        )
 
-    @task(map_index_template=ORGANIZATION_NAME)
-    def extract_directory(organization: Organization, run_of: dict[str, str]) -> int:
+    @task(map_index_template=NAMES)
+    def extract_directory(batch: Batch[Organization], run_of: dict[str, str]) -> int:
         """Land one snapshot of one organization, and what can be done with it."""
-        from jumpcloud_elt.tasks import directory
+        from jumpcloud_elt.tasks import directory, mapping
 
         accept_drop = get_current_context()["params"]["accept_drop"] or []
-        return directory.extract_directory(organization, run_of, accept_drop)
+        return mapping.each(batch, lambda one: directory.extract_directory(one, run_of, accept_drop))
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_directory_landing")])
-    def record_run(listed: list[Organization] | None, run_of: dict[str, str]) -> list[Failure]:
+    def record_run(listed: list[Batch[Organization]] | None, run_of: dict[str, str]) -> list[Failure]:
         """Write what happened, and tell the warehouse."""
-        from jumpcloud_elt.tasks import common
+        from jumpcloud_elt.tasks import common, mapping
 
         is_restricted = bool(get_current_context()["params"]["organization_ids"])
-        return common.record_run(listed, run_of, common.DIRECTORY, is_restricted=is_restricted)
+        return common.record_run(mapping.flat(listed), run_of, common.DIRECTORY, is_restricted=is_restricted)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
     def report_failures(failures: list[Failure] | None) -> None:
@@ -86,15 +89,15 @@ def jumpcloud_directory() -> None:
         common.report_failures(failures, get_current_context())
 
     @task(trigger_rule=TriggerRule.ALL_DONE, execution_timeout=NOTIFY_TIMEOUT)
-    def notify(listed: list[Organization] | None, run_of: dict[str, str]) -> None:
+    def notify(listed: list[Batch[Organization]] | None, run_of: dict[str, str]) -> None:
         """Notify of new problems and of those that are over, each once."""
-        from jumpcloud_elt.tasks import alerts
+        from jumpcloud_elt.tasks import alerts, mapping
 
         is_restricted = bool(get_current_context()["params"]["organization_ids"])
-        alerts.notify_of_directory(listed, run_of, is_restricted=is_restricted)
+        alerts.notify_of_directory(mapping.flat(listed), run_of, is_restricted=is_restricted)
 
     listed = list_organizations()
-    extracted = extract_directory.partial(run_of=RUN).expand(organization=listed)
+    extracted = extract_directory.partial(run_of=RUN).expand(batch=listed)
     recorded = record_run(listed, RUN)
     reported = report_failures(recorded)
     # Side by side: notifying neither waits for the report nor hides that it failed.

@@ -31,9 +31,10 @@ from jumpcloud_elt.core.settings import settings_of_dags
 if TYPE_CHECKING:
     from jumpcloud_elt.core.organization import Organization
     from jumpcloud_elt.tasks.common import Failure
+    from jumpcloud_elt.tasks.mapping import Batch
     from jumpcloud_elt.tasks.usage import ProbedOrganization
 
-ORGANIZATION_NAME = "{{ task.op_kwargs['organization']['organization_name'] }}"
+NAMES = "{{ task.op_kwargs['batch']['label'] }}"
 RUN = {"dag_id": "{{ dag.dag_id }}", "run_id": "{{ run_id }}"}
 SETTINGS = settings_of_dags()
 
@@ -68,49 +69,55 @@ def jumpcloud_usage() -> None:
         return common.list_organizations([], is_last_try=common.is_last_try(get_current_context()))
 
     @task
-    def probe_directory_insights(listed: list[Organization]) -> list[ProbedOrganization]:
+    def probe_directory_insights(listed: list[Organization]) -> list[Batch[ProbedOrganization]]:
         """Which of them have Directory Insights."""
-        from jumpcloud_elt.tasks import usage
+        from jumpcloud_elt.tasks import mapping, usage
 
-        return usage.probe_directory_insights(listed)
+        return mapping.in_batches(usage.probe_directory_insights(listed))
 
     @task.branch
-    def choose_usage_branch(probed: list[ProbedOrganization]) -> str:
+    def choose_usage_branch(probed: list[Batch[ProbedOrganization]]) -> str:
         """Follow the extraction unless nobody has Directory Insights."""
-        from jumpcloud_elt.tasks import usage
+        from jumpcloud_elt.tasks import mapping, usage
 
-        return usage.choose_usage_branch(probed, "extract_events", "usage_unavailable")
+        return usage.choose_usage_branch(mapping.flat(probed) or [], "extract_events", "usage_unavailable")
 
     @task
-    def usage_unavailable(probed: list[ProbedOrganization], run_of: dict[str, str]) -> None:
+    def usage_unavailable(probed: list[Batch[ProbedOrganization]], run_of: dict[str, str]) -> None:
         """No organization has Directory Insights: say so."""
-        from jumpcloud_elt.tasks import usage
+        from jumpcloud_elt.tasks import mapping, usage
 
-        usage.record_unavailable(probed, run_of)
+        usage.record_unavailable(mapping.flat(probed) or [], run_of)
 
-    @task(map_index_template=ORGANIZATION_NAME)
-    def extract_events(organization: ProbedOrganization, run_of: dict[str, str], units: list[tuple[str, str]]) -> int:
+    @task(map_index_template=NAMES)
+    def extract_events(batch: Batch[ProbedOrganization], run_of: dict[str, str], units: list[tuple[str, str]]) -> int:
         """Land one organization's events."""
-        from jumpcloud_elt.tasks import usage
+        from jumpcloud_elt.tasks import mapping, usage
 
-        return usage.extract_events(organization, run_of, units)
+        return mapping.each(batch, lambda one: usage.extract_events(one, run_of, units))
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def choose_organizations_to_catch_up(
-        probed: list[ProbedOrganization] | None, run_of: dict[str, str]
-    ) -> list[ProbedOrganization]:
+        probed: list[Batch[ProbedOrganization]] | None, run_of: dict[str, str]
+    ) -> list[Batch[ProbedOrganization]]:
         """Of which organizations what lacks is to be read, in which order; of none in a backfill."""
-        from jumpcloud_elt.tasks import usage
+        from jumpcloud_elt.tasks import mapping, usage
 
         context = get_current_context()
-        return usage.choose_organizations_to_catch_up(probed or [], run_of, context["dag_run"], context["params"])
+        return mapping.in_batches(
+            usage.choose_organizations_to_catch_up(
+                mapping.flat(probed) or [], run_of, context["dag_run"], context["params"]
+            )
+        )
 
-    @task(map_index_template=ORGANIZATION_NAME)
-    def catch_up(organization: ProbedOrganization, run_of: dict[str, str], units: list[tuple[str, str]]) -> int:
+    @task(map_index_template=NAMES)
+    def catch_up(batch: Batch[ProbedOrganization], run_of: dict[str, str], units: list[tuple[str, str]]) -> int:
         """Land what lacks of one organization, newest first."""
-        from jumpcloud_elt.tasks import usage
+        from jumpcloud_elt.tasks import mapping, usage
 
-        return usage.catch_up_events(organization, run_of, units, get_current_context()["dag_run"])
+        return mapping.each(
+            batch, lambda one: usage.catch_up_events(one, run_of, units, get_current_context()["dag_run"])
+        )
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_usage_landing")])
     def record_run(
@@ -138,12 +145,12 @@ def jumpcloud_usage() -> None:
     units = plan_units()
     listed = list_organizations()
     probed = probe_directory_insights(listed)
-    extracted = extract_events.partial(run_of=RUN, units=units).expand(organization=probed)
+    extracted = extract_events.partial(run_of=RUN, units=units).expand(batch=probed)
     unavailable = usage_unavailable(probed, RUN)
     choose_usage_branch(probed) >> [extracted, unavailable]
     chosen = choose_organizations_to_catch_up(probed, RUN)
     extracted >> chosen
-    caught_up = catch_up.partial(run_of=RUN, units=units).expand(organization=chosen)
+    caught_up = catch_up.partial(run_of=RUN, units=units).expand(batch=chosen)
     recorded = record_run(listed, units, RUN)
     reported = report_failures(recorded)
     # Side by side: notifying neither waits for the report nor hides that it failed. Where failed tasks alone are

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,8 +10,15 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.providers.standard.exceptions import HITLTimeoutError
-from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped, TaskAwaitingInput
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSkipException,
+    DownstreamTasksSkipped,
+    TaskAwaitingInput,
+)
 
+from jumpcloud_elt.core.settings import read_settings
+from jumpcloud_elt.landing import action_log
 from jumpcloud_elt.tasks import user_action
 from jumpcloud_sandbox.client import Sandbox
 from support.acting import (
@@ -33,6 +41,16 @@ from support.acting import (
 from support.paths import DAGS
 
 pytestmark = pytest.mark.usefixtures("acting")
+
+
+def ended(planned: Json, answer: Json | None) -> tuple[str, str, str]:
+    """Target, outcome and message of the one user of a run, once the run's outcomes are recorded."""
+    with contextlib.suppress(AirflowSkipException):
+        user_action.record_outcomes(planned, answer, ORGANIZATION, "run")
+    attempt, landing = planned["attempt"]["action_id"], read_settings().landing
+    rows = [row for row in action_log.read_run(landing, ORGANIZATION, "run") if row["action_id"] == attempt]
+    [row] = action_log.latest(rows).values()
+    return row["target"], row["outcome"], row["message"]
 
 
 def test_deletions_and_large_batches_ask_naming_everybody(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
@@ -72,6 +90,7 @@ def test_the_task_itself_refuses_to_act_without_an_approval(given: Json | None, 
         with pytest.raises(AirflowFailException, match="needs an approval, and none has been given"):
             user_action.act(plan, answer, 1)
     assert writes(sandbox) == []
+    assert ended(planned, answer) == (BOB, "refused", "this needs an approval, and none has been given.")
 
 
 def test_an_approval_is_of_what_was_shown_and_of_nothing_else(sandbox: Sandbox) -> None:
@@ -85,6 +104,7 @@ def test_an_approval_is_of_what_was_shown_and_of_nothing_else(sandbox: Sandbox) 
     with pytest.raises(AirflowFailException, match=r"what was approved is another plan\. Start a new run"):
         user_action.act(planned, answer, 1)
     assert writes(sandbox) == []
+    assert ended(planned, answer) == (FAY, "refused", "what was approved is another plan. Start a new run.")
     assert user_action.act(planned, answer_to(planned), 1) == {"done": 1}
     assert user_of(sandbox, FAY) is None and user_of(sandbox, BOB) is not None
 
@@ -105,9 +125,11 @@ def test_an_approval_is_not_of_other_fields_or_another_group(
 
 def test_an_approval_is_good_for_as_long_as_one_is_waited_for(sandbox: Sandbox) -> None:
     planned = user_action.plan_action(params("delete", "bob"), {"dag_id": DAG_ID, "run_id": "run"}, "Anna Admin")
+    late = answer_to(planned, ago=timedelta(hours=24, minutes=1))
     with pytest.raises(AirflowFailException, match=r"the approval is older than 24 hours\. Start a new run"):
-        user_action.act(planned, answer_to(planned, ago=timedelta(hours=24, minutes=1)), 1)
+        user_action.act(planned, late, 1)
     assert writes(sandbox) == []
+    assert ended(planned, late) == (BOB, "refused", "the approval is older than 24 hours. Start a new run.")
     assert user_action.act(planned, answer_to(planned, ago=timedelta(hours=23, minutes=59)), 2) == {"done": 1}
 
 

@@ -450,3 +450,5 @@ def test_a_retention_that_is_longer_than_the_plans_is_told(sandbox: Sandbox, wor
         "- Connection jumpcloud_default is configured with too long a retention: JumpCloud answers 402 plan for this "
         "range only; usage_retention_days of the connection (90) is too long"
     )
+    usage("old again")
+    assert taken(told) == []

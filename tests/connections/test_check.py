@@ -252,6 +252,22 @@ def test_a_server_that_does_not_answer_is_said_once_and_not_waited_for_six_times
     assert not [one for one in sandbox.requests() if one["path"] == "/api/applications"]
 
 
+@pytest.mark.parametrize("capability", ["administrators", "roles", "directory_insights"])
+def test_what_could_not_be_asked_is_unknown_and_not_no(check: Check, capability: str) -> None:
+    report = check(key(), faults=(refuse(LISTINGS[capability], 503, "upstream"),))
+    assert report.works
+    assert findings(report) == dict.fromkeys(SYNC_CAPABILITIES, "yes") | {capability: "unknown"}
+    assert reason(report, capability).startswith("JumpCloud could not be asked for ")
+
+
+@pytest.mark.parametrize("status", [402, 403])
+def test_directory_insights_that_are_refused_with_the_users_say_nothing_of_the_plan(check: Check, status: int) -> None:
+    refused = {"directory_insights": "unknown", "users": "no"}
+    faults = (refuse(LISTINGS["directory_insights"], status, "no"), refuse(LISTINGS["users"], 403, "Forbidden"))
+    report = check(key(), faults=faults)
+    assert findings(report) == dict.fromkeys(SYNC_CAPABILITIES, "yes") | refused
+
+
 def test_an_organization_that_the_connection_names_and_the_key_does_not_see_does_not_work(check: Check) -> None:
     report = check(
         key(ONE),
@@ -426,6 +442,41 @@ def test_a_service_account_that_does_not_name_the_client_is_not_taken_for_it(che
     report = check(login="client", password="secret-of-client", world={"service_accounts": [account]}, faults=(fault,))
     assert report.works and report.credential is not None and report.warning is None
     assert (report.credential["roles"], report.credential["may_write"]) == ([], "unknown")
+
+
+@pytest.mark.parametrize("do", [{"status": 503}, {"status": 403, "body": {"message": "no"}}, {"wrong_total": 1}])
+def test_a_service_account_that_cannot_be_looked_up_is_unknown_and_its_end_is_not_told(check: Check, do: Json) -> None:
+    account = {
+        "client_id": "client",
+        "client_secret": "secret-of-client",
+        "organizations": [ONE],
+        "permission": "write",
+    }
+    fault = {"match": {"path_regex": "service-accounts"}, "do": do}
+    report = check(login="client", password="secret-of-client", world={"service_accounts": [account]}, faults=(fault,))
+    assert report.works and report.credential is not None and report.warning is None
+    assert (report.credential["roles"], report.credential["may_write"]) == ([], "unknown")
+    assert (report.credential["ends_at"], report.credential["is_end_told"]) == (None, False)
+
+
+ODD = (7, 1.5, True, None, "", {"value": "a@x.io"}, ["a@x.io"], [])
+
+
+def test_administrators_whose_email_is_no_text_hide_nobodys_role(check: Check) -> None:
+    digest = {"prefix": KEY[:12], "expireAt": "9999-12-31T23:59:59-14:00"}
+    odd = [{"_id": f"a{number:023x}", "email": email, "roleName": "Odd"} for number, email in enumerate(ODD)]
+    mine = {"_id": "f" * 24, "email": {"no": "text"}, "roleName": "Administrator", "apiKeyHash": digest}
+    report = check(key(is_role_told=False), organizations=(organization(ONE, "One", administrators=[*odd, mine]),))
+    assert report.credential is not None
+    assert (report.credential["roles"], report.credential["ends_at"]) == (["Administrator"], None)
+
+
+@pytest.mark.parametrize("email", ODD)
+def test_a_caller_whose_own_email_is_no_text_is_told_all_the_same(check: Check, email: Any) -> None:
+    own = {"match": {"path_regex": "/getSelf"}, "do": {"status": 200, "body": {"_id": email, "email": email}}}
+    others = [{"_id": f"a{number:023x}", "email": one, "roleName": "Odd"} for number, one in enumerate(ODD)]
+    report = check(key(), organizations=(organization(ONE, "One", administrators=others),), faults=(own,))
+    assert report.works and report.credential is not None and report.credential["roles"] == []
 
 
 @pytest.mark.parametrize(

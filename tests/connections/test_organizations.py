@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -83,7 +84,7 @@ def connections(settings: Settings, monkeypatch: pytest.MonkeyPatch, sandbox: Sa
 def test_a_key_of_one_organization_lists_it_whole(connections: Connections) -> None:
     connections.add("one", "key-of-a")
     [organization] = connections.list()
-    payload = organization.pop("payload")  # type: ignore[misc]
+    payload = json.loads(organization.pop("payload"))  # type: ignore[misc]
     assert organization == {
         "connection_id": "one",
         "organization_id": A,
@@ -220,7 +221,7 @@ def test_an_organization_asked_for_that_nobody_sees_is_an_entry(connections: Con
 def test_a_role_that_may_not_list_syncs_the_organizations_that_are_named(connections: Connections) -> None:
     connections.add("few", "key-of-few-rights", organization_ids=[B, A])
     assert connections.told() == [("few", A, A), ("few", B, B)]
-    assert [one["payload"] for one in connections.list()] == [{"id": A}, {"id": B}]
+    assert [one["payload"] for one in connections.list()] == [f'{{"id":"{A}"}}', f'{{"id":"{B}"}}']
 
 
 def test_a_key_that_must_select_first_syncs_the_organizations_that_are_named(
@@ -249,6 +250,42 @@ def test_more_organizations_than_a_page_holds_are_all_listed(connections: Connec
     )
     connections.add("all", "key-of-all")
     assert connections.told() == [("all", one, one) for one in ids]
+
+
+@pytest.mark.parametrize(
+    "odd", ["../../etc", "a'b", 'a"b', "a/b", "*", "%2e%2e", "ïd", "a b", "", "x" * 65, "\x00", "a\\b", ".."]
+)
+def test_an_id_that_can_name_no_folder_is_refused_by_name_and_costs_only_itself(
+    odd: str, connections: Connections, sandbox: Sandbox
+) -> None:
+    rows = [{"_id": A, "displayName": "Good"}, {"_id": odd, "id": odd or "'", "displayName": "Odd"}]
+    body = {"totalCount": 2, "results": rows}
+    sandbox.set_faults({"match": {"path_regex": "organizations"}, "do": {"body": body}})
+    connections.add("all", "key-of-all")
+    good, bad = connections.list()
+    assert (good["organization_id"], good["error"]) == (A, None)
+    assert re.fullmatch(r"[0-9A-Za-z_-]+", str(bad["organization_id"]))
+    assert bad["organization_name"] == "Odd"
+    assert str(bad["error"]).startswith(f"id {odd or chr(39)!r} given by JumpCloud; allowed: up to 64 letters")
+    connections.exclude = (str(bad["organization_id"]),)
+    assert connections.told() == [("all", A, "Good")]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [(5, "5"), (True, "true"), ({"en": "x"}, '{"en":"x"}'), (None, A), ("", A), ("a\x00b\nc", "a b c"), ("ü", "ü")],
+)
+def test_a_name_that_is_no_text_is_shown_all_the_same(
+    name: Any, shown: str, connections: Connections, sandbox: Sandbox
+) -> None:
+    """Neither name nor payload holds what Postgres does not take: both travel through its JSON."""
+    rows = [{"_id": A, "displayName": name, "settings": {"note": "a\x00b"}}]
+    sandbox.set_faults({"match": {"path_regex": "organizations"}, "do": {"body": {"totalCount": 1, "results": rows}}})
+    connections.add("one", "key-of-a")
+    [organization] = connections.list()
+    assert organization["organization_name"] == shown
+    assert re.search(r"(?<!\\)\\u0000", json.dumps(organization)) is None
+    assert json.loads(organization["payload"]) == rows[0]
 
 
 @pytest.mark.parametrize(

@@ -285,6 +285,27 @@ def test_one_run_of_each_leaves_states_by_organization_and_neither_keys_nor_rows
 
 
 @pytest.mark.usefixtures("airflow_database")
+def test_more_organizations_than_airflow_maps_share_tasks_under_names_that_its_database_takes(
+    dags: dict[str, DAG], sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
+    world = sandbox.world()
+    for organization in world["organizations"]:
+        organization["displayName"] = "\u00e4" * 300
+    sandbox.set_world(world)
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    runs = [dags["jumpcloud_directory"].test(), dags["jumpcloud_usage"].test(logical_date=today)]
+    for run, task_id in zip(runs, ("extract_directory", "extract_events"), strict=True):
+        names = [task.rendered_map_index for task in run.get_task_instances() if task.task_id == task_id]
+        assert (run.state, len(set(names)), {len(name) for name in names}) == ("success", 2, {250})
+    found = [RunManifest(settings.landing, run.dag_id, run.run_id).read_manifest() for run in runs]
+    everybody = {one["id"] for one in world["organizations"]}
+    assert {one.organization_id for one in found[0] if one.outcome == "ok"} == everybody
+    usage_of = {one.organization_id: one.outcome for one in found[1]}
+    assert usage_of == dict.fromkeys(everybody, "ok") | {BLUE_YONDER: "skipped"}
+
+
+@pytest.mark.usefixtures("airflow_database")
 def test_a_warehouse_run_finds_again_what_has_landed_only_where_it_is_told_to(
     dags: dict[str, DAG], settings: Settings
 ) -> None:

@@ -666,6 +666,21 @@ def test_a_plan_that_keeps_events_for_less_long_than_configured_costs_the_old_ra
     assert read(served) == starts(1)
 
 
+def test_a_plan_that_no_longer_reaches_what_has_landed_costs_nothing(
+    served: Sandbox, settings: Settings, history: Callable[[object], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history(4)
+    assert scheduled(1) == []
+    before = coverage()
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_RECONCILE_DAYS", "4")
+    old = "|".join(f"{day(number)[0]:%Y-%m-%d}" for number in (4, 3))
+    match = {"path_regex": "/events", "body_regex": f'"start_time": ?"({old})'}
+    served.set_faults({"match": match, "do": {"status": 402, "body": {"message": "plan"}}})
+    assert scheduled(1) == []
+    assert [row[:3] for row in coverage()] == [row[:3] for row in before]
+    assert {row[2] for row in before} == {"ok"}
+
+
 # ---- more services --------------------------------------------------------------------------------------------
 
 

@@ -41,7 +41,7 @@ ORG = "5f0a1c2e9d3b4a0011223301"
 DAY, NEXT = datetime(2026, 3, 1), datetime(2026, 3, 2)
 LINEAGE = ("jc", datetime(2026, 3, 5, 1, 2, 3, 4), DAY, NEXT)
 ORGANIZATION = Organization(
-    connection_id="jumpcloud_default", organization_id=ORG, organization_name="One", payload={}, error=None
+    connection_id="jumpcloud_default", organization_id=ORG, organization_name="One", payload="{}", error=None
 )
 COUNT, PAGE = {"path_regex": "/events/count$"}, {"path_regex": "/events$"}
 

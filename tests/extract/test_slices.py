@@ -38,7 +38,7 @@ ORG = "5f0a1c2e9d3b4a0011223301"
 DAY, NEXT = datetime(2026, 3, 1), datetime(2026, 3, 2)
 SECOND = timedelta(seconds=1)
 ORGANIZATION = Organization(
-    connection_id="jumpcloud_default", organization_id=ORG, organization_name="One", payload={}, error=None
+    connection_id="jumpcloud_default", organization_id=ORG, organization_name="One", payload="{}", error=None
 )
 COUNT, PAGE, HISTOGRAM = ({"path_regex": f"/events{end}$"} for end in ("/count", "", "/interval"))
 

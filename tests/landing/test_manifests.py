@@ -27,7 +27,7 @@ KILLED = "the task ended without an outcome: it was killed, or its worker was lo
 
 def organization(name: str, connection_id: str = "jc") -> Organization:
     return Organization(
-        connection_id=connection_id, organization_id=name * 24, organization_name=name, payload={}, error=None
+        connection_id=connection_id, organization_id=name * 24, organization_name=name, payload="{}", error=None
     )
 
 
@@ -235,7 +235,7 @@ def test_a_run_without_organizations_has_an_empty_manifest(run: RunManifest) -> 
 def test_connections_that_fail_have_outcomes_of_their_own(run: RunManifest) -> None:
     """They have no organization to be told apart by."""
     failed = [
-        Organization(connection_id=name, organization_id=None, organization_name=name, payload={}, error="no")
+        Organization(connection_id=name, organization_id=None, organization_name=name, payload="{}", error="no")
         for name in ("one", "two")
     ]
     for one in failed:

@@ -36,7 +36,7 @@ returns rows as dictionaries, sorted by key.
 # 14. `is_active` is null where the listing says nothing; deleted applications keep the last one known.
 # 15. Booleans are JSON booleans only; every other value says nothing. The outcome of an event may be the text `true`
 #     or `false` as well, in this case only.
-# 16. Numbers and booleans where text is expected are kept as JSON text. White space is text.
+# 16. What is no text where text is expected is kept as JSON text, compactly. White space is text.
 # 17. The events view has an event once per organization, date and id, and usage counts it as the view has it:
 #     where one id has two dates it counts on both.
 # 18. Strays are cut before duplicates: a stray copy never hides one that is inside its interval. Among copies
@@ -248,7 +248,7 @@ def text(value: Any) -> str | None:
     """Return text as received; empty and missing text is None."""
     if value is None or value == "":
         return None
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def flag(value: Any) -> bool | None:

@@ -34,7 +34,7 @@ USAGE = "jumpcloud_usage"
 
 def organization(organization_id: str) -> Organization:
     return Organization(
-        connection_id="jc", organization_id=organization_id, organization_name="Org", payload={}, error=None
+        connection_id="jc", organization_id=organization_id, organization_name="Org", payload="{}", error=None
     )
 
 

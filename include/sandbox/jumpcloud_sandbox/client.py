@@ -63,6 +63,8 @@ class Sandbox:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 env=os.environ | {"PYTHONPATH": path_list},
+                # Ctrl-C is for the process that stops it.
+                process_group=0,
             )
             sandbox = cls("", process)
             atexit.register(sandbox.stop)

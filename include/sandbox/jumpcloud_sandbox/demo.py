@@ -34,16 +34,21 @@ def sandbox_environment(url: str) -> dict[str, str]:
     }
 
 
+def runs_of_demo() -> list[tuple[str, dict[str, str]]]:
+    """Which Dags run, in this order, and with which params."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    usage = {"start": (today - timedelta(days=DAYS_OF_USAGE)).isoformat(), "end": today.isoformat()}
+    return [("jumpcloud_directory", {}), ("jumpcloud_usage", usage), ("jumpcloud_warehouse", {})]
+
+
 def main() -> int:
     began = time.time()
     data_root = Path(os.environ["AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT"])
     warehouse = data_root / "warehouse" / "jumpcloud.duckdb"
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    usage = {"start": (today - timedelta(days=DAYS_OF_USAGE)).isoformat(), "end": today.isoformat()}
     print(f"Loading {DAYS_OF_USAGE} days of history")
     with Sandbox.start("demo") as sandbox:
         environment = sandbox_environment(sandbox.url)
-        for dag_id, conf in (("jumpcloud_directory", {}), ("jumpcloud_usage", usage), ("jumpcloud_warehouse", {})):
+        for dag_id, conf in runs_of_demo():
             if not _run(dag_id, conf, environment, data_root):
                 return 1
     if not warehouse.exists() or warehouse.stat().st_mtime < began:

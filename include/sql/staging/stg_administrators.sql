@@ -28,7 +28,7 @@ renamed as (
         nullif(j.email, '') as email,
         nullif(j.firstname, '') as first_name,
         nullif(j.lastname, '') as last_name,
-        try_cast(j.created as timestamptz) at time zone 'UTC' as created_at,
+        moment_of(j.created) as created_at,
         coalesce(j.suspended = 'true', false) as is_suspended,
         coalesce(j.totpenrolled = 'true', false) as is_mfa_enabled,
         list_filter(list_prepend(j.rolename, coalesce(j.rolenames, [])), lambda role: role <> '') as given_role_names,

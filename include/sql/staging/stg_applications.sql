@@ -28,7 +28,7 @@ renamed as (
         coalesce(nullif(j.displayname, ''), nullif(j.name, '')) as catalog_name,
         nullif(j.sso.type, '') as sso_type,
         case j.active when 'true' then true when 'false' then false end as is_active,
-        try_cast(j.created as timestamptz) at time zone 'UTC' as created_at,
+        moment_of(j.created) as created_at,
     from source
 )
 

@@ -43,7 +43,7 @@ renamed as (
         nullif(j.costcenter, '') as cost_center,
         nullif(j.company, '') as company,
         nullif(j.location, '') as location,
-        try_cast(j.created as timestamptz) at time zone 'UTC' as created_at,
+        moment_of(j.created) as created_at,
         nullif(j.state, '') as state,
         coalesce(j.activated = 'false', false) as is_password_pending,
         coalesce(j.suspended = 'true', false) as is_suspended,

@@ -24,6 +24,14 @@ create or replace temp macro role_list(administrator_roles, user_roles) as
 create or replace temp macro flag_of(told) as
     case told when 'true' then true when 'false' then false end;
 
+-- What no calendar of four digits holds is no time: clients cannot read it.
+create or replace temp macro within_calendar(moment) as
+    if(moment between timestamp '0001-01-01' and timestamp '9999-12-31 23:59:59.999999', moment, null);
+
+-- A time as JumpCloud writes it, in UTC; any other text says nothing.
+create or replace temp macro moment_of(told) as
+    within_calendar(try_cast(upper(told) as timestamptz) at time zone 'UTC');
+
 -- `is_known`: whether use would have been seen, in the known range of the organization.
 create or replace temp macro usage_state_of(last_used_at, is_known) as
     case

@@ -65,18 +65,14 @@ def left_open(
         if row["outcome"] != ActionOutcome.ASKED:
             continue
         outcome, message = _end_of(row, plan, answer, later, settings)
-        entry = Entry(
-            target=row["target"],
-            outcome=outcome,
-            message=message,
-            username=row["username"],
-            email=row["email"],
-            # What somebody has rejected is as they want it.
-            is_unfinished=outcome != ActionOutcome.REFUSED or not is_rejected(answer),
-        )
         _, entries = ends.setdefault(row["action_id"], (attempt_of(row, organization_id), []))
-        entries.append(entry)
+        entries.append(_not_called(row, outcome, message, answer))
     return list(ends.values())
+
+
+def turned_down(asked: Sequence[Mapping[str, Any]], reason: str, answer: ApprovalAnswer | None) -> list[Entry]:
+    """An end for what was asked for and may not be done: `reason` says what the approval lacks."""
+    return [_not_called(row, ActionOutcome.REFUSED, reason, answer) for row in asked]
 
 
 def told(action: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -95,6 +91,18 @@ def told(action: str, rows: Sequence[Mapping[str, Any]]) -> str:
 def as_row(entry: Entry) -> dict[str, Any]:
     row: dict[str, Any] = msgspec.to_builtins(entry)
     return row
+
+
+def _not_called(row: Mapping[str, Any], outcome: ActionOutcome, message: str, answer: ApprovalAnswer | None) -> Entry:
+    return Entry(
+        target=row["target"],
+        outcome=outcome,
+        message=message,
+        username=row["username"],
+        email=row["email"],
+        # What somebody has rejected is as they want it.
+        is_unfinished=outcome != ActionOutcome.REFUSED or not is_rejected(answer),
+    )
 
 
 def _end_of(

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.api.pagination import PAGE_STYLES
@@ -61,7 +62,7 @@ class _Requests:
     def __init__(self, client: JumpCloudClient, stream: Stream, organization_id: str, parent: str | None) -> None:
         self.is_scoped = True
         self._hook = client
-        self._path = stream.path.format(parent=parent)
+        self._path = stream.path.format(parent=quote(parent or "", safe=""))
         self._organization_id = organization_id
         self._may_be_asked_without = stream is ADMINISTRATORS
 

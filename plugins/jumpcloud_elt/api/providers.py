@@ -42,5 +42,5 @@ def read_provider_administrators(client: JumpCloudClient, provider_id: str, orga
         lambda: list(iter_v1_pages(fetch(administrators_path), {"sort": None})),
         f"administrators of provider {provider_id}",
     )
-    linked = {row.get("administrator") for row in links}
+    linked = [row.get("administrator") for row in links]
     return [row for row in rows if row_id(row) in linked]

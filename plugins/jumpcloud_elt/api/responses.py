@@ -185,7 +185,7 @@ def error_words(response: requests.Response) -> str | None:
 
 def read_detail(response: requests.Response, account: Account) -> str:
     """Return the API's own words about an error, at most a line of them, or the reason phrase of its status."""
-    words = " ".join((error_words(response) or response.reason or "").split())
+    words = " ".join((error_words(response) or response.reason or "").replace("\0", " ").split())
     sent = str(response.request.headers.get("Authorization") or "").rpartition(" ")[2]
     # An API may repeat what it was sent.
     for secret in filter(None, (account.secret, sent)):

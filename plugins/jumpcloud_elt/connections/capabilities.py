@@ -15,7 +15,7 @@ from types import MappingProxyType
 import pyarrow as pa
 
 from jumpcloud_elt.connections.causes import explain
-from jumpcloud_elt.connections.check import check_insights, check_organization, patient_for_seconds
+from jumpcloud_elt.connections.check import check_insights, check_organization, patient_for_seconds, state_without
 from jumpcloud_elt.connections.client import open_account, open_client
 from jumpcloud_elt.connections.report import INSIGHTS, SYNC_CAPABILITIES, Finding
 from jumpcloud_elt.core.account import Account
@@ -23,7 +23,7 @@ from jumpcloud_elt.core.action_names import ACTIONS
 from jumpcloud_elt.core.organization import NO, UNKNOWN, YES, Credential, Organization
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.times import utc_now
-from jumpcloud_elt.errors import JumpCloudError, ResponseError, TransientError
+from jumpcloud_elt.errors import JumpCloudError
 from jumpcloud_elt.landing.capabilities import ACTION, CAPABILITY_SCHEMA, SYNC, capabilities_path
 from jumpcloud_elt.landing.files import write_table
 
@@ -76,9 +76,8 @@ def _look_into(
                 return check_organization(client, organization_id, utc_now())
             found = {INSIGHTS: check_insights(client, organization_id, utc_now())}
             for capability, error in unread.items():
-                # Nothing is known of what could not be asked.
-                state = UNKNOWN if isinstance(error, TransientError | ResponseError) else NO
-                found[capability] = Finding(capability, state, str(explain(error, client.account, capability)))
+                reason = str(explain(error, client.account, capability))
+                found[capability] = Finding(capability, state_without(error), reason)
     except JumpCloudError as error:
         return [Finding(capability, NO, str(error)) for capability in SYNC_CAPABILITIES]
     return [found.get(capability, Finding(capability, YES)) for capability in SYNC_CAPABILITIES]

@@ -23,6 +23,7 @@ from jumpcloud_elt.connections.report import (
     APPS,
     GROUPS,
     INSIGHTS,
+    REQUIRED,
     ROLES_STREAM,
     SYNC_CAPABILITIES,
     USERS_STREAM,
@@ -42,11 +43,14 @@ from jumpcloud_elt.core.streams import (
     USERGROUPS,
 )
 from jumpcloud_elt.errors import (
+    CAN_HEAL,
     ConfigurationError,
     CredentialError,
     JumpCloudError,
     NotEnabledError,
     PermissionDeniedError,
+    RequestError,
+    ResponseError,
     TransientError,
 )
 
@@ -125,10 +129,15 @@ def check_organization(client: JumpCloudClient, organization_id: str, now: datet
             if capability == USERS_STREAM and isinstance(error, CredentialError | TransientError):
                 # It would be the same for every other, and a wait each time.
                 return tuple(Finding(one, NO, reason) for one in SYNC_CAPABILITIES)
-            found[capability] = Finding(capability, NO, reason)
+            found[capability] = Finding(capability, NO if capability in REQUIRED else state_without(error), reason)
     found[ACCESS] = _check_access(client, organization_id, first)
     found[INSIGHTS] = check_insights(client, organization_id, now)
     return tuple(found[capability] for capability in SYNC_CAPABILITIES)
+
+
+def state_without(error: JumpCloudError) -> str:
+    """The state of what `error` kept from being read: nothing is known of what could not be asked."""
+    return UNKNOWN if isinstance(error, TransientError | ResponseError) else NO
 
 
 def check_insights(client: JumpCloudClient, organization_id: str, now: datetime) -> Finding:
@@ -136,22 +145,42 @@ def check_insights(client: JumpCloudClient, organization_id: str, now: datetime)
 
     An organization without Directory Insights may be answered with nothing: only an event says that there are any.
     """
-    end = now.replace(microsecond=0, tzinfo=UTC)
     days = client.account.usage_retention_days
     try:
         for span in (PROBED_RANGE, timedelta(days=days)):
-            if client.count_events(organization_id, client.settings.usage_services, end - span, end):
+            if count_events_until(client, organization_id, now, span):
                 return Finding(INSIGHTS, YES)
-    except (NotEnabledError, PermissionDeniedError) as error:
-        return Finding(INSIGHTS, NO, str(explain(error, client.account, "Directory Insights")))
     except JumpCloudError as error:
-        return Finding(INSIGHTS, UNKNOWN, str(explain(error, client.account, "Directory Insights")))
+        state = NO if isinstance(error, NotEnabledError | PermissionDeniedError) else UNKNOWN
+        return Finding(INSIGHTS, state, str(explain(error, client.account, "Directory Insights")))
     return Finding(
         INSIGHTS,
         UNKNOWN,
         f"Directory Insights answers, and holds no event of the last {days} days: nobody has logged in, or the plan "
         "does not include it.",
     )
+
+
+def count_events_until(
+    client: JumpCloudClient, organization_id: str, now: datetime, span: timedelta = PROBED_RANGE
+) -> int:
+    """The events of the last `span` before `now` (naive UTC), as JumpCloud counts them: whether there are any to read.
+
+    Raises NotEnabledError or PermissionDeniedError where Directory Insights are refused, and CredentialError where the
+    users are refused, too: then the answer is about the key.
+    """
+    end = now.replace(microsecond=0, tzinfo=UTC)
+    try:
+        return client.count_events(organization_id, client.settings.usage_services, end - span, end)
+    except (NotEnabledError, PermissionDeniedError) as error:
+        try:
+            client.get(SYSTEMUSERS.path, {"limit": 1}, organization_id=organization_id)
+        except CAN_HEAL:
+            raise
+        except RequestError as of_users:
+            told = f"{of_users} (Directory Insights refused too: {error.status} {error.detail})"
+            raise CredentialError(told, status=of_users.status, detail=of_users.detail) from of_users
+        raise
 
 
 def _check_listed(client: JumpCloudClient, organization: Organization, now: datetime) -> OrganizationReport:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from jumpcloud_elt.api.client import JumpCloudClient
@@ -16,7 +16,8 @@ from jumpcloud_elt.api.listings import iter_rows
 from jumpcloud_elt.api.pagination import iter_v1_pages
 from jumpcloud_elt.core.organization import NO, UNKNOWN, YES, Credential
 from jumpcloud_elt.core.streams import ADMINISTRATORS, Row
-from jumpcloud_elt.errors import JumpCloudError
+from jumpcloud_elt.core.times import parse_moment
+from jumpcloud_elt.errors import ConfigurationError, JumpCloudError
 
 log = logging.getLogger(__name__)
 
@@ -73,16 +74,22 @@ def _find_administrator(client: JumpCloudClient, organization_id: str | None) ->
     own = _get(client, "/api/users/getSelf", None)
     if own.get("apiKeyHash") and role_names(own):
         return own
-    ids = {own.get(name) for name in ("_id", "id", "email")} - {None, ""}
+    ids = _ids(own)
     try:
         listed = list(iter_rows(client, ADMINISTRATORS, organization_id)) if organization_id else []
     except JumpCloudError as error:
         log.info("The administrator of connection %s is not known: %s", client.account.connection_id, error)
         listed = []
-    found = [row for row in listed if ids & {row.get("_id"), row.get("id"), row.get("email")}]
+    found = [row for row in listed if ids & _ids(row)]
     found = found or [row for row in listed if _is_start_of(client.account.secret, row)]
     # What the caller sees of itself wins; two who could be meant are nobody.
     return {**found[0], **{name: value for name, value in own.items() if value}} if len(found) == 1 else own
+
+
+def _ids(administrator: Row) -> set[str]:
+    """By what a row names an administrator; what is no text names nobody."""
+    given = (administrator.get(name) for name in ("_id", "id", "email"))
+    return {one for one in given if isinstance(one, str) and one}
 
 
 def _is_start_of(key: str, administrator: Row) -> bool:
@@ -162,10 +169,10 @@ def _may_write(roles: Sequence[str]) -> tuple[str, str]:
 
 def _moment(text: object) -> datetime | None:
     """A time of JumpCloud's, as naive UTC; None for none, and for the zero time that stands for never."""
+    if not isinstance(text, str):
+        return None
     try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) and text else None
-    except ValueError:
+        moment = parse_moment(text, "time")
+    except ConfigurationError:
         return None
-    if moment is None or moment.year <= 1970:
-        return None
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    return moment if moment.year > 1970 else None

@@ -6,6 +6,7 @@ Does not sync anything.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -15,8 +16,8 @@ from jumpcloud_elt.api.pagination import PAGE_STYLES
 from jumpcloud_elt.api.providers import find_provider_id
 from jumpcloud_elt.connections.client import open_client
 from jumpcloud_elt.connections.credential import read_credential
-from jumpcloud_elt.core.organization import Credential, Organization
-from jumpcloud_elt.core.redaction import remove_secrets
+from jumpcloud_elt.core.organization import Credential, Organization, name_of
+from jumpcloud_elt.core.redaction import encode_payload
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.streams import ORGANIZATIONS, Row
 from jumpcloud_elt.core.times import utc_now
@@ -31,8 +32,12 @@ from jumpcloud_elt.errors import (
     RequestError,
     ResponseError,
 )
+from jumpcloud_elt.landing.layout import run_file_name
 
 log = logging.getLogger(__name__)
+
+# Ids become names of folders. JumpCloud's are 24 hexadecimal digits; what else it may give one day is taken as well.
+FOLDER_NAME = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 def discover_organizations(
@@ -112,6 +117,16 @@ def list_of_connection(client: JumpCloudClient) -> list[Organization]:
         if organization_id in settings.exclude:
             continue
         row = rows.get(organization_id)
+        if row is not None and not FOLDER_NAME.fullmatch(organization_id):
+            # Under a name that is none of JumpCloud's: its own must not reach a path.
+            stand_in = run_file_name(organization_id)
+            error = (
+                f"id {organization_id[:100]!r} given by JumpCloud; allowed: up to 64 letters, digits, - and _, for it "
+                "names folders. The organization is not synced; report it to JumpCloud."
+            )
+            if stand_in not in settings.exclude:
+                organizations.append(_failure(connection_id, stand_in, name_of(row, organization_id), error))
+            continue
         if row is None:
             error = (
                 f"Organization {organization_id} is named in connection {connection_id!r}, but its key does not "
@@ -122,8 +137,8 @@ def list_of_connection(client: JumpCloudClient) -> list[Organization]:
         organization = Organization(
             connection_id=connection_id,
             organization_id=organization_id,
-            organization_name=str(row.get("displayName") or organization_id),
-            payload=remove_secrets(row),
+            organization_name=name_of(row, organization_id),
+            payload=encode_payload(row),
             error=None,
         )
         if has_provider:
@@ -159,7 +174,7 @@ def _failure(connection_id: str, organization_id: str | None, name: str, error: 
         connection_id=connection_id,
         organization_id=organization_id,
         organization_name=name,
-        payload={},
+        payload="{}",
         error=error,
     )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import NotRequired, TypedDict
+
+import msgspec
 
 from jumpcloud_elt.core.streams import Row
 
@@ -10,6 +13,7 @@ from jumpcloud_elt.core.streams import Row
 class Organization(TypedDict):
     """One organization to sync, small enough for XCom.
 
+    `payload` is JSON text without secrets: an XCom in Postgres takes no NUL, and a text within may hold one.
     `error` says why it cannot be synced, where that is known before anything is asked of it: an id that the
     connection names and the key does not see, or (then without `organization_id`) a connection that fails.
     `error_can_heal`: it may be gone when it is tried again.
@@ -21,12 +25,19 @@ class Organization(TypedDict):
     connection_id: str
     organization_id: str | None
     organization_name: str
-    payload: Row
+    payload: str
     error: str | None
     error_can_heal: NotRequired[bool]
     provider_id: NotRequired[str | None]
     credential: NotRequired[Credential]
     also_seen_by: NotRequired[dict[str, Credential]]
+
+
+def name_of(row: Row, organization_id: str) -> str:
+    """The display name of an organization's row, without control characters; its id where it has none."""
+    given = row.get("displayName")
+    name = given if isinstance(given, str) else msgspec.json.encode(given).decode()
+    return organization_id if given is None else re.sub(r"[\x00-\x1f\x7f]", " ", name) or organization_id
 
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"

@@ -20,6 +20,7 @@ from jumpcloud_elt.core.intervals import PRESETS, Interval, split_into_units, un
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.times import DAY, midnight_before, utc_now
+from jumpcloud_elt.errors import NotEnabledError
 from jumpcloud_elt.extract import events
 from jumpcloud_elt.landing.inventory import READING_THREADS
 from jumpcloud_elt.landing.layout import EVENTS, landed_units
@@ -152,7 +153,12 @@ def _late(
     def has_more(interval: Interval) -> bool:
         # Units of before services were kept have landed with those that are configured, as far as anybody knows.
         services = units[interval].services or settings.usage_services
-        counted = Insights(client, organization_id, services).count(interval)
+        try:
+            counted = Insights(client, organization_id, services).count(interval)
+        except NotEnabledError:
+            # The plan does not reach back so far: what has landed is all there is. That the whole of it has ended is
+            # said by the probe, and by what is read.
+            return False
         if counted > units[interval].received:
             log.info("%s to %s: %d received, JumpCloud counts %d by now", *interval, units[interval].received, counted)
         return counted > units[interval].received

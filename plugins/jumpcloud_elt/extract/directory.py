@@ -16,7 +16,6 @@ import pyarrow as pa
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.api.providers import find_provider_id, read_provider_administrators
 from jumpcloud_elt.core.organization import Organization
-from jumpcloud_elt.core.redaction import encode_payload
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.storage import Place, name_within
 from jumpcloud_elt.core.streams import (
@@ -174,7 +173,7 @@ def _commit(
     outcome.rows = outcome.received = 1
     outcome.requests, outcome.seconds = 0, 0.0
     row = {
-        "payload": encode_payload(organization["payload"]),
+        "payload": organization["payload"],
         "_connection_id": organization["connection_id"],
         "_extracted_at": utc_now(),
         "_interval_start": None,

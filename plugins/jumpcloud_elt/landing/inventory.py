@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.core.organization import Organization, name_of
 from jumpcloud_elt.core.storage import Place, name_within
 from jumpcloud_elt.core.times import format_time, parse_time
 from jumpcloud_elt.errors import LandingError
@@ -139,13 +139,13 @@ def _organization(organization_id: str, committed: list[Place]) -> Organization:
             raise
         return _organization(organization_id, committed[:-1])
     payload = msgspec.json.decode(row["payload"], type=dict[str, Any])
-    return named(organization_id, row["_connection_id"], payload.get("displayName") or organization_id)
+    return named(organization_id, row["_connection_id"], name_of(payload, organization_id))
 
 
 def named(organization_id: str | None, connection_id: str, name: str) -> Organization:
     """An organization of which no more is known."""
     return Organization(
-        connection_id=connection_id, organization_id=organization_id, organization_name=name, payload={}, error=None
+        connection_id=connection_id, organization_id=organization_id, organization_name=name, payload="{}", error=None
     )
 
 

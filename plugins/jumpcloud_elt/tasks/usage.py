@@ -14,7 +14,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
 
 from jumpcloud_elt.api.client import JumpCloudClient
-from jumpcloud_elt.api.insights import PROBED_RANGE
+from jumpcloud_elt.connections.check import count_events_until
 from jumpcloud_elt.connections.client import open_client
 from jumpcloud_elt.core.intervals import Interval, last_complete_interval, read_usage_cron, split_into_units
 from jumpcloud_elt.core.organization import Organization
@@ -210,41 +210,24 @@ def _probe(organization: Organization, settings: Settings) -> ProbedOrganization
     if _is_excluded(organization, settings):
         probed["unavailable"] = NOT_READ
         return probed
-    end = datetime.now(UTC).replace(microsecond=0)
     organization_id = str(organization["organization_id"])
     try:
         with open_client(organization["connection_id"], settings) as client:
-            try:
-                client.count_events(organization_id, settings.usage_services, end - PROBED_RANGE, end)
-            except (NotEnabledError, PermissionDeniedError) as error:
-                probed["unavailable"], probed["error"] = _why_unavailable(client, organization, error, settings)
+            count_events_until(client, organization_id, utc_now())
+    except NotEnabledError as error:
+        probed["unavailable"] = f"Directory Insights is not enabled for this organization (402 {error.detail})"
+    except PermissionDeniedError as error:
+        told = f"The key may not read Directory Insights of this organization (403 {error.detail})"
+        if _has_landed_events(organization_id, settings):
+            probed["error"] = (
+                f"{told}, as it did before. Give the key's administrator the right again, or name the organization in "
+                "[jumpcloud_elt] usage_exclude"
+            )
+        else:
+            probed["unavailable"] = told
     except JumpCloudError as error:
         probed["error"], probed["error_can_heal"] = str(error), isinstance(error, CAN_HEAL)
     return probed
-
-
-def _why_unavailable(
-    client: JumpCloudClient,
-    organization: Organization,
-    error: NotEnabledError | PermissionDeniedError,
-    settings: Settings,
-) -> tuple[str | None, str | None]:
-    """Whether the answer is about Directory Insights (reason, None) or about the key itself (None, error)."""
-    try:
-        client.get("/api/systemusers", {"limit": 1}, organization_id=organization["organization_id"])
-    except CAN_HEAL:
-        raise
-    except JumpCloudError as users_error:
-        return None, f"{users_error} (Directory Insights refused too: {error.status} {error.detail})"
-    if isinstance(error, NotEnabledError):
-        return f"Directory Insights is not enabled for this organization (402 {error.detail})", None
-    told = f"The key may not read Directory Insights of this organization (403 {error.detail})"
-    if _has_landed_events(str(organization["organization_id"]), settings):
-        return None, (
-            f"{told}, as it did before. Give the key's administrator the right again, or name the organization in "
-            "[jumpcloud_elt] usage_exclude"
-        )
-    return told, None
 
 
 def _has_landed_events(organization_id: str, settings: Settings) -> bool:

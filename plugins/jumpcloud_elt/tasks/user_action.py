@@ -18,7 +18,7 @@ from jumpcloud_elt.actions.approval import answered_by, why_not_approved
 from jumpcloud_elt.actions.execute import run_plan
 from jumpcloud_elt.actions.models import Plan
 from jumpcloud_elt.actions.plan import make_plan, needs_approval
-from jumpcloud_elt.actions.report import as_row, left_open, refusals, told
+from jumpcloud_elt.actions.report import as_row, left_open, refusals, told, turned_down
 from jumpcloud_elt.actions.request import read_request
 from jumpcloud_elt.connections import organizations
 from jumpcloud_elt.core.account import ORGANIZATION_ID
@@ -110,6 +110,7 @@ def act(planned: Json, approval: Mapping[str, Any] | None, try_number: int) -> d
     if needs_approval(attempt.action, len(asked), settings):
         reason = why_not_approved(plan, asked, approval, settings)
         if reason is not None:
+            record(settings, attempt, turned_down(asked, reason, approval))
             raise AirflowFailException(f"Nothing was called: {reason}")
         attempt = msgspec.structs.replace(attempt, approved_by=answered_by(approval))
     if any(row["outcome"] == ActionOutcome.STARTED for row in rows):
