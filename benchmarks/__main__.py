@@ -2,7 +2,7 @@
 
     python -m benchmarks [--quick]
 
-`backfill`, `directory_requests`, `directory_scale` and `history_build` are run by name.
+`backfill`, `directory_requests`, `directory_scale`, `faults` and `history_build` are run by name.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "include")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "include" / "sandbox")]
 
 from jumpcloud_sandbox.client import Sandbox  # noqa: E402
 
@@ -112,7 +112,7 @@ def main() -> None:
             connect(server)
             server.await_rest()
             marts: list[Marts] = []
-            for name, options in (("first", ()), ("again", ("--reprocess-behavior", "completed"))):
+            for name, options in (("first", []), ("again", ["--reprocess-behavior", "completed"])):
                 runs, began = warehouse_runs(server), time.monotonic()
                 states = finish(server, server.backfill(USAGE, first, last, "--max-active-runs", at_once, *options))
                 seconds, runs = time.monotonic() - began, warehouse_runs(server) - runs
@@ -123,8 +123,7 @@ def main() -> None:
 
         with AirflowServer.start(home, migrated, home / "two") as server:
             connect(server)
-            options = ("--max-active-runs", at_once, "--run-backwards")
-            run_ids = server.backfill(USAGE, first, last, *options)
+            run_ids = server.backfill(USAGE, first, last, "--max-active-runs", at_once, "--run-backwards")
             server.end_of(USAGE, run_ids[-max(1, days // 3)], SECONDS)
             print(f"backwards: {kill_all(sandbox_processes)} processes killed in the middle", flush=True)
         with contextlib.closing(sqlite3.connect(home / "server.db")) as database:

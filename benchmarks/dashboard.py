@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "include"), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT / "include" / "sandbox"), str(ROOT / "tests")]
 _HOME = tempfile.TemporaryDirectory(prefix="jumpcloud-elt-bench-", ignore_cleanup_errors=True)
 os.environ |= {
     "AIRFLOW_HOME": _HOME.name,

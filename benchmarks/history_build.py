@@ -15,6 +15,7 @@ import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 import duckdb
 
@@ -38,8 +39,9 @@ from range(?), (select ? as organization_id)
 
 def main() -> None:
     users = [{"_id": f"1{n:023x}", "username": f"u{n}", "email": f"u{n}@x.io"} for n in range(USERS)]
+    organization = {"id": ORGANIZATION, "users": users, "insights": "not_enabled"}
     world = {
-        "organizations": [{"id": ORGANIZATION, "users": users, "insights": "not_enabled"}],
+        "organizations": [organization],
         "keys": [{"key": "history-key", "organizations": [ORGANIZATION]}],
     }
     print(f"{'kept versions':>14}{'build seconds':>15}{'file MB':>9}")
@@ -51,8 +53,8 @@ def main() -> None:
             os.environ["AIRFLOW_CONN_JUMPCLOUD_DEFAULT"] = json.dumps(connection)
             # Imported once Airflow has a home of its own.
             from jumpcloud_elt.core.times import utc_now
-            from jumpcloud_elt.extract import directory as extract_directory
             from jumpcloud_elt.tasks import common, directory, warehouse
+            from jumpcloud_elt.warehouse.files import state_of
 
             def snapshot(number: int) -> None:
                 run_of = {"dag_id": "jumpcloud_directory", "run_id": f"run-{number}"}
@@ -62,19 +64,18 @@ def main() -> None:
                 common.record_run(listed, run_of, common.DIRECTORY, is_restricted=False)
 
             yesterday = utc_now() - timedelta(days=1)
-            extract_directory.utc_now = lambda: yesterday  # noqa: B023 - called before the loop goes on
-            snapshot(1)
-            extract_directory.utc_now = utc_now
-            warehouse = Path(warehouse.publish_warehouse(warehouse.check_warehouse(warehouse.build_warehouse("first"))))
+            with mock.patch("jumpcloud_elt.extract.directory.utc_now", return_value=yesterday):
+                snapshot(1)
+            published = Path(warehouse.publish_warehouse(warehouse.check_warehouse(warehouse.build_warehouse("first"))))
             with contextlib.closing(duckdb.connect()) as connection_:
-                connection_.execute(f"attach '{warehouse.parent / 'state' / warehouse.name}' as state")
+                connection_.execute(f"attach '{state_of(published)}' as state")
                 connection_.execute(CLOSED_VERSIONS, [kept, ORGANIZATION])
-            sandbox.set_world({**world, "organizations": [{**world["organizations"][0], "users": users[:-5]}]})
+            sandbox.set_world(world | {"organizations": [organization | {"users": users[:-5]}]})
             snapshot(2)
             began = time.monotonic()
             warehouse.publish_warehouse(warehouse.check_warehouse(warehouse.build_warehouse("second")))
             seconds = time.monotonic() - began
-            print(f"{kept:>14,}{seconds:>15.2f}{warehouse.stat().st_size / 1e6:>9.1f}", flush=True)
+            print(f"{kept:>14,}{seconds:>15.2f}{published.stat().st_size / 1e6:>9.1f}", flush=True)
 
 
 if __name__ == "__main__":

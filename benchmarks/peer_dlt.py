@@ -33,7 +33,7 @@ def dlt_python() -> Path:
     if not installed.exists() or installed.read_text() != REQUIREMENT:
         print(f"Setting up {ENVIRONMENT.name} with {REQUIREMENT}: once", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check"]
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check"]
         # The same pyarrow for both.
         subprocess.run([*pip, REQUIREMENT, f"pyarrow=={version('pyarrow')}"], check=True)
         installed.write_text(REQUIREMENT)

@@ -154,7 +154,12 @@ def _measure(publishes: int, kills: int, users: int, warehouse: Path) -> None:
 def _analyst(warehouse: Path, users: int) -> None:
     """Connect, read, close, until standard input ends."""
     reads, ended = Reads(), threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set())).start()
+
+    def await_end() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=await_end).start()
     while not ended.is_set():
         with contextlib.ExitStack() as stack:
             _read(

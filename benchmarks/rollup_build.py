@@ -22,10 +22,22 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import duckdb
-import pyarrow as pa
+# Airflow reads it when it is first imported; builds have one of their own.
+_HOME = tempfile.TemporaryDirectory(prefix="jumpcloud-elt-bench-", ignore_cleanup_errors=True)
+os.environ.setdefault("AIRFLOW_HOME", _HOME.name)
 
-from benchmarks.measuring import MB, machine, table
+import duckdb  # noqa: E402
+import pyarrow as pa  # noqa: E402
+
+from benchmarks.measuring import MB, machine, table  # noqa: E402
+from jumpcloud_elt.core.folder import FolderPath  # noqa: E402
+from jumpcloud_elt.core.organization import Organization  # noqa: E402
+from jumpcloud_elt.core.storage import Place, name_within  # noqa: E402
+from jumpcloud_elt.core.streams import DIRECTORY_STREAMS, LINEAGE_FIELDS  # noqa: E402
+from jumpcloud_elt.landing.files import METADATA_KEY, write_table  # noqa: E402
+from jumpcloud_elt.landing.layout import snapshot_path, unit_path  # noqa: E402
+from jumpcloud_elt.landing.manifests import MANIFEST_SCHEMA, OK, Outcome, RunManifest, failure  # noqa: E402
+from jumpcloud_elt.tasks import warehouse  # noqa: E402
 
 FIRST_DAY = datetime(2023, 1, 1)
 DAY = timedelta(days=1)
@@ -160,27 +172,19 @@ class Landing:
     """What manifests would have landed, of some organizations that are all alike."""
 
     def __init__(self, organization_ids: Sequence[str]) -> None:
-        # Imported once Airflow has a home of its own.
-        from jumpcloud_elt.core import folder, organization, streams
-        from jumpcloud_elt.extract import events
-        from jumpcloud_elt.landing import files, manifests
-
-        self.events, self.landing, self.runs, self.streams = events, files, manifests, streams
         self.organizations = [
-            organization.Organization(
-                connection_id="bench", organization_id=one, organization_name=one, payload={}, error=None
-            )
+            Organization(connection_id="bench", organization_id=one, organization_name=one, payload={}, error=None)
             for one in organization_ids
         ]
-        self.root = folder.FolderPath(os.environ["AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT"]) / "files"
+        self.root: Place = FolderPath(os.environ["AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT"]) / "landing"
         self.clock = datetime(2026, 1, 1)
         self.number_of_runs = 0
 
     def snapshot(self, users: int, applications: int) -> None:
         """One snapshot of every organization: everybody has every application."""
         snapshot_at = self.clock
-        of = {stream.name: stream for stream in self.streams.DIRECTORY_STREAMS}
-        rows = {name: [] for name in of}
+        of = {stream.name: stream for stream in DIRECTORY_STREAMS}
+        rows: dict[str, list[dict[str, str]]] = {name: [] for name in of}
         rows["systemusers"] = [
             {"user_id": f"1{n:x}".rjust(24, "0"), "payload": json.dumps({"username": f"user{n}"})} for n in range(users)
         ]
@@ -193,18 +197,19 @@ class Landing:
         ]
         # No key column: the partition names the organization.
         whole = pa.Table.from_pylist(
-            [{"payload": "{}"}], schema=pa.schema([pa.field("payload", pa.string()), *self.streams.LINEAGE_FIELDS])
+            [{"payload": "{}"}], schema=pa.schema([pa.field("payload", pa.string()), *LINEAGE_FIELDS])
         )
         tables = {name: pa.Table.from_pylist(rows[name], schema=stream.schema) for name, stream in of.items()}
         outcomes = {}
         for organization in self.organizations:
             landed = []
             for name, rows_of_stream in {**tables, "organizations": whole}.items():
-                path = self.landing.snapshot_path(self.root, name, str(organization["organization_id"]), snapshot_at)
-                self.landing.write_table(path, rows_of_stream, {"rows": rows_of_stream.num_rows})
-                landed.append(self._outcome(organization, name, path, rows_of_stream.num_rows, snapshot_at=snapshot_at))
+                path = snapshot_path(self.root, name, str(organization["organization_id"]), snapshot_at)
+                write_table(path, rows_of_stream, {"rows": rows_of_stream.num_rows})
+                landed.append(self._outcome(organization, name, path, rows_of_stream.num_rows))
+                landed[-1].snapshot_at = snapshot_at
             outcomes[str(organization["organization_id"])] = landed
-        self._record("jumpcloud_directory", "directory", outcomes)
+        self._record("jumpcloud_directory", outcomes)
 
     def land_day(self, number: int, count: int, users: int, applications: int, of: int | None = None) -> None:
         """Land one day of all organizations, or of the first `of`: one file, and links to it."""
@@ -217,47 +222,43 @@ class Landing:
         counts = {"received": count, "inside": count, "strays": 0, "rows": count, "api_total": count}
         metadata = json.dumps({**counts, "extracted_at": self.clock.isoformat()})
         outcomes = {}
-        twin: Path | None = None
+        twin: Place | None = None
         for organization in self.organizations[:of]:
-            path = self.landing.unit_path(self.root, str(organization["organization_id"]), start, start + DAY)
+            path = unit_path(self.root, str(organization["organization_id"]), start, start + DAY)
             if twin is None:
                 with path.temporary() as temporary:
                     duckdb.execute(
                         f"copy ({sql}) to '{temporary}' (format parquet, compression zstd, "
-                        f"kv_metadata {{{self.landing.METADATA_KEY.decode()}: '{metadata}'}})"
+                        f"kv_metadata {{{METADATA_KEY.decode()}: '{metadata}'}})"
                     )
-                    temporary.replace(path)
+                    path.put(temporary)
                 twin = path
             else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.unlink(missing_ok=True)
-                path.hardlink_to(twin)
+                path.create_hard_link_to(twin)
             outcome = self._outcome(organization, "directory_insights_events", path, count)
             outcome.interval_start, outcome.interval_end = start, start + DAY
             outcome.received = outcome.api_total = outcome.inside = count
             outcome.extracted_at = self.clock
             outcomes[str(organization["organization_id"])] = [outcome]
-        self._record("jumpcloud_usage", "directory_insights_events", outcomes)
+        self._record("jumpcloud_usage", outcomes)
 
-    def _outcome(self, organization: dict, stream: str, path: Path, rows: int, **fields: datetime):  # type: ignore[no-untyped-def, type-arg]
-        outcome = self.runs.failure(organization, stream, "")
-        outcome.outcome, outcome.reason, outcome.rows = self.runs.OK, None, rows
-        outcome.path = str(path.relative_to(self.root))
-        for name, value in fields.items():
-            setattr(outcome, name, value)
+    def _outcome(self, organization: Organization, stream: str, path: Place, rows: int) -> Outcome:
+        outcome = failure(organization, stream, "")
+        outcome.outcome, outcome.reason, outcome.rows = OK, None, rows
+        outcome.path = name_within(path, self.root)
         return outcome
 
-    def _record(self, dag_id: str, stream: str, outcomes: dict) -> None:  # type: ignore[type-arg]
+    def _record(self, dag_id: str, outcomes: dict[str, list[Outcome]]) -> None:
         self.number_of_runs += 1
-        run = self.runs.Run(self.root, dag_id, f"run-{self.number_of_runs}")
+        run = RunManifest(self.root, dag_id, f"run-{self.number_of_runs}")
         tried = [one for one in self.organizations if one["organization_id"] in outcomes]
         rows = [
             {**{name: getattr(one, name) for name in one.__struct_fields__}, "dag_id": dag_id, "run_id": run.run_id,
              "is_restricted": False, "recorded_at": self.clock}
             for organization in tried
-            for one in outcomes[organization["organization_id"]]
+            for one in outcomes[str(organization["organization_id"])]
         ]  # fmt: skip
-        self.landing.write_table(run.manifest, pa.Table.from_pylist(rows, schema=self.runs.SCHEMA))
+        write_table(run.manifest, pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA))
 
 
 def build() -> tuple[str, str, str]:
@@ -270,8 +271,6 @@ def build() -> tuple[str, str, str]:
 
 
 def _build() -> None:
-    from jumpcloud_elt.tasks import warehouse
-
     began, cpu = time.monotonic(), time.process_time()
     warehouse.publish_warehouse(warehouse.check_warehouse(warehouse.build_warehouse(f"build-{began}")))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KILOBYTES

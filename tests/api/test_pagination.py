@@ -123,6 +123,13 @@ def test_a_total_that_is_too_great_raises_with_both_numbers(style: str) -> None:
         Server(style, rows_of(150), total=151).walk()
 
 
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("total", [1, 100, 150, 199, 249])
+def test_a_total_that_is_too_small_hides_no_row(style: str, total: int) -> None:
+    """Search engines that count up to ten thousand only say just that of anything longer; a hundred pages have it."""
+    assert rows_in(Server(style, rows_of(250), total=total).walk()) == rows_of(250)
+
+
 def test_a_total_that_stands_on_the_first_page_only_holds_for_all() -> None:
     server = Server("v2", rows_of(250))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -162,6 +162,18 @@ def test_runs_that_begin_in_one_second_do_not_write_into_each_others_snapshots(
     assert len(query(warehouse, "select * from users where status <> 'deleted'")) == 30
 
 
+def test_a_clock_that_has_gone_back_makes_no_snapshot_older_than_the_last(
+    sandbox: Sandbox, settings: Settings, set_clock: Clock
+) -> None:
+    """An older one would never be folded: the warehouse would stay as it was, and say that all is well."""
+    for number, moment in enumerate((FIRST, FIRST - DAY, FIRST - DAY)):
+        serve(sandbox, organization(5 + number))
+        set_clock(moment)
+        assert run_directory(f"directory-{number}") == []
+    [row] = query(run_warehouse("build"), "select count(*) as users, max(last_seen_at) as last from users")
+    assert row == {"users": 7, "last": FIRST + timedelta(seconds=2)}
+
+
 @pytest.mark.parametrize(
     ("before", "after", "outcome"),
     [
@@ -201,6 +213,25 @@ def test_a_stream_that_has_not_changed_is_not_stored_again(
     first, second, third = (file.stat().st_ino for file in files)
     assert first == second != third
     assert len({file.stat().st_ino for file in settings.landing.glob("applications/*/*/*.parquet")}) == 1
+
+
+@pytest.mark.parametrize("count", [30, 31])
+def test_rows_that_cannot_be_read_again_are_not_handed_on_to_the_next_snapshot(
+    count: int, sandbox: Sandbox, settings: Settings, set_clock: Clock
+) -> None:
+    """The file's own end is whole, and says which rows it holds."""
+    set_clock(FIRST)
+    serve(sandbox, organization(30))
+    assert run_directory("first") == []
+    (damaged,) = settings.landing.glob("systemusers/*/*/*.parquet")
+    content = damaged.read_bytes()
+    end = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    damaged.write_bytes(content[:4] + bytes(end - 4) + content[end:])
+    serve(sandbox, organization(count))
+    set_clock(FIRST + DAY)
+    assert run_directory("second") == []
+    assert len(landed_users(settings)) == count
+    assert [path.name for path in damaged.parent.iterdir()] == ["systemusers.parquet.damaged"]
 
 
 def test_pruning_old_snapshots_changes_no_history_even_when_everything_is_built_from_landing(

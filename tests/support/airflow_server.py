@@ -236,8 +236,8 @@ class AirflowServer:
         self.unpause(dag_id)
         return [run["dag_run_id"] for run in runs]
 
-    def end_of(self, dag_id: str, run_id: str) -> EndedRun:
-        """Wait for the end of a run."""
+    def end_of(self, dag_id: str, run_id: str, seconds: float = RUN_SECONDS) -> EndedRun:
+        """Wait for the end of a run, so many seconds at most."""
         path = f"dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id)}"
 
         def ended() -> Json | None:
@@ -247,7 +247,7 @@ class AirflowServer:
         def so_far() -> str:
             return f"{dag_id} {run_id} has not ended: {self._tasks(path)}"
 
-        run = _wait_for(ended, RUN_SECONDS, so_far)
+        run = _wait_for(ended, seconds, so_far)
         return EndedRun(
             dag_id=dag_id,
             run_id=run_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -107,21 +108,24 @@ def snapshots_of(sandbox: Sandbox, settings: Settings) -> list[Snapshot]:
         ]
         partitions = settings.landing.glob(f"organizations/organization_id={organization['id']}/snapshot_at=*")
         latest = max(partition.name.removeprefix("snapshot_at=") for partition in partitions)
-        taken.append(
-            Snapshot(
-                organization_id=organization["id"],
-                snapshot_at=datetime.strptime(latest, "%Y%m%dT%H%M%SZ"),
-                organization={"id": organization["id"], "displayName": organization["displayName"]},
-                users=organization["users"],
-                administrators=organization["administrators"] + linked,
-                applications=organization["applications"],
-                usergroups=organization["usergroups"],
-                memberships=organization["memberships"],
-                application_users=organization["application_users"],
-                application_groups=organization["application_groups"],
-            )
-        )
+        taken.append(snapshot_of(organization, datetime.strptime(latest, "%Y%m%dT%H%M%SZ"), linked))
     return taken
+
+
+def snapshot_of(organization: Row, snapshot_at: datetime, linked: Sequence[Row] = ()) -> Snapshot:
+    """One organization of a world as a snapshot of it; `linked` are the administrators of a provider."""
+    return Snapshot(
+        organization_id=organization["id"],
+        snapshot_at=snapshot_at,
+        organization={"id": organization["id"], "displayName": organization["displayName"]},
+        users=organization["users"],
+        administrators=[*organization["administrators"], *linked],
+        applications=organization["applications"],
+        usergroups=organization["usergroups"],
+        memberships=organization["memberships"],
+        application_users=organization["application_users"],
+        application_groups=organization["application_groups"],
+    )
 
 
 def assert_warehouse_is(
@@ -138,9 +142,15 @@ def assert_warehouse_is(
         rows = wanted[table]
         columns = ", ".join(f'"{name}"' for name in (rows[0] if rows else {"organization_id": None}))
         found = query(warehouse, f"select {columns} from {table}")
-        found_only, wanted_only = Counter(map(_frozen, found)), Counter(map(_frozen, rows))
-        missing, extra = wanted_only - found_only, found_only - wanted_only
-        assert not missing and not extra, f"{table}: {_differences(missing, extra)}"
+        told = differences(found, rows)
+        assert not told, f"{table}: {told}"
+
+
+def differences(found: Sequence[Row], wanted: Sequence[Row]) -> str:
+    """How the rows of a table differ from those that are expected, in words; empty where they do not."""
+    found_only, wanted_only = Counter(map(_frozen, found)), Counter(map(_frozen, wanted))
+    missing, extra = wanted_only - found_only, found_only - wanted_only
+    return _differences(missing, extra) if missing or extra else ""
 
 
 def _frozen(row: Row) -> tuple[tuple[str, str], ...]:

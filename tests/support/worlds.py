@@ -18,19 +18,21 @@ FIRST_DAY = TODAY - 5 * DAY
 
 def units_of(sandbox: Sandbox, start: datetime, end: datetime) -> list[Unit]:
     """The world's events as daily units from `start` to `end`, as the API gives them: both bounds inclusive."""
+    organizations = [one for one in sandbox.world()["organizations"] if one["insights"] == "enabled"]
+    return [unit for one in organizations for unit in units_of_organization(one, start, end)]
+
+
+def units_of_organization(organization: dict[str, Any], start: datetime, end: datetime) -> list[Unit]:
+    """The same of one organization."""
     units = []
-    for organization in sandbox.world()["organizations"]:
-        if organization["insights"] != "enabled":
-            continue
-        first = start
-        while first < end:
-            inside = [
-                event
-                for event in organization["events"]
-                if event["service"] in ("directory", "sso") and first <= _moment(event) <= first + DAY
-            ]
-            units.append(Unit(organization["id"], first, first + DAY, end, inside))
-            first += DAY
+    while start < end:
+        inside = [
+            event
+            for event in organization["events"]
+            if event["service"] in ("directory", "sso") and start <= _moment(event) <= start + DAY
+        ]
+        units.append(Unit(organization["id"], start, start + DAY, end, inside))
+        start += DAY
     return units
 
 

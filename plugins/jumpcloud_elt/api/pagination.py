@@ -132,10 +132,11 @@ def _iter_by_offset(
             # The first page is given even when it is empty: it states the total.
             last_key = _row_key(new[-1]) if new else None
             yield Page([_check_row(row) for row in new if row is not None], total, new.count(None))
-        if total is not None and received >= total:
+        # A total that is too small may be reached at the end of any page: a full one is not the last.
+        if total is not None and received >= total and len(rows) < CONSOLE_PAGE_SIZE:
             return
         if not new:
-            if total is not None:
+            if total is not None and received < total:
                 raise IncompleteListingError(f"the list ended after {received} of {total} rows")
             return
 

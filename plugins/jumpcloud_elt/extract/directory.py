@@ -46,6 +46,7 @@ from jumpcloud_elt.landing.snapshots import (
     Decision,
     decide,
     last_accepted,
+    last_snapshot_at,
     last_with,
     write_stream,
 )
@@ -68,10 +69,10 @@ def land_directory(
 ) -> list[Outcome]:
     """Land one snapshot of `organization` and return one outcome per stream.
 
-    `snapshot_at` is the time at which reading began, in whole seconds, and no other snapshot's. `accepted` is what the
-    run accepts as missing. An optional stream that could not or may not be read has no file in the snapshot; why goes
-    to `unread`, by stream. Raises the errors of the client and of `read_listing`; what had been written by then belongs
-    to no snapshot.
+    `snapshot_at` is the time at which reading began, in whole seconds, no other snapshot's, and later than the last.
+    `accepted` is what the run accepts as missing. An optional stream that could not or may not be read has no file in
+    the snapshot; why goes to `unread`, by stream. Raises the errors of the client and of `read_listing`; what had been
+    written by then belongs to no snapshot.
     """
     unread = {} if unread is None else unread
     organization_id = str(organization["organization_id"])
@@ -153,9 +154,14 @@ def _why_unread(settings: Settings, organization_id: str, stream: Stream, error:
 def _take_second(settings: Settings, organization_id: str) -> datetime:
     """This second, or the next that no other run has taken: one that acted on users may sync while another does.
 
-    A store has no folders to take: there a run is seen once it has written something.
+    Never before the last snapshot, whatever the clock says: what is older than it is not folded. A store has no folders
+    to take: there a run is seen once it has written something.
     """
     second = utc_now().replace(microsecond=0)
+    last = last_snapshot_at(settings.landing, organization_id)
+    if last is not None and last > second:
+        log.warning("The clock says %s UTC, and the last snapshot of %s is of %s UTC", second, organization_id, last)
+        second = last
     while not snapshot_path(settings.landing, DIRECTORY_STREAMS[0].name, organization_id, second).parent.claim_folder():
         second += timedelta(seconds=1)
     return second

@@ -28,7 +28,7 @@ from jumpcloud_elt.core.streams import (
     Stream,
 )
 from jumpcloud_elt.errors import LandingError
-from jumpcloud_elt.landing.files import is_readable, read_metadata, write_table
+from jumpcloud_elt.landing.files import is_damage, is_readable, read_metadata, set_aside, write_table
 from jumpcloud_elt.landing.layout import snapshot_path, snapshot_time
 from jumpcloud_elt.landing.manifests import HELD
 
@@ -97,6 +97,13 @@ def iter_snapshots(landing: Place, organization_id: str) -> Iterator[tuple[datet
             yield snapshot_at, metadata
 
 
+def last_snapshot_at(landing: Place, organization_id: str) -> datetime | None:
+    """When an organization's youngest whole snapshot was taken; opens none."""
+    folder = landing / COMMIT_STREAM / f"organization_id={organization_id}"
+    files = folder.find_files(f"snapshot_at=*/{COMMIT_STREAM}.parquet")
+    return max(filter(None, map(snapshot_time, files)), default=None)
+
+
 def decide(
     settings: Settings, organization_id: str, listed: Mapping[str, pa.Table], accepted: Accepted | None
 ) -> Decision:
@@ -110,7 +117,13 @@ def decide(
     for stream, name in GUARDED:
         if stream.name not in listed or stream.name not in before:
             continue
-        known, missing = _compare(before[stream.name][1], listed[stream.name], stream)
+        try:
+            known, missing = _compare(before[stream.name][1], listed[stream.name], stream)
+        except (pa.ArrowException, OSError) as error:
+            if not is_damage(error):
+                raise
+            set_aside(before[stream.name][1])
+            return decide(settings, organization_id, listed, accepted)
         if not _is_too_much(settings, stream, len(known), len(missing)):
             continue
         found.append(
@@ -183,12 +196,25 @@ def write_stream(path: Place, table: pa.Table, metadata: dict[str, object], prev
         previous is not None
         and before.get("fingerprint") == fingerprint
         and before.get(FROM_PROVIDER) == metadata.get(FROM_PROVIDER)
+        and _holds(previous, fingerprint)
     ):
         # A file system without hard links gets a whole file.
         with contextlib.suppress(OSError):
             path.create_hard_link_to(previous)
             return
     write_table(path, table, {**metadata, "fingerprint": fingerprint})
+
+
+def _holds(path: Place, fingerprint: str) -> bool:
+    """Whether a file's rows are those that it says; one whose rows cannot be read is set aside."""
+    try:
+        with path.open_parquet() as file:
+            return fingerprint_of(file.read()) == fingerprint
+    except (pa.ArrowException, OSError) as error:
+        if not is_damage(error):
+            raise
+        set_aside(path)
+        return False
 
 
 def fingerprint_of(table: pa.Table) -> str:
