@@ -73,7 +73,7 @@ def main() -> None:
             connection_id="jumpcloud_default",
             organization_id=ORGANIZATION,
             organization_name="Yardstick",
-            payload={"id": ORGANIZATION},
+            payload=json.dumps({"id": ORGANIZATION}),
             error=None,
         )
         with open_client("jumpcloud_default", settings) as client:

@@ -150,7 +150,7 @@ def land(url: str, folder: Path, *, on_one_core: bool = True) -> None:
         connection_id="jumpcloud_default",
         organization_id=ORGANIZATION_ID,
         organization_name="Benchmark",
-        payload={},
+        payload="{}",
         error=None,
     )
 

@@ -28,7 +28,7 @@ ORGANIZATION = Organization(
     connection_id="jumpcloud_default",
     organization_id="c" * 24,
     organization_name="Readers",
-    payload={},
+    payload="{}",
     error=None,
 )
 DAG_ID = "counted"

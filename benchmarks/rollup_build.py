@@ -173,7 +173,7 @@ class Landing:
 
     def __init__(self, organization_ids: Sequence[str]) -> None:
         self.organizations = [
-            Organization(connection_id="bench", organization_id=one, organization_name=one, payload={}, error=None)
+            Organization(connection_id="bench", organization_id=one, organization_name=one, payload="{}", error=None)
             for one in organization_ids
         ]
         self.root: Place = FolderPath(os.environ["AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT"]) / "landing"
