@@ -136,8 +136,8 @@ def main() -> int:
                 _begin(airflow)
                 say(f"\nThe dashboard has data: {airflow.url}/plugin/jumpcloud")
             except (UpError, OSError) as error:
-                say(f"\nThis went wrong: {error}")
                 code = 1
+                say(f"\nThis went wrong: {error}")
             # What runs goes on, to be looked at.
             airflow.wait_for(lambda: None, math.inf, "")
         except UpError as error:
