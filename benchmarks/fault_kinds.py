@@ -13,8 +13,6 @@ import random
 import resource
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pkgutil import resolve_name
@@ -203,13 +201,12 @@ def _killed(function: str, most: int) -> During:
         moment = (function, draw.randint(1, most), draw.random() < 0.5)
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__, task.__module__])
-        with ProcessPoolExecutor(1, context) as pool:
-            name = f"{task.__module__}:{task.__qualname__}"
-            try:
-                pool.submit(_until_killed, dict(os.environ), name, arguments, moment).result()
-            except BrokenProcessPool as error:
-                raise AirflowException(f"the worker was killed in {task.__name__}") from error
-        raise AssertionError(f"{function} was not called {moment[1]} times")
+        name = f"{task.__module__}:{task.__qualname__}"
+        worker = context.Process(target=_until_killed, args=(dict(os.environ), name, arguments, moment))
+        worker.start()
+        worker.join()
+        assert worker.exitcode == -signal.SIGKILL, f"{moment} of {name}: ended with {worker.exitcode}"
+        raise AirflowException(f"the worker was killed in {task.__name__}")
 
     return call
 

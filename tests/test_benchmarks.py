@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import faults
+from benchmarks import fault_stories, faults
 from support.paths import ROOT
 
 # It has an environment of its own, with dlt.
@@ -22,7 +22,7 @@ def test_every_benchmark_can_be_imported(tmp_path: Path) -> None:
     """What they import within functions, mypy finds."""
     names = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - ELSEWHERE - {"__init__", "__main__"}
     program = f"import importlib; [importlib.import_module(f'benchmarks.{{name}}') for name in {sorted(names)}]"
-    environment = os.environ | {"AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(ROOT / "include" / "sandbox")}
+    environment = os.environ | {"AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": f"{ROOT}/include/sandbox:{ROOT}/tests"}
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=True)
 
 
@@ -50,7 +50,7 @@ def test_faults_of_every_sort_are_equal_or_loud() -> None:
 def test_a_lost_row_is_seen(
     one: str, name: str, table: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    read = faults.read
+    read = fault_stories.read
 
     def read_all_but_one(organization_id: str) -> tuple[dict[str, list[dict[str, Any]]], str]:
         found, status = read(organization_id)
@@ -58,7 +58,7 @@ def test_a_lost_row_is_seen(
             found[table].pop(random.randrange(len(found[table])))
         return found, status
 
-    monkeypatch.setattr(faults, "read", read_all_but_one)
+    monkeypatch.setattr(fault_stories, "read", read_all_but_one)
     monkeypatch.setattr(sys, "argv", ["faults", "--runs", "1", "--only", "slow answer"])
     assert faults.main() == 1
     assert f"{name}: {table}: 1 expected rows missing" in capsys.readouterr().out
