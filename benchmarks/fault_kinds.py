@@ -56,6 +56,7 @@ FILES = {
     "capabilities": "landing/capabilities/organization_id={id}/*.parquet",
     "roll-up": "rollups/*/*/*.parquet",
     "published file": "warehouse/jumpcloud.duckdb",
+    "state file": "warehouse/state/jumpcloud.duckdb",
 }
 
 

@@ -148,6 +148,7 @@ class Rig:
         reach(BEFORE_BUILD)
         with telling(told.build):
             run_warehouse(name)
+            warehouse.report_failures(name)
         return told
 
 
