@@ -47,8 +47,8 @@ insert into organizations by name
 select
     $organization as organization_id, 'Large' as organization_name, 'jumpcloud_default' as connection_id,
     'available' as usage_state, getvariable('last_day') - $days::integer + 1 as usage_from,
-    getvariable('last_day') + interval 1 day as usage_until, timestamp '2026-11-24 01:00:00' as directory_synced_at,
-    'ok' as sync_status;
+    getvariable('last_day') + interval 1 day as usage_until, $days as known_days,
+    timestamp '2026-11-24 01:00:00' as directory_synced_at, 'ok' as sync_status;
 
 insert into users by name
 select

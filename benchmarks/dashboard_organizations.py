@@ -29,7 +29,8 @@ select
     if(has_usage, null, 'Directory Insights is not enabled.') as usage_state_reason,
     if(has_usage, getvariable('last_day') - $days::integer + 1, null) as usage_from,
     if(has_usage, getvariable('last_day') + interval 1 day, null) as usage_until,
-    timestamp '2026-11-24 01:00:00' as directory_synced_at, 'ok' as sync_status,
+    if(has_usage, $days, 0) as known_days, timestamp '2026-11-24 01:00:00' as directory_synced_at,
+    'ok' as sync_status,
 from numbered;
 
 insert into users by name
