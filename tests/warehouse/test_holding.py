@@ -169,3 +169,18 @@ def test_a_check_that_is_killed_and_tried_again_still_says_what_it_found(
     assert status_of(warehouse, BROKEN)[0] == "failed"
     with pytest.raises(AirflowFailException, match="planted in killed"):
         tasks_warehouse.report_failures("killed")
+
+
+def test_usage_that_does_not_add_up_holds_its_organization_whatever_is_rolled_up_by_now(
+    step: Callable[[int], list[Snapshot]], settings: Settings
+) -> None:
+    step(0)
+    before = of(run_warehouse("good"), BROKEN)
+    step(1)
+    built = tasks_warehouse.build_warehouse("spoilt")
+    with contextlib.closing(duckdb.connect(built)) as connection:
+        connection.execute(f"update usage_daily set successes = successes + 1 where organization_id = '{BROKEN}'")
+    warehouse = Path(tasks_warehouse.publish_warehouse(tasks_warehouse.check_warehouse(built)))
+    assert of(warehouse, BROKEN) == before
+    assert "check_rollups: " in status_of(warehouse, BROKEN)[1]
+    assert status_of(warehouse, OTHER) == ("ok", None)

@@ -33,7 +33,7 @@ from jumpcloud_elt.landing.inventory import WAREHOUSE_DAG
 from jumpcloud_elt.landing.manifests import RunManifest, list_manifests
 from jumpcloud_elt.warehouse import damage, events_view, folding, rollups, state_file
 from jumpcloud_elt.warehouse.dictionary import comment, marts
-from jumpcloud_elt.warehouse.files import attach_state, built_by, discard_abandoned, discard_file
+from jumpcloud_elt.warehouse.files import attach_state, built_by, discard_abandoned, discard_file, keep_within
 from jumpcloud_elt.warehouse.sql_files import make, quote, read_sql, set_files
 
 # DuckDB 1.2 and later clients can open it; 2.0's default cannot be opened by any 1.x client.
@@ -167,10 +167,7 @@ def _open_new(target: Path, settings: Settings, *, from_nothing: bool) -> duckdb
     attach_state(connection, state, f"(storage_version '{STORAGE_VERSION}')")
     connection.execute("use warehouse")
     connection.execute("set timezone = 'UTC'")
-    connection.execute("set memory_limit = ?", [settings.duckdb_memory_limit])
-    connection.execute("set temp_directory = ?", [f"{target}.spill"])
-    if settings.duckdb_threads:
-        connection.execute("set threads = ?", [settings.duckdb_threads])
+    keep_within(connection, settings, target)
     connection.execute(read_sql("state/macros"))
     connection.execute(read_sql("state/state"))
     return connection

@@ -9,6 +9,7 @@ Memory does not grow with the history: a rule either reads a mart once without k
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import duckdb
 import msgspec
@@ -17,6 +18,7 @@ from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.streams import Row
 from jumpcloud_elt.warehouse import rollups
 from jumpcloud_elt.warehouse.dictionary import Mart, MartColumn, marts
+from jumpcloud_elt.warehouse.files import keep_within
 from jumpcloud_elt.warehouse.sql_files import quote, read_sql, sql_folder
 
 # Findings of one kind, in one mart, of one organization: enough to see what is wrong.
@@ -41,7 +43,10 @@ def find_broken(connection: duckdb.DuckDBPyConnection, settings: Settings) -> li
     Empty if the warehouse may be published. The connection keeps to the memory limit and threads of `settings` from
     here on. Raises duckdb.Error.
     """
-    _keep_within(connection, settings)
+    ((file,),) = connection.execute(
+        "select path from duckdb_databases() where database_name = current_database()"
+    ).fetchall()
+    keep_within(connection, settings, Path(file))
     found = [
         Finding(organization_id, check, message)
         for check, rule in RULES.items()
@@ -163,17 +168,6 @@ RULES: dict[str, Rule] = {
     "versions": _versions,
     "organizations": _organizations,
 }
-
-
-def _keep_within(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Let queries keep to the memory limit and threads that are configured, and spill beside the warehouse file."""
-    ((file,),) = connection.execute(
-        "select path from duckdb_databases() where database_name = current_database()"
-    ).fetchall()
-    connection.execute("set memory_limit = ?", [settings.duckdb_memory_limit])
-    connection.execute("set temp_directory = ?", [f"{file}.spill"])
-    if settings.duckdb_threads:
-        connection.execute("set threads = ?", [settings.duckdb_threads])
 
 
 def _slices(connection: duckdb.DuckDBPyConnection, mart: Mart, key: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 
+from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.warehouse.sql_files import quote
 
@@ -60,6 +61,14 @@ def open_built(target: Path, landing: Place) -> duckdb.DuckDBPyConnection:
 def attach_state(connection: duckdb.DuckDBPyConnection, state: Path, options: str) -> None:
     """Let statements name the tables of a state file as `state.<table>`."""
     connection.execute(f"attach {quote(str(state))} as {STATE} {options}")
+
+
+def keep_within(connection: duckdb.DuckDBPyConnection, settings: Settings, file: Path) -> None:
+    """Let queries keep to the memory limit and threads that are configured, and spill beside a warehouse file."""
+    connection.execute("set memory_limit = ?", [settings.duckdb_memory_limit])
+    connection.execute("set temp_directory = ?", [f"{file}.spill"])
+    if settings.duckdb_threads:
+        connection.execute("set threads = ?", [settings.duckdb_threads])
 
 
 def built_by(file: Path) -> tuple[str, datetime]:
