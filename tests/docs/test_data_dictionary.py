@@ -16,6 +16,7 @@ from jumpcloud_elt.landing import action_log, manifests, units
 from jumpcloud_elt.landing.action_log import ActionOutcome
 from jumpcloud_elt.landing.capabilities import ACTION, SYNC
 from jumpcloud_elt.landing.manifests import (
+    DAMAGED,
     EXCLUDED,
     FAILED,
     HELD,
@@ -115,9 +116,9 @@ def test_accepted_values_are_those_that_the_package_writes() -> None:
         ("capabilities", "state"): [YES, NO, UNKNOWN],
         ("user_actions", "action"): actions,
         ("user_actions", "outcome"): outcomes,
-        # The last was written by earlier versions.
+        # `kept` was written by earlier versions.
         ("sync_log", "outcome"): [
-            *(OK, HELD, FAILED, SKIPPED, EXCLUDED, INCOMPLETE, UNVERIFIED, LEAVING, NOT_ASKED, "kept")
+            *(OK, HELD, FAILED, SKIPPED, EXCLUDED, INCOMPLETE, UNVERIFIED, LEAVING, NOT_ASKED, "kept", DAMAGED)
         ],
     }
     accepted = {(mart.name, column.name): column.accepted_values for mart in marts() for column in mart.columns}
