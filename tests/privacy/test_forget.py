@@ -666,7 +666,7 @@ def test_the_dag_forgets_only_when_told_to_and_leaves_no_name_in_what_its_tasks_
     assert dry.state == "success"
     states = {task.task_id: task.state for task in dry.get_task_instances()}
     assert states == {"find_person": "success"} | dict.fromkeys(
-        ("forget_person", "build", "check", "publish", "finish"), "skipped"
+        ("forget_person", "build", "check", "publish", "finish", "report_failures"), "skipped"
     )
     assert contents(copy.data_root) == before
     real = dag.test(run_conf=params(EMAILS[0]), logical_date=datetime.now(UTC))
