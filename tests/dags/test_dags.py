@@ -262,6 +262,7 @@ def test_one_run_of_each_leaves_states_by_organization_and_neither_keys_nor_rows
             "check": "success",
             "publish": "success",
             "prune_snapshots": "skipped",
+            "report_failures": "success",
         },
         "jumpcloud_check_connection": {"check_connection": "success"},
     }

@@ -129,8 +129,9 @@ def assert_forgotten(settings: Settings, before: Path) -> None:
     assert traces_in_landing(settings.landing) == []
     assert traces_in_warehouse(settings.warehouse) == []
     assert traces_in_landing(settings.rollups) == []
-    content = settings.warehouse.read_bytes()
-    assert not [one for one in PERSON if one.encode() in content]
+    for file in (path for path in settings.warehouse.parent.rglob("*") if path.is_file()):
+        content = file.read_bytes()
+        assert not [one for one in PERSON if one.encode() in content], file
     assert not (settings.landing / "_forgetting").exists()
     ids = forgotten_ids(settings.warehouse)
     assert marts_without_person(settings.warehouse, ids) == marts_without_person(before, PERSON)
@@ -153,6 +154,21 @@ def test_nothing_of_the_person_is_left_and_every_count_stays(target: str, landed
     found = run_forget("forget", target)
     assert (found["users"], found["administrators"]) == (1, 2)
     assert_forgotten(copy, landed.warehouse)
+
+
+def test_what_builds_carry_on_and_what_was_set_aside_goes_before_anything_is_built(
+    landed: Settings, copy: Settings
+) -> None:
+    state = copy.warehouse.parent / "state"
+    assert sorted(path.name for path in state.iterdir()) == ["jumpcloud.duckdb", "last_good-jumpcloud.duckdb"]
+    unit = next(copy.landing.glob(f"directory_insights_events/organization_id={ORGANIZATION}/*/*.parquet"))
+    aside = [unit.with_name(f"{unit.name}.damaged"), copy.landing / "_runs" / "x.parquet.damaged"]
+    other = copy.landing / "systemusers" / f"organization_id={OTHER_ORGANIZATION}" / "x.parquet.damaged"
+    for path in (*aside, other):
+        path.write_bytes(b"half a file")
+    forget.forget_person(params(USER), {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga")
+    assert list(state.iterdir()) == []
+    assert [path.exists() for path in (*aside, other)] == [False, False, True]
 
 
 def test_a_world_in_which_names_meet_keeps_every_row_of_everybody_else(sandbox: Sandbox, settings: Settings) -> None:
@@ -650,7 +666,7 @@ def test_the_dag_forgets_only_when_told_to_and_leaves_no_name_in_what_its_tasks_
     assert dry.state == "success"
     states = {task.task_id: task.state for task in dry.get_task_instances()}
     assert states == {"find_person": "success"} | dict.fromkeys(
-        ("forget_person", "build", "check", "publish", "finish"), "skipped"
+        ("forget_person", "build", "check", "publish", "finish", "report_failures"), "skipped"
     )
     assert contents(copy.data_root) == before
     real = dag.test(run_conf=params(EMAILS[0]), logical_date=datetime.now(UTC))

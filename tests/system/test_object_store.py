@@ -22,6 +22,8 @@ from jumpcloud_elt.landing.files import read_metadata, write_table
 from jumpcloud_elt.landing.layout import unit_path
 from jumpcloud_elt.reading import MARTS, open_warehouse, read_mart
 from jumpcloud_elt.tasks import common, forget, warehouse
+from jumpcloud_elt.warehouse.checks import Finding
+from jumpcloud_elt.warehouse.files import state_of
 from jumpcloud_elt.warehouse.publish import publisher
 from jumpcloud_sandbox.client import Sandbox
 from support.connections import API_KEY, connection_json
@@ -78,8 +80,13 @@ def move_to_another_host() -> None:
     """Forget what has been fetched and built here, where the data root is a store."""
     settings = read_settings()
     if isinstance(settings.data_root, str):
-        for file in publisher(settings).building_path("x").parent.iterdir():
+        for file in files_here(settings):
             file.unlink()
+
+
+def files_here(settings: Settings) -> list[Path]:
+    """What has been fetched and built on this host."""
+    return [path for path in publisher(settings).building_path("x").parent.rglob("*") if path.is_file()]
 
 
 def write(path: Place, content: bytes) -> None:
@@ -177,6 +184,45 @@ def test_snapshots_are_pruned_and_the_histories_come_out_of_the_checkpoint(
     assert marts() == before
 
 
+def test_what_builds_carry_on_is_found_by_another_host_and_by_no_reader(
+    store: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_evolving(sandbox, monkeypatch)
+    before = marts()
+    # Whoever folds snapshots from the start fails, and whoever takes the published file for what was carried on.
+    for path in store.landing.find_files("systemusers/**/*.parquet"):
+        write(path, b"not Parquet")
+    (published,) = [path for path in store.warehouse.parent.find_files("*.duckdb") if "warehouse-1" in path.name]
+    write(published, b"written over by somebody")
+    run_warehouse("third")
+    after = marts()
+    for mart in set(before) - {"sync_log"}:
+        assert after[mart] == before[mart], mart
+
+
+def test_an_organization_whose_rows_break_a_check_is_as_it_was_last_on_whatever_host(
+    store: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evolving = EvolvingWorld(5)
+    for step in range(2):
+        sandbox.set_world(evolving.world())
+        monkeypatch.setattr("jumpcloud_elt.extract.directory.utc_now", lambda step=step: START + step * DAY)
+        assert run_directory(f"directory-{step}", accept_drop=[*ORGANIZATIONS]) == []
+        if not step:
+            run_warehouse("good")
+            before = rows_of("users")
+        evolving.step()
+    broken, other = ORGANIZATIONS
+    found = [[Finding(broken, "planted", "planted")], []]
+    monkeypatch.setattr("jumpcloud_elt.warehouse.holding.find_broken", lambda *_: found.pop(0))
+    run_warehouse("broken")
+    after = rows_of("users")
+    for one, is_same in ((broken, True), (other, False)):
+        of = [[row for row in rows if row["organization_id"] == one] for rows in (before, after)]
+        assert (of[0] == of[1]) is is_same
+    assert found == []
+
+
 def test_lost_manifests_are_found_again_in_a_store(
     store: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,7 +281,9 @@ def test_a_person_is_forgotten_in_every_object_that_is_left(
     assert not list(left.glob("_forgetting/*"))
     for file in (one for one in left.parent.rglob("*") if one.is_file()):
         assert USER.encode() not in file.read_bytes(), file
-    assert list(publisher(store).building_path("x").parent.iterdir()) in ([], [published_here(store)])
+    for file in files_here(store):
+        assert USER.encode() not in file.read_bytes(), file
+    assert published_here(store) in files_here(store)
     assert read_mart("users").groupby(["organization_id", "status"]).size().equals(before)
 
 
@@ -308,6 +356,9 @@ def test_a_reader_of_a_store_never_fails_and_never_falls_behind_while_warehouses
     assert problems == []
     # The published one, and two before it for those who are fetching them.
     kept = [path.name for path in store.warehouse.parent.find_files("*.duckdb")]
+    # Of what builds carry on, the last.
+    state = [path.name for path in store.warehouse.parent.find_files("state/*.duckdb")]
+    assert sorted(state) == [max(kept), f"last_good-{max(kept)}"]
     assert [name.split("-")[2] for name in sorted(kept)] == ["13", "14", "15"]
 
 
@@ -316,6 +367,7 @@ def publish_number(store: Settings, number: int) -> None:
     with contextlib.closing(duckdb.connect(str(target))) as connection:
         connection.execute(f"create table numbers as select {number} as number from range(10_000)")
         connection.execute(f"create table warehouse_info as select '{number}' as run_id, current_timestamp as built_at")
+    state_of(target).write_bytes(b"")
     published = publisher(store).publish(publisher(store).hand_over(target))
     assert publisher(store).is_published(published)
 

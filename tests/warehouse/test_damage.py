@@ -324,3 +324,16 @@ def test_a_build_that_is_killed_once_it_has_recorded_a_damaged_file_names_it_whe
     warehouse = run_warehouse("run")
     assert statuses(warehouse)[FIRST][0] == "failed"
     assert_told("run", str(path.relative_to(settings.landing)))
+
+
+@pytest.mark.parametrize("stream", ["organizations", "systemusers", "roles"])
+def test_a_damaged_snapshot_does_not_stop_the_next_directory_run(stream: str, step: Step, settings: Settings) -> None:
+    step(0)
+    truncated(stream_file(settings, stream, 0))
+    snapshots = step(1)
+    warehouse = run_warehouse("build")
+    assert_told("build", f"{stream}.parquet")
+    (shown,) = [one for one in snapshots if one.organization_id == FIRST]
+    found = query(warehouse, "select user_id from users where organization_id = ? and deleted_at is null and "
+                  "account_type = 'user'", [FIRST])  # fmt: skip
+    assert {row["user_id"] for row in found} == {user["_id"] for user in shown.users}

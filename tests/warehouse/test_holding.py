@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from jumpcloud_elt.core.settings import Settings
+from jumpcloud_elt.landing.files import METADATA_KEY
 from jumpcloud_elt.reading import MARTS
 from jumpcloud_elt.tasks import warehouse as tasks_warehouse
 from jumpcloud_elt.warehouse import holding
@@ -184,3 +186,50 @@ def test_usage_that_does_not_add_up_holds_its_organization_whatever_is_rolled_up
     assert of(warehouse, BROKEN) == before
     assert "check_rollups: " in status_of(warehouse, BROKEN)[1]
     assert status_of(warehouse, OTHER) == ("ok", None)
+
+
+@pytest.mark.parametrize("has_last", [True, False])
+def test_a_file_that_lost_rows_holds_its_organization_until_it_has_them_again(
+    has_last: bool, step: Callable[[int], list[Snapshot]], settings: Settings, sandbox: Sandbox
+) -> None:
+    snapshots = step(0)
+    before = of(run_warehouse("good"), BROKEN) if has_last else {}
+    snapshots += step(1)
+    last = max(settings.landing.glob(f"systemusers/organization_id={BROKEN}/*/*.parquet"))
+    whole = last.read_bytes()
+    file = pq.ParquetFile(last)
+    rows, metadata = file.read(), {key: file.metadata.metadata[key] for key in [METADATA_KEY]}
+    last.unlink()
+    with pq.ParquetWriter(last, file.schema_arrow) as writer:
+        writer.write_table(rows.slice(1))
+        writer.add_key_value_metadata(metadata)
+    for number in range(2):
+        warehouse = run_warehouse(f"lost-{number}")
+        after = of(warehouse, BROKEN)
+        if has_last:
+            assert after == before
+        else:
+            assert {mart for mart, rows in after.items() if rows} == {"organizations"}
+        status, message = status_of(warehouse, BROKEN)
+        assert status == "failed" and "check_counts" in message and last.parent.name in message
+        assert status_of(warehouse, OTHER) == ("ok", None)
+        assert of(warehouse, OTHER)["users"]
+        with pytest.raises(AirflowFailException, match="check_counts"):
+            tasks_warehouse.report_failures(f"lost-{number}")
+    last.write_bytes(whole)
+    warehouse = run_warehouse("whole")
+    assert_warehouse_is(warehouse, snapshots, units_of(sandbox, FIRST_DAY, FIRST_DAY + 2 * DAY), insights_of(sandbox))
+
+
+def test_of_two_that_are_held_only_the_one_whose_last_rows_break_a_check_too_is_left_with_its_name(
+    step: Callable[[int], list[Snapshot]], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step(0)
+    warehouse = run_warehouse("good")
+    before = of(warehouse, OTHER)
+    both = [Finding(one, "planted", "planted") for one in ORGANIZATIONS]
+    found = [both, both[:1], []]
+    monkeypatch.setattr(holding, "find_broken", lambda *_: found.pop(0))
+    warehouse = run_warehouse("broken")
+    assert of(warehouse, OTHER) == before
+    assert {mart for mart, rows in of(warehouse, BROKEN).items() if rows} == {"organizations"}

@@ -65,7 +65,8 @@ def hold(settings: Settings, target: Path, broken: Mapping[str, str]) -> None:
     _replace(target, publisher(settings).last_good_file(), broken)
     # What was good by the rules of an earlier version may not be by those of this one.
     if still := check(settings, target):
-        _replace(target, None, {**broken, **still})
+        state_file.let_go_of(state_of(target), still)
+        _replace(target, None, still)
         if left := check(settings, target):
             raise CheckFailedError(
                 "Built, but not published: the warehouse's checks found\n" + "\n".join(left.values())
