@@ -282,6 +282,11 @@ def _memory_limit(problems: list[str]) -> str:
 
 def _data_root(problems: list[str]) -> Path | str:
     given = _text("data_root")
+    if "\\" in given or "?" in given:
+        problems.append(
+            f"data_root: {given!r} given; allowed: a path without \\ and ?: DuckDB takes the one for / and ends the "
+            "name of its log at the other"
+        )
     if STORE_URL.fullmatch(given):
         return given
     if "://" in given and not given.startswith("file://"):

@@ -191,8 +191,11 @@ def _read_landed(connection: duckdb.DuckDBPyConnection, stream: str, files: Sequ
     """Make stg_<stream> of landed files that are partitioned by organization alone; there may be none yet."""
     if files:
         set_files(connection, stream, files)
-        options = "union_by_name = true, hive_partitioning = true, hive_types = {'organization_id': varchar}"
-        rows = f"read_parquet(getvariable('{stream}_files'), {options})"
+        rows = (
+            "(select * exclude (filename), partition_of(filename, 'organization_id') as organization_id from "
+            f"read_parquet(getvariable('{stream}_files'), union_by_name = true, hive_partitioning = false, "
+            "filename = true))"
+        )
     else:
         nothing = schema.append(pa.field("organization_id", pa.string())).empty_table()  # noqa: F841, read by name
         rows = "nothing"
