@@ -28,6 +28,8 @@ def build_warehouse(run_id: str, *, rebuild_runs: bool = False) -> str:
     settings = settings_or_fail()
 
     def build() -> str:
+        # Those of one organization go with its next directory run.
+        settings.landing.remove_temporaries("_*")
         if rebuild_runs:
             inventory.record_unknown(settings.landing, RunManifest(settings.landing, WAREHOUSE_DAG, run_id))
         target = publisher(settings).building_path(run_id)

@@ -33,7 +33,7 @@ from jumpcloud_elt.landing.inventory import WAREHOUSE_DAG
 from jumpcloud_elt.landing.manifests import RunManifest, list_manifests
 from jumpcloud_elt.warehouse import damage, events_view, folding, rollups, state_file
 from jumpcloud_elt.warehouse.dictionary import comment, marts
-from jumpcloud_elt.warehouse.files import attach_state, built_by, discard_abandoned, discard_file
+from jumpcloud_elt.warehouse.files import attach_state, building, built_by, discard_file
 from jumpcloud_elt.warehouse.sql_files import make, quote, read_sql, set_files
 
 # DuckDB 1.2 and later clients can open it; 2.0's default cannot be opened by any 1.x client.
@@ -69,24 +69,20 @@ def build(
     nothing has landed yet, or a model cannot be computed.
     """
     run = RunManifest(settings.landing, WAREHOUSE_DAG, run_id)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    discard_abandoned(target.parent)
-    from_nothing, is_done = False, False
-    while not is_done:
-        files: list[str] = []
-        discard_file(target)
-        try:
-            _build(settings, target, run_id, retention_days, files, from_nothing=from_nothing)
-            is_done = True
-        except duckdb.Error as error:
-            if damage.repair(files, settings, run):
-                continue
-            if from_nothing or not state_file.is_damaged(settings):
-                raise WarehouseError(f"The warehouse cannot be built: {error}") from error
-            from_nothing = True
-        finally:
-            if not is_done:
-                discard_file(target)
+    with building(target) as unfinished:
+        from_nothing, is_done = False, False
+        while not is_done:
+            files: list[str] = []
+            discard_file(unfinished)
+            try:
+                _build(settings, unfinished, run_id, retention_days, files, from_nothing=from_nothing)
+                is_done = True
+            except duckdb.Error as error:
+                if damage.repair(files, settings, run):
+                    continue
+                if from_nothing or not state_file.is_damaged(settings):
+                    raise WarehouseError(f"The warehouse cannot be built: {error}") from error
+                from_nothing = True
 
 
 def is_outdated(settings: Settings, target: Path) -> bool:

@@ -6,15 +6,16 @@ Does not build, check or publish.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import tempfile
 import time
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
 
+from jumpcloud_elt.core.folder import FolderPath, for_owner_only
+from jumpcloud_elt.core.host import spill_folder
 from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.warehouse.sql_files import quote
 
@@ -36,7 +37,7 @@ def open_file(file: Path, landing: Place | None = None) -> duckdb.DuckDBPyConnec
     try:
         if landing is not None:
             landing.let_read(connection)
-        connection.execute("set temp_directory = ?", [str(Path(tempfile.gettempdir(), f"jumpcloud_elt-{os.getpid()}"))])
+        connection.execute("set temp_directory = ?", [str(spill_folder())])
         connection.execute(f"attach {quote(str(file))} as {CATALOG} (read_only)")
         connection.execute(f"use {CATALOG}")
     except BaseException:
@@ -60,6 +61,24 @@ def open_built(target: Path, landing: Place) -> duckdb.DuckDBPyConnection:
 def attach_state(connection: duckdb.DuckDBPyConnection, state: Path, options: str) -> None:
     """Let statements name the tables of a state file as `state.<table>`."""
     connection.execute(f"attach {quote(str(state))} as {STATE} {options}")
+
+
+@contextlib.contextmanager
+def building(target: Path) -> Iterator[Path]:
+    """Where to build the new file `target` and its state; both appear when they are whole, and nothing else is left.
+
+    In a folder that only this user may enter, as DuckDB's logs and what it spills are. Removes what killed builds left.
+    """
+    folder = FolderPath(target.parent)
+    folder.make_folder()
+    folder.remove_temporaries()
+    discard_file(target)
+    discard_abandoned(folder)
+    with for_owner_only(), FolderPath(target).temporary_folder() as aside:
+        yield aside / target.name
+        state_of(target).parent.mkdir(mode=0o700, exist_ok=True)
+        state_of(aside / target.name).replace(state_of(target))
+        (aside / target.name).replace(target)
 
 
 def built_by(file: Path) -> tuple[str, datetime]:

@@ -37,11 +37,9 @@ def begin(settings: Settings, target: Path, *, from_nothing: bool) -> Path:
     """
     state = state_of(target)
     state.parent.mkdir(parents=True, exist_ok=True)
-    state.parent.chmod(0o700)
     kept = None if from_nothing else publisher(settings).state_file()
     if kept is not None:
         kept.copy_to(state)
-        state.chmod(0o600)
         if why_not := _why_not_to_go_on_with(state, settings):
             log.warning("%s is not gone on with: %s. Everything is built from landing", kept, why_not)
             discard_file(target)
