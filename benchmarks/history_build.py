@@ -54,7 +54,7 @@ def main() -> None:
             # Imported once Airflow has a home of its own.
             from jumpcloud_elt.core.times import utc_now
             from jumpcloud_elt.tasks import common, directory, warehouse
-            from jumpcloud_elt.warehouse.files import state_of
+            from jumpcloud_elt.warehouse.files import state_file_of
 
             def snapshot(number: int) -> None:
                 run_of = {"dag_id": "jumpcloud_directory", "run_id": f"run-{number}"}
@@ -68,7 +68,7 @@ def main() -> None:
                 snapshot(1)
             published = Path(warehouse.publish_warehouse(warehouse.check_warehouse(warehouse.build_warehouse("first"))))
             with contextlib.closing(duckdb.connect()) as connection_:
-                connection_.execute(f"attach '{state_of(published)}' as state")
+                connection_.execute(f"attach '{state_file_of(published)}' as state")
                 connection_.execute(CLOSED_VERSIONS, [kept, ORGANIZATION])
             sandbox.set_world(world | {"organizations": [organization | {"users": users[:-5]}]})
             snapshot(2)

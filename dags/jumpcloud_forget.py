@@ -104,7 +104,7 @@ def jumpcloud_forget() -> None:
         """Fail if a file was damaged, or an organization could not be published anew."""
         from jumpcloud_elt.tasks import warehouse
 
-        warehouse.report_failures(get_current_context()["run_id"])
+        warehouse.report_unpublished(get_current_context()["run_id"])
 
     publish(check(build(forget_person(find_person(), RUN)))) >> [finish(), report_failures()]
 

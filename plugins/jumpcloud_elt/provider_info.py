@@ -174,6 +174,12 @@ CONFIG = {
             "duckdb_threads": _option(
                 "DuckDB's threads while it builds and checks the warehouse; 0 means one per core.", "0"
             ),
+            "warehouse_mode": _option(
+                "Who may read the published warehouse: its file mode, in octal. 0440: its owner and its group, which "
+                "is the folder's where that has the setgid bit. 0444: everybody on the host. Nobody may write.",
+                "0440",
+                "0444",
+            ),
         },
     }
 }

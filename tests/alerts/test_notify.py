@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import logging
+import smtplib
+import traceback
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException
+import requests
+import urllib3
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException, AirflowSkipException
 
 from jumpcloud_elt.alerts import notify, problems
 from jumpcloud_elt.core.settings import Settings, read_settings
@@ -256,12 +262,79 @@ def test_a_notifier_that_fails_costs_nothing_shows_and_is_tried_again_and_the_ot
     monkeypatch.setattr(recording, "is_broken", True)
     sandbox.set_faults(refuse(403, "Forbidden"))
     for name in ("one", "two"):
-        with pytest.raises(AirflowSkipException, match=r"BrokenNotifier: ConnectionError: the mail server does not"):
+        with pytest.raises(AirflowSkipException, match=r"BrokenNotifier: ConnectionError$"):
             directory(name)
     assert len(taken(told)) == 1
     monkeypatch.setattr(recording, "is_broken", False)
     directory("three")
     assert taken(told) == [("JumpCloud sync: 1 new problem", "1 new")]
+
+
+SECRET = "services/T000/B000/XXXXsecretXXXX"
+WEBHOOK = f"https://hooks.example.com/{SECRET}"
+
+
+def response(status: int) -> requests.Response:
+    answer = requests.Response()
+    answer.status_code, answer.url, answer.reason = status, WEBHOOK, "Not Found"
+    return answer
+
+
+def unreachable() -> None:
+    # Nobody listens there.
+    requests.post(f"http://127.0.0.1:9/{SECRET}", timeout=5)
+
+
+def raises(error: Exception) -> Callable[[], None]:
+    def send() -> None:
+        raise error
+
+    return send
+
+
+def of_the_caller() -> None:
+    try:
+        unreachable()
+    except requests.ConnectionError as error:
+        raise AirflowException(f"{error} {Connection(conn_id='slack', conn_type='http', host=WEBHOOK)!r}") from error
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(
+    ("send", "kind"),
+    [
+        (unreachable, "ConnectionError, caused by MaxRetryError, caused by NewConnectionError, caused by Connection"),
+        (lambda: response(404).raise_for_status(), "HTTPError 404$"),
+        (lambda: requests.post(WEBHOOK.removeprefix("https://"), timeout=5), "MissingSchema$"),
+        (
+            lambda: urllib3.PoolManager(retries=0).request("POST", f"http://127.0.0.1:9/{SECRET}"),
+            "MaxRetryError, caused",
+        ),
+        (raises(smtplib.SMTPAuthenticationError(535, SECRET.encode())), "SMTPAuthenticationError 535$"),
+        (raises(AirflowNotFoundException(f"The conn_id `{WEBHOOK}` isn't defined")), "AirflowNotFoundException$"),
+        (of_the_caller, "AirflowException, caused by ConnectionError, caused by MaxRetryError"),
+        (raises(FileNotFoundError(2, "No such file", SECRET)), "FileNotFoundError 2$"),
+    ],
+)
+def test_the_address_of_a_notifier_that_fails_is_nowhere(
+    send: Callable[[], None],
+    kind: str,
+    sandbox: Sandbox,
+    settings: Settings,
+    told: Told,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(recording, "is_broken", True)
+    monkeypatch.setattr(recording, "send", send)
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__NOTIFIERS", json.dumps([BROKEN]))
+    sandbox.set_faults(refuse(403, "Forbidden"))
+    with caplog.at_level(logging.INFO), pytest.raises(AirflowSkipException, match=f"BrokenNotifier: {kind}") as raised:
+        directory("one")
+    seen = [*traceback.format_exception(raised.value), caplog.text, *capfd.readouterr()]
+    seen += [path.read_text() for path in (settings.landing / "_notifications").iterdir()]
+    assert not [text for text in seen if "secret" in text or "T000" in text or "hooks.example" in text]
 
 
 @pytest.mark.usefixtures("world")

@@ -24,7 +24,7 @@ MARK = "s3cr3t-mark"
 SPELLINGS = [
     "apiKey", "api_key", "apikey", "to\N{KELVIN SIGN}ken", "api\N{LATIN SMALL LETTER LONG S}key",
     "api_keys", "private_keys", "publicKeys", "certificate", "certificates",
-    "APIKEY", "api-key", "Api Key", "x-api-key", "apiKeyHash", "api_key_hash",
+    "APIKEY", "api-key", "Api Key", "x-api-key", "X-Api-Key", "apiKeyHash", "api_key_hash",
     "token", "Token", "accessToken", "access_token", "refresh_token", "id_token", "apiToken", "tokens",
     "password", "Password", "password_", "passwords", "pass_word", "newPassword", "old_password",
     "temporaryPassword", "password_hash", "passwordHash", "bindPassword", "passphrase", "clientSecret",
@@ -35,10 +35,22 @@ SPELLINGS = [
 APPLICATION_SPELLINGS = ["config", "Config", "CONFIG", "databaseAttributes", "database_attributes"]
 ORDINARY = [
     "password_never_expires", "password_date", "password_expiration_date", "password_expired",
-    "passwordless_sudo", "external_password_expiration_date", "ssh_root_enabled", "sso_token_success",
-    "token_type_id", "configured", "config_id", "secretary", "tokenized", "hash", "certificate_count",
-    "apiKeyAllowed", "apiKeyUpdatedAt", "auth_method", "organization", "username",
+    "passwordless_sudo", "external_password_expiration_date", "ssh_root_enabled",
+    "configured", "config_id", "secretary", "tokenized", "hash", "certificate_count",
+    "auth_method", "organization", "username", "passwordless", "monkey", "keyboard", "keyboard_access", "accessLevel",
+    "access_group_key", "signing_in", "hint", "cookieless", "askPermission",
 ]  # fmt: skip
+# By a word of theirs, however it is spelt.
+WORDED = [
+    "sso_token_success", "token_type_id", "tokens_used", "apiKeyAllowed", "apiKeyUpdatedAt", "clientSecretId",
+    "secret_question", "refresh-token-of", "Set-Cookie", "cookies", "sessionCookieValue", "Authorization",
+    "proxy-authorization", "credential", "userCredentials", "credentials_file", "jwt", "JWTs", "idJWTValue", "psk",
+    "PSKs", "wifiPskText", "WPA-PSK", "X-Api-Key-Id", "x_apikey_id", "APIKeyId", "privateKeyPem",
+    "accessKeyId", "recovery_key", "fdeRecoveryKeys", "encryptionKeyText", "signing-key-1", "key_access",
+    "passwordHint", "password_hints", "passwordHashes", "hash_password_of", "password-value-old",
+]  # fmt: skip
+HARMLESS = [True, False, None, 3, 0.5, "", "true", "false", "2026-01-01", "2026-01-01T00:00:00Z",
+            "2026-01-01 00:00:00.123 +01:00", [], {}]  # fmt: skip
 
 
 def clean_event(text: str) -> str:
@@ -75,6 +87,21 @@ def test_an_ordinary_field_is_kept(name: str, value: Any) -> None:
     row = {"id": "1", "deep": [{name: value}]}
     assert remove_secrets(row, EVENT_SECRET_NAMES) == row
     assert clean_event(compact(row)) == compact(row)
+
+
+@pytest.mark.parametrize("name", WORDED)
+def test_text_under_a_name_with_a_secrets_word_is_removed_and_flags_numbers_and_dates_stay(name: str) -> None:
+    given = {"is_on": True, "n": 3, "deep": {"x": MARK, "at": "2026-01-01"}, "list": [MARK, 1, [MARK]]}
+    row = {"id": "1", name: MARK, "more": [{name: given}, {"rows": {name: [MARK, 2]}}]}
+    expected = {"id": "1", "more": [{name: {"is_on": True, "n": 3, "deep": {"at": "2026-01-01"}, "list": [1, []]}},
+                                    {"rows": {name: [2]}}]}  # fmt: skip
+    assert remove_secrets(row) == expected
+    assert json.loads(clean_event(compact(row))) == expected
+    kept = {"id": "1", "values": [{name: value} for value in HARMLESS]}
+    assert remove_secrets(kept) == kept
+    assert clean_event(compact(kept)) == compact(kept)
+    change = {"id": "1", "changes": [{"field": name, "from": MARK, "to": [MARK]}]}
+    assert json.loads(clean_event(json.dumps(change))) == {"id": "1", "changes": [{"field": name}]}
 
 
 @pytest.mark.parametrize("flag", [True, False, None])
@@ -150,6 +177,7 @@ def test_the_password_method_of_a_login_is_no_secret(spacing: tuple[str, str], s
         ({"totp": {"success": True, "token": MARK}}, {"totp": {"success": True}}),
         ([{"password": MARK}], [{}]),
         ({"password": True}, {"password": True}),
+        ({"jwt": {"success": True, "x": "y"}, "psk": MARK}, {"jwt": {"success": True, "x": "y"}}),
         ("password", "password"),
         (None, None),
     ],
@@ -190,6 +218,7 @@ def test_a_secret_is_found_whatever_escapes_its_name_is_written_with(text: str) 
         '{"id": "1",  "n": 1.50, "e": 1E5, "u": "\\u00e9\\u003cb\\u003e", "slash": "\\/"}',
         '{"id":"1","auth_method":"password"}',
         '{"id":"1","changes":[{"field":"password_date","from":"x","to":"y"}]}',
+        '{"id": "1", "sso_token_success": "true", "token_expires_at": "2026-01-01T00:00:00Z",  "tokens_used":3}',
         '{"id":"1","n":123456789012345678901234567890,"m":1e999}',
         '{"id":"1","x":"\\u0061bc","kind":"token"}',
     ],
@@ -237,6 +266,26 @@ def with_secrets(draw: st.DrawFn) -> Any:
     change = {**draw(holder), "field": draw(spelt()), "from": draw(secret), "to": draw(secret)}
     entry = {"name": draw(spelt()), "value": draw(secret)}
     return draw(st.permutations([field, {"changes": [change]}, {"attributes": [entry]}, draw(ordinary)]))
+
+
+@st.composite
+def worded(draw: st.DrawFn) -> str:
+    """A name with a secret's word among others, in camel, snake or kebab case."""
+    secrets = "secret token credential credentials cookie authorization jwt psk private-key key-api password-hint"
+    words = draw(st.lists(st.sampled_from(["of", "the", "device", "2", "url"]), max_size=3))
+    words[len(words) // 2 : len(words) // 2] = draw(st.sampled_from(secrets.split())).split("-")
+    case = draw(st.sampled_from(["camel", "_", "-", " ", ".", "\u00e9", '"', "\\"]))
+    if case == "camel":
+        return words[0] + "".join(word.capitalize() for word in words[1:])
+    return case.join(draw(st.sampled_from([word, word.upper(), word.capitalize()])) for word in words)
+
+
+@given(name=worded(), before=ordinary, ascii_only=st.booleans())
+def test_no_text_survives_under_a_name_with_a_secrets_word(name: str, before: Any, ascii_only: bool) -> None:
+    event = {"id": "1", "before": before, name: [{"x": MARK}, MARK, 1], "y": {"field": name, "from": MARK, "to": MARK}}
+    cleaned = clean_event(json.dumps(event, ensure_ascii=ascii_only))
+    assert MARK not in cleaned
+    assert json.loads(cleaned) == remove_secrets(event, EVENT_SECRET_NAMES)
 
 
 @given(rows=with_secrets(), ascii_only=st.booleans())

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import re
+import stat
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -15,6 +22,7 @@ from jumpcloud_elt.core.data_root import open_data_root
 from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.core.storage import Place, PutRefusedError, name_within, read_if_there
 from support.object_store import CONNECTION_ID, connection_to, make_bucket
+from support.writers import writing
 
 # What a pattern could take for something else.
 ODD = "data [1] *?"
@@ -184,38 +192,96 @@ def test_the_temporary_of_a_folder_lies_in_it_and_is_hidden(folder: Place) -> No
         assert temporary.name.endswith(".tmp")
 
 
-def test_what_killed_writers_left_goes_with_the_next_one_and_what_is_being_written_stays(folder: FolderPath) -> None:
-    path, other = folder / "x.parquet", folder / "y.parquet"
-    with path.locked_temporary() as one:
-        one.write_text("killed")
-        left = one.with_name(one.name.replace(".locked", "-killed.locked"))
-        left.write_bytes(one.read_bytes())
-        with other.locked_temporary() as beside:
-            assert not left.exists()
-            beside.write_text("half a unit")
-            assert (one.read_text(), beside.read_text()) == ("killed", "half a unit")
-            assert folder.find_files("*.parquet") == []
-            path.put(one)
+def test_what_killed_writers_left_goes_and_what_is_being_written_stays(folder: FolderPath) -> None:
+    path, deep = folder / "x.parquet", folder / "deep" / "er" / "y.parquet"
+    with writing(path, "half a file") as alive, writing(path, "killed") as killed, writing(deep, "killed") as deeper:
+        killed.kill()
+        deeper.kill()
+        for name in (".of_an_older_version.locked.tmp", "x.tmp", ".x.json"):
+            (folder / name).write_text("")
+        (folder / ".spill.0.tmp").mkdir()
+        (folder / ".spill.0.tmp" / "x").write_text("")
+        folder.remove_temporaries("de*")
+        assert killed.temporary.exists() and not deeper.temporary.exists()
+        folder.remove_temporaries()
+        assert alive.temporary.read_text() == "half a file"
+        left = {one.name for one in folder.find_files("**/*")}
+        assert left == {"x.tmp", ".x.json", alive.temporary.name, f"{alive.temporary.name}.lock"}
+    folder.remove_temporaries()
+    assert {one.name for one in folder.find_files("**/*")} == {"x.tmp", ".x.json"}
+
+
+def in_threads(number: int, call: Callable[[int], None]) -> None:
+    with ThreadPoolExecutor(number) as threads:
+        list(threads.map(call, range(number)))
+
+
+def test_nobody_loses_a_lock_or_a_temporary_to_whoever_cleans_up(folder: FolderPath) -> None:
+    """Locks are of open files, not of processes: threads stand for processes."""
+    counter, done = folder / "counter", threading.Event()
+    write(counter, "0")
+
+    def clean_up() -> None:
+        while not done.is_set():
+            folder.remove_temporaries()
+
+    def count(number: int) -> None:
+        for _ in range(50):
+            with counter.temporary() as temporary, counter.one_writer() as put:
+                temporary.write_text(str(int(counter.read_bytes()) + 1))
+                put(temporary)
+
+    with ThreadPoolExecutor(2) as cleaning:
+        cleaners = [cleaning.submit(clean_up) for _ in range(2)]
+        try:
+            in_threads(4, count)
+        finally:
+            done.set()
+        assert [cleaner.result() for cleaner in cleaners] == [None, None]
+    assert counter.read_bytes() == b"200"
+    folder.remove_temporaries()
+    assert folder.find_files("*") == [counter]
+
+
+def test_locks_are_files_opened_for_writing_as_nfs_wants_them_and_what_is_written_stays_free(
+    folder: FolderPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def flock_on_nfs(descriptor: int, operation: int) -> None:
+        is_writable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+        if not is_writable or not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        flock(descriptor, operation)
+
+    monkeypatch.setattr("fcntl.flock", flock_on_nfs)
+    path = folder / "x.parquet"
+    with path.temporary() as temporary, path.one_writer() as put:
+        with temporary.open("wb") as file:
+            # On SMB a lock shuts out whoever opens the file once more.
+            flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        folder.remove_temporaries()
+        put(temporary)
     assert folder.find_files("*") == [path]
 
 
-def test_a_file_that_takes_long_to_write_is_put_like_any_other(place: Place) -> None:
-    path = place / "x.parquet"
-    with path.locked_temporary() as temporary:
-        temporary.write_text("whole")
-        path.put(temporary)
-    assert place.find_files("*") == [path]
-
-
-def test_only_old_temporaries_are_removed_where_an_age_is_given(folder: FolderPath) -> None:
-    for name in ("a.tmp", ".old.tmp", ".young.tmp", "deep/.old.tmp"):
-        write(folder / name)
-    at = (folder / ".young.tmp").stat().st_mtime
-    (folder / ".old.tmp").touch()
-    folder.remove_temporaries(older_than=at - 1000)
-    assert len(folder.find_files("**/*")) == 4
-    folder.remove_temporaries()
-    assert [path.name for path in folder.find_files("**/*")] == ["a.tmp"]
+@pytest.mark.parametrize("umask", [0, 0o002, 0o022, 0o077])
+def test_what_is_written_is_for_owner_and_group_at_most_whatever_the_umask(umask: int, folder: FolderPath) -> None:
+    before = os.umask(umask)
+    try:
+        path, table = folder / "x.parquet", pa.table({"number": [1]})
+        with path.temporary() as temporary:
+            pq.write_table(table, temporary)
+            assert stat.S_IMODE(temporary.stat().st_mode) == 0o660 & ~umask
+            path.put(temporary)
+        (folder / "y").create_hard_link_to(path)
+        with (folder / "spill").temporary_folder() as spill:
+            assert stat.S_IMODE(spill.stat().st_mode) == 0o700
+        with path.one_writer():
+            modes = {one.name: one.stat().st_mode & 0o007 for one in folder.find_files("*")}
+    finally:
+        os.umask(before)
+    assert modes == {"x.parquet": 0, "y": 0, ".x.parquet.lock": 0}
 
 
 def test_a_second_writer_of_an_object_is_refused_whether_it_was_there_or_not(bucket: Place) -> None:
@@ -250,12 +316,25 @@ def test_a_hard_link_has_the_content_and_the_identity_of_its_source(place: Place
 def test_a_folder_is_claimed_once(place: Place) -> None:
     path = place / "a" / "b"
     assert path.claim_folder()
-    # A bucket has no folders: there a claim is seen once a file has been written.
-    write(path / "x")
     assert not path.claim_folder()
+    write(path / "x.parquet")
+    assert not path.claim_folder()
+    assert path.find_files("*.parquet") == [path / "x.parquet"]
     path.remove_folder()
     path.remove_folder()
     assert path.claim_folder()
+
+
+def test_of_several_who_claim_a_folder_at_a_time_one_gets_it(place: Place) -> None:
+    claimed: list[bool] = []
+    at_once = threading.Barrier(8)
+
+    def claim(number: int) -> None:
+        at_once.wait()
+        claimed.append((place / "a").claim_folder())
+
+    in_threads(8, claim)
+    assert sorted(claimed) == [False] * 7 + [True]
 
 
 def test_a_folder_is_removed_with_what_is_in_it_or_only_when_it_is_empty(place: Place) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from jumpcloud_elt.core.folder import FolderPath
+from jumpcloud_elt.core.host import private_folder
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.landing import action_log
 from jumpcloud_elt.landing.files import read_metadata
@@ -55,8 +57,9 @@ from support.forgetting import (
     traces_in_landing,
     traces_in_warehouse,
 )
-from support.paths import ROOT
+from support.paths import ODD_FOLDERS, ROOT
 from support.pipeline import query, run_directory, run_usage, run_warehouse
+from support.writers import writing
 
 pytestmark = pytest.mark.slow
 
@@ -515,15 +518,45 @@ def test_the_record_says_who_had_it_done_and_how_much_it_was_and_not_of_whom(lan
     assert query(copy.warehouse, others) == query(landed.warehouse, others)
 
 
-def test_what_killed_tasks_have_left_goes_once_it_is_old(copy: Settings) -> None:
-    old, fresh = copy.landing / "systemusers" / ".x.tmp", copy.landing / "systemusers" / ".y.tmp"
+def test_what_killed_tasks_have_left_goes_and_what_is_being_written_stays(copy: Settings) -> None:
+    landing, host = Path(str(copy.landing)), private_folder()
+    places = [landing / "systemusers" / f"organization_id={ORGANIZATION}" / "snapshot_at=x" / "systemusers.parquet"]
+    places += [landing / "_runs" / "jumpcloud_usage" / ".run.parts" / "x.json", landing / "_notifications" / "x.json"]
+    places += [copy.rollups / "v1" / "x.parquet", copy.warehouse, host / "x.parquet"]  # type: ignore[list-item]
     built, spilt = (copy.warehouse.with_name(f".killed.duckdb{suffix}") for suffix in ("", ".spill"))
     spilt.mkdir()
-    for path in (old, fresh, built, spilt / "x"):
+    for path in (built, spilt / "x"):
         path.write_text(USER)
-    os.utime(old, times=(0, 0))
+    with ExitStack() as stack:
+        killed = [stack.enter_context(writing(place, USER)) for place in places]
+        for writer in killed:
+            writer.kill()
+        alive = stack.enter_context(writing(places[0], "half a file"))
+        assert all(writer.temporary.read_text() == USER for writer in killed)
+        run_forget("forget", USER)
+        assert [one for one in (*(writer.temporary for writer in killed), built, spilt) if one.exists()] == []
+        assert alive.temporary.read_text() == "half a file"
+
+
+def test_a_writer_that_is_killed_while_somebody_is_forgotten_leaves_nothing_either(copy: Settings) -> None:
+    given = params(USER)
+    with writing(Path(str(copy.landing)) / "systemusers" / "x.parquet", USER) as writer:
+        forget.forget_person(given, {"dag_id": "jumpcloud_forget", "run_id": "forget"}, "Olga Operator")
+        assert writer.temporary.exists()
+        writer.kill()
+    run_warehouse("forgotten")
+    forget.finish_forgetting(given)
+    assert not writer.temporary.exists()
+
+
+def test_a_person_is_forgotten_under_folders_of_any_name(
+    landed: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / ODD_FOLDERS / "data"
+    shutil.copytree(landed.data_root, root, copy_function=os.link)
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT", str(root))
     run_forget("forget", USER)
-    assert [path.exists() for path in (old, fresh, built, spilt)] == [False, True, False, False]
+    assert_forgotten(read_settings(), landed.warehouse)
 
 
 def test_a_name_that_two_users_have_had_is_refused_with_their_ids(copy: Settings) -> None:

@@ -15,13 +15,15 @@ import duckdb
 from airflow.sdk.exceptions import AirflowException
 
 from jumpcloud_elt.core.settings import Settings
-from jumpcloud_elt.reading import MARTS
+from jumpcloud_elt.reading import MARTS, open_warehouse
 from jumpcloud_elt.tasks import common, directory, usage
 from jumpcloud_elt.tasks import warehouse as tasks_warehouse
 from jumpcloud_sandbox.client import Sandbox
 from support.expectations import TABLES, Insights, Snapshot, Unit, expected
 
 Row = dict[str, Any]
+# When and how quickly something was done: no two runs say the same.
+TIMES = ["_extracted_at", "landed_at", "recorded_at", "built_at", "checked_at", "seconds", "requests", "path"]
 
 
 def run_directory(
@@ -93,6 +95,20 @@ def query(warehouse: Path, sql: str, parameters: list[Any] | None = None) -> lis
         result = connection.execute(sql, parameters)
         names = [column[0] for column in result.description or []]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def marts() -> dict[str, list[Row]]:
+    """Every row of every mart and of the events, but for what no two runs have in common."""
+    found = {mart: rows_of(mart) for mart in MARTS if mart != "warehouse_info"}
+    return found | {"events": rows_of("events")}
+
+
+def rows_of(table: str) -> list[Row]:
+    with open_warehouse() as connection:
+        cursor = connection.execute(f"select * exclude (_) from (select 0 as _, * from {table})")
+        names = [column[0] for column in cursor.description or []]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return sorted(({name: row[name] for name in names if name not in TIMES} for row in rows), key=repr)
 
 
 def snapshots_of(sandbox: Sandbox, settings: Settings) -> list[Snapshot]:

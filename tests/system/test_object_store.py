@@ -20,10 +20,10 @@ from jumpcloud_elt.core.storage import Place, PutRefusedError, name_within
 from jumpcloud_elt.errors import ConfigurationError, WarehouseError
 from jumpcloud_elt.landing.files import read_metadata, write_table
 from jumpcloud_elt.landing.layout import unit_path
-from jumpcloud_elt.reading import MARTS, open_warehouse, read_mart
+from jumpcloud_elt.reading import open_warehouse, read_mart
 from jumpcloud_elt.tasks import common, forget, warehouse
-from jumpcloud_elt.warehouse.checks import Finding
-from jumpcloud_elt.warehouse.files import state_of
+from jumpcloud_elt.warehouse.checks import Violation
+from jumpcloud_elt.warehouse.files import state_file_of
 from jumpcloud_elt.warehouse.publish import publisher
 from jumpcloud_sandbox.client import Sandbox
 from support.connections import API_KEY, connection_json
@@ -36,15 +36,12 @@ from support.forgetting import (
     traces_in_landing,
 )
 from support.object_store import CONNECTION_ID, connection_to, make_bucket
-from support.pipeline import run_directory, run_usage
+from support.paths import LAKE
+from support.pipeline import marts, rows_of, run_directory, run_usage
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
 DAY = timedelta(days=1)
 START = TODAY - 5 * DAY
-# When and how quickly something was done: no two runs say the same.
-TIMES = ["_extracted_at", "landed_at", "recorded_at", "built_at", "checked_at", "seconds", "requests", "path"]
-"""Columns that differ between two runs of the same world."""
-
 Json = dict[str, Any]
 
 
@@ -58,7 +55,7 @@ def store(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "host"))
     (tmp_path / "host").mkdir()
     bucket = f"bucket-{abs(hash(request.node.name)):x}"
-    use(monkeypatch, f"s3://{CONNECTION_ID}@{bucket}/some/prefix")
+    use(monkeypatch, f"s3://{CONNECTION_ID}@{bucket}/{LAKE}/some/prefix")
     make_bucket(bucket)
     return read_settings()
 
@@ -93,20 +90,6 @@ def write(path: Place, content: bytes) -> None:
     with path.temporary() as temporary:
         temporary.write_bytes(content)
         path.put(temporary)
-
-
-def marts() -> dict[str, list[Json]]:
-    """Every row of every mart and of the events, but for what no two runs have in common."""
-    found = {mart: rows_of(mart) for mart in MARTS if mart != "warehouse_info"}
-    return found | {"events": rows_of("events")}
-
-
-def rows_of(table: str) -> list[Json]:
-    with open_warehouse() as connection:
-        cursor = connection.execute(f"select * exclude (_) from (select 0 as _, * from {table})")
-        names = [column[0] for column in cursor.description or []]
-        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    return sorted(({name: row[name] for name in names if name not in TIMES} for row in rows), key=repr)
 
 
 def run_evolving(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, list[Json]]]:
@@ -213,7 +196,7 @@ def test_an_organization_whose_rows_break_a_check_is_as_it_was_last_on_whatever_
             before = rows_of("users")
         evolving.step()
     broken, other = ORGANIZATIONS
-    found = [[Finding(broken, "planted", "planted")], []]
+    found = [[Violation(broken, "planted", "planted")], []]
     monkeypatch.setattr("jumpcloud_elt.warehouse.holding.find_broken", lambda *_: found.pop(0))
     run_warehouse("broken")
     after = rows_of("users")
@@ -367,7 +350,7 @@ def publish_number(store: Settings, number: int) -> None:
     with contextlib.closing(duckdb.connect(str(target))) as connection:
         connection.execute(f"create table numbers as select {number} as number from range(10_000)")
         connection.execute(f"create table warehouse_info as select '{number}' as run_id, current_timestamp as built_at")
-    state_of(target).write_bytes(b"")
+    state_file_of(target).write_bytes(b"")
     published = publisher(store).publish(publisher(store).hand_over(target))
     assert publisher(store).is_published(published)
 

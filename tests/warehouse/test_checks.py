@@ -14,9 +14,9 @@ import pytest
 
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.warehouse import checks
-from jumpcloud_elt.warehouse.checks import RECORDS, RULES, Finding, find_broken, queries
+from jumpcloud_elt.warehouse.checks import RECORDS, RULES, Violation, find_broken, queries
 from jumpcloud_elt.warehouse.dictionary import Mart, marts
-from jumpcloud_elt.warehouse.files import attach_state, open_built, state_of
+from jumpcloud_elt.warehouse.files import attach_state, open_built, state_file_of
 from jumpcloud_sandbox.client import Sandbox
 from jumpcloud_sandbox.generate import NORTHWIND
 from support.dashboard_world import publish_changed
@@ -176,23 +176,23 @@ def settings(world: tuple[Settings, Path]) -> Settings:
 @pytest.fixture
 def built(world: tuple[Settings, Path], tmp_path: Path) -> Path:
     file = tmp_path / "built.duckdb"
-    state_of(file).parent.mkdir()
+    state_file_of(file).parent.mkdir()
     shutil.copyfile(world[1], file)
-    shutil.copyfile(state_of(world[1]), state_of(file))
+    shutil.copyfile(state_file_of(world[1]), state_file_of(file))
     return file
 
 
-def found_in(built: Path, settings: Settings, *sabotages: str) -> list[Finding]:
+def found_in(built: Path, settings: Settings, *sabotages: str) -> list[Violation]:
     """What is found in a file after statements that change it."""
     with contextlib.closing(duckdb.connect(str(built))) as connection:
-        attach_state(connection, state_of(built), "")
+        attach_state(connection, state_file_of(built), "")
         for sabotage in sabotages:
             assert connection.execute(sabotage).fetchone() != (0,), f"nothing is spoilt by {sabotage}"
     with contextlib.closing(open_built(built, settings.landing)) as connection:
         return find_broken(connection, settings)
 
 
-def messages(found: list[Finding], check: str) -> list[str]:
+def messages(found: list[Violation], check: str) -> list[str]:
     return [finding.message for finding in found if finding.check == check]
 
 

@@ -83,7 +83,7 @@ def statuses(warehouse: Path) -> dict[str, tuple[str, str | None]]:
 def assert_told(run_id: str, *names: str) -> None:
     """The run ends failed, and names these."""
     with pytest.raises(AirflowFailException) as raised:
-        tasks_warehouse.report_failures(run_id)
+        tasks_warehouse.report_unpublished(run_id)
     assert all(name in str(raised.value) for name in names), str(raised.value)
 
 
@@ -114,7 +114,7 @@ def test_the_snapshot_before_a_damaged_one_stands_and_the_other_organization_is_
     assert not path.exists()
     # Later builds are green; what nobody can read again is told of.
     warehouse = run_warehouse("later")
-    tasks_warehouse.report_failures("later")
+    tasks_warehouse.report_unpublished("later")
     is_lost = which in ("first", "middle")
     status, message = statuses(warehouse)[FIRST]
     assert status == ("ok" if is_lost else "failed")
@@ -174,7 +174,7 @@ def test_a_damaged_unit_is_a_gap_until_it_is_read_again(
     assert statuses(warehouse)[OTHER] == ("ok", None)
     assert_told("found", name)
     warehouse = run_warehouse("later")
-    tasks_warehouse.report_failures("later")
+    tasks_warehouse.report_unpublished("later")
     assert statuses(warehouse)[FIRST][0] == "failed"
     assert_is_as_from_nothing(settings, "later")
     assert run_usage("again", FIRST_DAY + DAY, FIRST_DAY + 2 * DAY) == []
@@ -196,7 +196,7 @@ def test_a_damaged_unit_that_jumpcloud_no_longer_has_is_told_of_as_lost(
     status, message = statuses(run_warehouse("later"))[FIRST]
     assert status == "ok"
     assert f"events from {FIRST_DAY} to {FIRST_DAY + DAY}" in str(message)
-    tasks_warehouse.report_failures("later")
+    tasks_warehouse.report_unpublished("later")
 
 
 def test_a_unit_that_was_rolled_up_is_a_gap_once_it_is_looked_at_and_damaged(
@@ -243,7 +243,7 @@ def test_a_damaged_manifest_is_made_again_of_what_has_landed(
     assert_warehouse_is(warehouse, snapshots, units_of(sandbox, FIRST_DAY, FIRST_DAY + 2 * DAY), insights_of(sandbox))
     assert_told("found", str(path.relative_to(settings.landing)))
     run_warehouse("later")
-    tasks_warehouse.report_failures("later")
+    tasks_warehouse.report_unpublished("later")
     assert_is_as_from_nothing(settings, "later")
 
 
@@ -275,7 +275,7 @@ def test_damaged_rollups_are_made_anew_and_nothing_is_told(
         damage(path)
     snapshots += step(1)
     warehouse = run_warehouse("after")
-    tasks_warehouse.report_failures("after")
+    tasks_warehouse.report_unpublished("after")
     assert_warehouse_is(warehouse, snapshots, units_of(sandbox, FIRST_DAY, FIRST_DAY + 2 * DAY), insights_of(sandbox))
     assert_is_as_from_nothing(settings, "after")
 
@@ -299,11 +299,11 @@ def test_files_with_names_that_landing_does_not_write_are_left_alone(step: Step,
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"mine")
     before = rows_of_marts(run_warehouse("build", rebuild_runs=True))
-    tasks_warehouse.report_failures("build")
+    tasks_warehouse.report_unpublished("build")
     assert len(before["users"]) > 0
     step(1)
     run_warehouse("next")
-    tasks_warehouse.report_failures("next")
+    tasks_warehouse.report_unpublished("next")
     assert [path.read_bytes() for path in foreign] == [b"mine"] * len(foreign)
 
 

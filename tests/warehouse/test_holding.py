@@ -16,7 +16,7 @@ from jumpcloud_elt.landing.files import METADATA_KEY
 from jumpcloud_elt.reading import MARTS
 from jumpcloud_elt.tasks import warehouse as tasks_warehouse
 from jumpcloud_elt.warehouse import holding
-from jumpcloud_elt.warehouse.checks import Finding
+from jumpcloud_elt.warehouse.checks import Violation
 from jumpcloud_sandbox.client import Sandbox
 from support.evolving import ORGANIZATIONS
 from support.expectations import Snapshot
@@ -38,7 +38,7 @@ def sabotage(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Makes the checks find that users of these organizations are as the build made them, where there are any."""
 
     def find(*organization_ids: str | None) -> None:
-        def find_broken(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[Finding]:
+        def find_broken(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[Violation]:
             ((run_id,),) = connection.execute("select run_id from warehouse_info").fetchall()
             found = []
             for one in organization_ids:
@@ -48,7 +48,7 @@ def sabotage(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                     [one],
                 ).fetchall()
                 if shown or one is None:
-                    found.append(Finding(one, "planted", f"planted in {run_id}"))
+                    found.append(Violation(one, "planted", f"planted in {run_id}"))
             return found
 
         monkeypatch.setattr(holding, "find_broken", find_broken)
@@ -86,12 +86,12 @@ def test_a_broken_organization_is_as_it_was_last_and_the_other_is_new(
         assert status == "failed" and f"planted in broken-{number}" in message
         assert status_of(warehouse, OTHER) == ("ok", None)
         with pytest.raises(AirflowFailException, match=f"planted in broken-{number}"):
-            tasks_warehouse.report_failures(f"broken-{number}")
+            tasks_warehouse.report_unpublished(f"broken-{number}")
     sabotage()
     warehouse = run_warehouse("mended")
     assert_warehouse_is(warehouse, snapshots, units_of(sandbox, FIRST_DAY, FIRST_DAY + 2 * DAY), insights_of(sandbox))
     assert status_of(warehouse, BROKEN) == ("ok", None)
-    tasks_warehouse.report_failures("mended")
+    tasks_warehouse.report_unpublished("mended")
 
 
 def test_an_organization_that_was_never_published_is_left_with_its_name(
@@ -130,7 +130,7 @@ def test_both_may_be_broken(
     warehouse = run_warehouse("broken")
     assert {one: of(warehouse, one) for one in ORGANIZATIONS} == before
     with pytest.raises(AirflowFailException) as raised:
-        tasks_warehouse.report_failures("broken")
+        tasks_warehouse.report_unpublished("broken")
     assert str(raised.value).count("planted in broken") == 2
 
 
@@ -170,7 +170,7 @@ def test_a_check_that_is_killed_and_tried_again_still_says_what_it_found(
     warehouse = Path(tasks_warehouse.publish_warehouse(tasks_warehouse.check_warehouse(built)))
     assert status_of(warehouse, BROKEN)[0] == "failed"
     with pytest.raises(AirflowFailException, match="planted in killed"):
-        tasks_warehouse.report_failures("killed")
+        tasks_warehouse.report_unpublished("killed")
 
 
 def test_usage_that_does_not_add_up_holds_its_organization_whatever_is_rolled_up_by_now(
@@ -215,7 +215,7 @@ def test_a_file_that_lost_rows_holds_its_organization_until_it_has_them_again(
         assert status_of(warehouse, OTHER) == ("ok", None)
         assert of(warehouse, OTHER)["users"]
         with pytest.raises(AirflowFailException, match="check_counts"):
-            tasks_warehouse.report_failures(f"lost-{number}")
+            tasks_warehouse.report_unpublished(f"lost-{number}")
     last.write_bytes(whole)
     warehouse = run_warehouse("whole")
     assert_warehouse_is(warehouse, snapshots, units_of(sandbox, FIRST_DAY, FIRST_DAY + 2 * DAY), insights_of(sandbox))
@@ -227,7 +227,7 @@ def test_of_two_that_are_held_only_the_one_whose_last_rows_break_a_check_too_is_
     step(0)
     warehouse = run_warehouse("good")
     before = of(warehouse, OTHER)
-    both = [Finding(one, "planted", "planted") for one in ORGANIZATIONS]
+    both = [Violation(one, "planted", "planted") for one in ORGANIZATIONS]
     found = [both, both[:1], []]
     monkeypatch.setattr(holding, "find_broken", lambda *_: found.pop(0))
     warehouse = run_warehouse("broken")

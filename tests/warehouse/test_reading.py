@@ -229,8 +229,9 @@ def test_what_a_session_writes_that_outlives_a_publish_is_gone_with_the_next(
 
 
 def test_nobody_but_a_privileged_user_can_open_the_published_file_for_writing(
-    sandbox: Sandbox, settings: Settings
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__WAREHOUSE_MODE", "0444")
     serve(sandbox, organization(USERS))
     assert run_directory("directory") == []
     with tempfile.TemporaryDirectory() as folder:

@@ -14,7 +14,7 @@ as_built as (
 -- Days that the units do not name are of units that are gone.
 rolled_up_days as (
     select distinct organization_id, date
-    from read_parquet(getvariable('units_files'))
+    from read_parquet(getvariable('units_files'), hive_partitioning = false)
     semi join as_built using (organization_id)
 ),
 
@@ -24,7 +24,7 @@ rolled_up as (
         date,
         sum(successes)::bigint as successes,
         sum(failures)::bigint as failures,
-    from read_parquet(getvariable('usage_daily_files'))
+    from read_parquet(getvariable('usage_daily_files'), hive_partitioning = false)
     semi join rolled_up_days using (organization_id, date)
     group by organization_id, date
 ),

@@ -6,14 +6,12 @@ with
 
 source as (
     select *
-    from read_parquet(
-        getvariable('application_associations_files'), hive_partitioning = true, hive_types_autocast = false
-    )
+    from read_parquet(getvariable('application_associations_files'), hive_partitioning = false, filename = true)
 ),
 
 renamed as (
     select
-        organization_id,
+        partition_of(filename, 'organization_id') as organization_id,
         application_id,
         target_type,
         target_id,

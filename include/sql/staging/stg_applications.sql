@@ -6,9 +6,9 @@ with
 
 source as (
     select
-        organization_id,
+        partition_of(filename, 'organization_id') as organization_id,
         application_id,
-        strptime(snapshot_at, '%Y%m%dT%H%M%SZ') as snapshot_at,
+        strptime(partition_of(filename, 'snapshot_at'), '%Y%m%dT%H%M%SZ') as snapshot_at,
         from_json(
             payload,
             '{
@@ -16,7 +16,7 @@ source as (
                 "created": "VARCHAR", "sso": {"type": "VARCHAR"}
             }'
         ) as j,
-    from read_parquet(getvariable('applications_files'), hive_partitioning = true, hive_types_autocast = false)
+    from read_parquet(getvariable('applications_files'), hive_partitioning = false, filename = true)
 ),
 
 renamed as (

@@ -7,13 +7,11 @@
 with
 
 source as (
-    select *
-    from
-        read_parquet(
-            getvariable('units_files'),
-            hive_partitioning = true,
-            hive_types = { 'organization_id': varchar, 'date': date }
-        )
+    select
+        * exclude (filename),
+        partition_of(filename, 'organization_id') as organization_id,
+        partition_of(filename, 'date')::date as date,
+    from read_parquet(getvariable('units_files'), hive_partitioning = false, filename = true)
 ),
 
 -- Of the payload goes on only what has no column of its own: it is most of what an event weighs.

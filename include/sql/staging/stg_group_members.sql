@@ -6,12 +6,12 @@ with
 
 source as (
     select *
-    from read_parquet(getvariable('usergroup_members_files'), hive_partitioning = true, hive_types_autocast = false)
+    from read_parquet(getvariable('usergroup_members_files'), hive_partitioning = false, filename = true)
 ),
 
 renamed as (
     select
-        organization_id,
+        partition_of(filename, 'organization_id') as organization_id,
         group_id,
         user_id,
     from source

@@ -5,7 +5,11 @@
 with
 
 source as (
-    select * from read_parquet(getvariable('manifests_files'), union_by_name = true, filename = true)
+    select *
+    from
+        read_parquet(
+            getvariable('manifests_files'), union_by_name = true, hive_partitioning = false, filename = true
+        )
     union all by name
     -- Manifests of before this column was thought of.
     select null::timestamp as extracted_at

@@ -6,13 +6,13 @@ with
 
 source as (
     select *
-    from read_parquet(getvariable('organizations_files'), hive_partitioning = true, hive_types_autocast = false)
+    from read_parquet(getvariable('organizations_files'), hive_partitioning = false, filename = true)
 ),
 
 renamed as (
     select
-        organization_id,
-        strptime(snapshot_at, '%Y%m%dT%H%M%SZ') as snapshot_at,
+        partition_of(filename, 'organization_id') as organization_id,
+        strptime(partition_of(filename, 'snapshot_at'), '%Y%m%dT%H%M%SZ') as snapshot_at,
         _connection_id as connection_id,
         nullif(payload ->> '$.displayName', '') as organization_name,
     from source

@@ -6,9 +6,9 @@ with
 
 source as (
     select
-        organization_id,
+        partition_of(filename, 'organization_id') as organization_id,
         user_id,
-        strptime(snapshot_at, '%Y%m%dT%H%M%SZ') as snapshot_at,
+        strptime(partition_of(filename, 'snapshot_at'), '%Y%m%dT%H%M%SZ') as snapshot_at,
         payload,
         from_json(
             payload,
@@ -23,7 +23,7 @@ source as (
                 "admin": {"roleName": "VARCHAR", "roleNames": ["VARCHAR"]}
             }'
         ) as j,
-    from read_parquet(getvariable('systemusers_files'), hive_partitioning = true, hive_types_autocast = false)
+    from read_parquet(getvariable('systemusers_files'), hive_partitioning = false, filename = true)
 ),
 
 renamed as (

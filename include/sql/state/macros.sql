@@ -20,6 +20,10 @@ create or replace temp macro role_list(administrator_roles, user_roles) as
         )
     end;
 
+-- What the folders of a landed file say: the last of that name, for the data root may lie in others (`env=prod`), which
+-- DuckDB's own hive_partitioning makes columns of.
+create or replace temp macro partition_of(file, name) as regexp_extract(file, '(?s).*/' || name || '=([^/]*)/', 1);
+
 -- Text that says true or false; any other says nothing.
 create or replace temp macro flag_of(told) as
     case told when 'true' then true when 'false' then false end;

@@ -5,14 +5,18 @@
 Each configured notifier is told once of each problem, and once when it is over, in one message per run. What it has
 been told is noted only when it has been: one that fails is tried again by the next run, and may then say something
 twice rather than never. What the problems are is in `problems`.
+
+Of a notifier that fails the words are not repeated, for they may hold a webhook's address, which is a secret: only
+which kind of error it was, with its number.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import logging
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +94,7 @@ def notify(settings: Settings, dag_id: str, view: View, context: Mapping[str, An
                 failures.append(f"{notifier.class_path}: not finished after {NOTIFIER_SECONDS:g} s")
                 after = before
             except Exception as error:  # whatever somebody's notifier raises must not cost the sync
-                failures.append(f"{notifier.class_path}: {type(error).__name__}: {error}")
+                failures.append(f"{notifier.class_path}: {_kind(error)}")
                 after = before
             told[name] = after
         state.told = told
@@ -107,16 +111,57 @@ def _compare(before: Told, wrong: Told, well: frozenset[str]) -> tuple[News, Tol
     return News(tuple(new.values()), tuple(over.values())), after
 
 
+class _NotifierError(Exception):
+    """What may be told of a notifier that failed."""
+
+
 def _notify(settings: NotifierSettings, news: News, context: Mapping[str, Any]) -> None:
     # Those arguments whose names say that they are secret, in what is logged from now on.
     mask_secret(dict(settings.kwargs))
-    notifier = pkgutil.resolve_name(settings.class_path)(**settings.kwargs)
-    if not isinstance(notifier, BaseNotifier):
-        raise TypeError("not an Airflow notifier")
+    notifier = _make(settings)
     if news.new or news.over:
         # A name of its own: notifiers lay their template fields, such as `subject`, over the context.
         notifier({**context, "jumpcloud": news})
         log.info("%s was told: %s", settings.class_path, news.subject)
+
+
+def _make(settings: NotifierSettings) -> BaseNotifier:
+    """The notifier, which raises _NotifierError: Airflow logs the words of whatever one raises."""
+    try:
+        notifier_class = pkgutil.resolve_name(settings.class_path)
+        if not (isinstance(notifier_class, type) and issubclass(notifier_class, BaseNotifier)):
+            raise TypeError("not an Airflow notifier")
+        inspect.signature(notifier_class).bind(**settings.kwargs)
+    except (ImportError, AttributeError, TypeError) as error:
+        # No argument's value is in these.
+        raise _NotifierError(f"{type(error).__name__}: {error}") from None
+    notifier: BaseNotifier = notifier_class(**settings.kwargs)
+    send = notifier.notify
+
+    def notify(context: Any) -> None:
+        kind = ""
+        try:
+            send(context)
+        except Exception as error:
+            kind = _kind(error)
+        if kind:
+            raise _NotifierError(kind)
+
+    setattr(notifier, "notify", notify)  # noqa: B010, mypy knows that methods are not replaced
+    return notifier
+
+
+def _kind(error: Exception) -> str:
+    """Which kind of error it was and what caused it, with the number of HTTP, SMTP or the system; not their words."""
+    return str(error) if isinstance(error, _NotifierError) else ", caused by ".join(_kinds(error))
+
+
+def _kinds(error: BaseException | None) -> Iterator[str]:
+    while error is not None:
+        given = (getattr(getattr(error, "response", None), "status_code", None), getattr(error, "smtp_code", None))
+        numbers = [one for one in (*given, getattr(error, "errno", None)) if isinstance(one, int)]
+        yield " ".join([type(error).__name__, *map(str, numbers[:1])])
+        error = error.__cause__ or error.__context__
 
 
 def _read(path: Any) -> State:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 from fsspec.utils import glob_translate
 
-from jumpcloud_elt.core.storage import ANY_AGE, Place, PutRefusedError
+from jumpcloud_elt.core.folder import FolderPath
+from jumpcloud_elt.core.host import private_folder
+from jumpcloud_elt.core.storage import Place, PutRefusedError
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 # A PUT with a condition is one request, and S3 accepts no more than this in one request.
 _LARGEST_PUT = 5 * 2**30
 _UNMET = ("PreconditionFailed", "ConditionalRequestConflict")
+_NEW = {"mode": "create"}
+_CLAIM = "_claim"
 
 
 @dataclass(frozen=True)
@@ -92,16 +95,12 @@ class BucketPath:
         info = self.fs.info(self.path)
         return info["ETag"], info["size"]
 
-    @contextlib.contextmanager
-    def temporary(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="jumpcloud_elt-") as folder:
-            yield Path(folder, self.name)
+    def temporary(self) -> contextlib.AbstractContextManager[Path]:
+        return FolderPath(private_folder(), self.name).temporary()
 
-    def locked_temporary(self) -> contextlib.AbstractContextManager[Path]:
-        return self.temporary()
-
-    def remove_temporaries(self, *, older_than: float = ANY_AGE) -> None:
-        """Nothing to do: temporary files are never uploaded."""
+    def remove_temporaries(self, folders: str = "") -> None:
+        # Never uploaded: they lie on the hosts that wrote them.
+        private_folder().remove_temporaries()
 
     def put(self, temporary: Path) -> None:
         self._put({}, temporary)
@@ -111,7 +110,7 @@ class BucketPath:
         try:
             condition = {"IfMatch": self.fs.info(self.path)["ETag"], "chunksize": _LARGEST_PUT}
         except FileNotFoundError:
-            condition = {"mode": "create"}
+            condition = _NEW
         yield functools.partial(self._put, condition)
 
     def _put(self, condition: dict[str, Any], temporary: Path) -> None:
@@ -120,7 +119,7 @@ class BucketPath:
         except FileExistsError as error:
             raise PutRefusedError(f"{self} has been written meanwhile") from error
         except OSError as error:
-            if "IfMatch" in condition and any(code in str(error.__cause__) for code in _UNMET):
+            if condition and any(code in str(error.__cause__) for code in _UNMET):
                 raise PutRefusedError(f"{self} has been written meanwhile") from error
             raise
 
@@ -144,7 +143,13 @@ class BucketPath:
         """Nothing to do: a bucket has no folders."""
 
     def claim_folder(self) -> bool:
-        return not self.find_files("*")
+        claim = self / _CLAIM
+        with claim.temporary() as empty:
+            try:
+                claim._put(_NEW, empty)
+            except PutRefusedError:
+                return False
+        return True
 
     def remove_folder(self) -> None:
         with contextlib.suppress(FileNotFoundError):

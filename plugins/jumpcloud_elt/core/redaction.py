@@ -1,12 +1,17 @@
 """Secrets are cut out of payloads here, before anything is written: keys, tokens, passwords, certificates.
 
-Works on names, not on values: a field is secret by what it is called, in whatever spelling, at any depth. The
-one exception is `auth_methods`, where `password` names a method and holds whether it succeeded. Where
+Works on names, not on values: a field is secret by what it is called, in whatever spelling, at any depth.
+
+    a secret's name (`apiKey`, `new_password`)      goes whole, but for a mere flag
+    a name with a secret's word (`token_type_id`)   what is text in it goes; flags, numbers and dates stay
+
+The one exception is `auth_methods`, where `password` names a method and holds whether it succeeded. Where
 `[jumpcloud_elt] land_personal_fields` is false, personal fields that no mart needs go the same way.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -83,6 +88,18 @@ PERSONAL_EVENT_NAMES = PERSONAL_NAMES | {
 }
 
 _ENDINGS = tuple(SECRET_NAMES)
+# Words that make a name secret: in camel, snake or kebab case, in either number, side by side where there are two.
+_ALONE = "secret|token|credential|cookie|authorization|jwt|psk"
+_KEYS = "private|api|access|recovery|encryption|signing"
+_BESIDE = "hint|hash|hashe|value"
+_SECRET_WORDS = re.compile(
+    f"(?:^|_)(?:(?:{_ALONE})s?"
+    f"|(?:{_KEYS})_?keys?|keys?_(?:{_KEYS})"
+    f"|passwords?_?(?:{_BESIDE})s?|(?:{_BESIDE})s?_passwords?)(?:_|$)"
+)
+# A plural of capitals (`PSKs`), capitals before a word (`APIKey`), a word, a number.
+_WORD = re.compile("[A-Z]{2,}s?(?![a-z])|[A-Z]?[a-z]+|[A-Z]|[0-9]+")
+_HARMLESS_TEXT = re.compile(r"|true|false|[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:.,]+ ?(?:Z|UTC|[+-][0-9:]+)?)?")
 _METHODS = "auth_methods"
 _NAMING, _NAMED = ("field", "name"), ("from", "to", "value")
 # Decimals keep every number as it was written.
@@ -92,44 +109,71 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 # nearly every event through without decoding it, and never one that the rule would change.
 _BETWEEN = r'(?:[^a-z0-9"\\]|\\(?:u[0-9a-f]{4}|["\\/bfnrt]))*'
 
+_REST = r'(?:[^"\\]|\\.)*"\s*:'  # of a name; where it names a field, of the value of `field` or `name`
+_WORDS = (
+    f"(?:{_ALONE}|(?:{_KEYS}){_BETWEEN}key|keys?{_BETWEEN}(?:{_KEYS})"
+    f"|passwords?{_BETWEEN}(?:{_BESIDE})|(?:{_BESIDE})s?{_BETWEEN}password)"
+)
+
 _SUSPECT = (
     "(?i)(?:"
     + "|".join(_BETWEEN.join(name) for name in sorted(EVENT_SECRET_NAMES))
     + f')(?:{_BETWEEN}"|{_BETWEEN}[.\\[\\]/])'
+    + f"|{_WORDS}{_REST}"
+    + rf'|"(?:field|name)"\s*:\s*"(?:[^"\\]|\\.)*{_WORDS}'
     + r"|\\u00[4-7]"  # a letter written as an escape
 )
 
-# How nearly every suspect comes: in `auth_methods`.
-_HARMLESS = r'"password":\s*\{\s*"success":\s*(?:true|false)\s*\}'
+# How nearly every suspect comes: in `auth_methods`, and in sign-ons.
+_HARMLESS = (
+    r'"password":\s*\{\s*"success":\s*(?:true|false)\s*\}|"sso_token_success":\s*(?:true|false|null|"true"|"false"|"")'
+)
 
 
 def remove_secrets(value: Any, names: frozenset[str] = SECRET_NAMES) -> Any:
-    """Return `value` (decoded JSON) without the fields that `names` names, at any depth.
+    """Return `value` (decoded JSON) without the fields that `names` names, and the text of fields with secret words.
 
-    An entry that names a secret beside its value (`{"field": "ssh_keys", "from": …, "to": …}`, `{"name":
-    "apiKey", "value": …}`) keeps its name and loses the value.
+    At any depth. An entry that names a secret beside its value (`{"field": "ssh_keys", "from": …, "to": …}`,
+    `{"name": "apiKey", "value": …}`) keeps its name and loses the value.
     """
     if isinstance(value, list):
         return [remove_secrets(item, names) for item in value]
     if not isinstance(value, dict):
         return value
     names_secret = any(_is_path_to_secret(value.get(naming), names) for naming in _NAMING)
-    return {
-        key: _remove_from_methods(item, names) if key == _METHODS else remove_secrets(item, names)
-        for key, item in value.items()
-        if not _is_secret(key, item, names) and not (names_secret and key in _NAMED)
-    }
+    kept = {}
+    for key, item in value.items():
+        if _is_secret(key, item, names) or (names_secret and key in _NAMED):
+            continue
+        if not _has_secret_word(key):
+            kept[key] = _remove_from_methods(item, names) if key == _METHODS else remove_secrets(item, names)
+        elif not _is_telling(item):
+            kept[key] = remove_secrets(_without_text(item), names)
+    return kept
+
+
+def _without_text(value: Any) -> Any:
+    """What lies under a name with a secret's word: flags, numbers and dates."""
+    if isinstance(value, list):
+        return [_without_text(item) for item in value if not _is_telling(item)]
+    if isinstance(value, dict):
+        return {key: _without_text(item) for key, item in value.items() if not _is_telling(item)}
+    return value
+
+
+def _is_telling(value: Any) -> bool:
+    return isinstance(value, str) and not _HARMLESS_TEXT.fullmatch(value)
 
 
 def _remove_from_methods(methods: Any, names: frozenset[str]) -> Any:
     """`auth_methods`: what a method holds is kept by the rule, the method itself whatever its name."""
     if not isinstance(methods, dict):
         return remove_secrets(methods, names)
-    return {
-        method: remove_secrets(item, names)
-        for method, item in methods.items()
-        if isinstance(item, dict | bool) or not _is_secret(method, item, names)
-    }
+    kept: dict[str, Any] = {}
+    for method, item in methods.items():
+        is_method = isinstance(item, dict | bool)
+        kept |= {method: remove_secrets(item, names)} if is_method else remove_secrets({method: item}, names)
+    return kept
 
 
 def remove_event_secrets(payloads: pa.StringArray, names: frozenset[str] = EVENT_SECRET_NAMES) -> pa.StringArray:
@@ -170,9 +214,15 @@ def _is_path_to_secret(name: object, names: frozenset[str]) -> bool:
     """Whether a `field` or `name` value names a secret; paths (`config.idpPrivateKey`) count by part."""
     if not isinstance(name, str):
         return False
-    return any(_is_secret(part, name, names) for part in (name, *re.split(r"[.\[\]/]", name)))
+    return any(_is_secret(part, name, names) or _has_secret_word(part) for part in (name, *re.split(r"[.\[\]/]", name)))
 
 
+@functools.lru_cache(maxsize=4096)
+def _has_secret_word(name: str) -> bool:
+    return bool(_SECRET_WORDS.search("_".join(_WORD.findall(name)).lower()))
+
+
+@functools.lru_cache(maxsize=4096)
 def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", "", name).lower()
 

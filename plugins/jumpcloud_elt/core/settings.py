@@ -25,6 +25,7 @@ from jumpcloud_elt.provider_info import CONFIG
 SECTION = "jumpcloud_elt"
 # What would be a separator or a quotation mark elsewhere is in no id.
 NAME_IN_LIST = re.compile(r"[^\s;|\[\]\"']+")
+FILE_MODE = re.compile(r"0?4[04][04]")
 SIZE_OR_PERCENTAGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT](?:i?B)?|%)", re.IGNORECASE)
 
 
@@ -76,6 +77,7 @@ class Settings:
     retry_wait_max_seconds: float
     duckdb_memory_limit: str
     duckdb_threads: int
+    warehouse_mode: int
     # Their arguments may hold what is nobody's business.
     notifiers: tuple[NotifierSettings, ...] = field(repr=False)
 
@@ -147,6 +149,7 @@ def _read() -> tuple[Settings, list[str]]:
         retry_wait_max_seconds=_number("retry_wait_max_seconds", problems, lowest=0, highest=3600),
         duckdb_memory_limit=_memory_limit(problems),
         duckdb_threads=_whole("duckdb_threads", problems, lowest=0, highest=1024),
+        warehouse_mode=_mode("warehouse_mode", problems),
         notifiers=_notifiers(problems),
     )
     limits = {
@@ -269,6 +272,18 @@ def _whole(option: str, problems: list[str], *, lowest: int, highest: int) -> in
     return int(_default(option) or lowest)
 
 
+def _mode(option: str, problems: list[str]) -> int:
+    """The mode of a file that its owner may read and nobody may write, as octal text."""
+    given = _text(option)
+    if not FILE_MODE.fullmatch(given):
+        problems.append(
+            f"{option}: {given!r} given; allowed: an octal mode that lets the owner read and nobody write, such as "
+            "0400, 0440 or 0444"
+        )
+        return int(_default(option), 8)
+    return int(given, 8)
+
+
 def _memory_limit(problems: list[str]) -> str:
     given = _text("duckdb_memory_limit")
     found = SIZE_OR_PERCENTAGE.fullmatch(given)
@@ -282,6 +297,11 @@ def _memory_limit(problems: list[str]) -> str:
 
 def _data_root(problems: list[str]) -> Path | str:
     given = _text("data_root")
+    if "\\" in given or "?" in given:
+        problems.append(
+            f"data_root: {given!r} given; allowed: a path without \\ and ?: DuckDB takes the one for / and ends the "
+            "name of its log at the other"
+        )
     if STORE_URL.fullmatch(given):
         return given
     if "://" in given and not given.startswith("file://"):

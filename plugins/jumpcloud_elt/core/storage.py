@@ -7,7 +7,7 @@ asks which of the two it has:
     find_files    walks the folder                     lists the keys below a prefix
     put           syncs the file and renames it        one PUT: the object appears whole or not at all
     hard link     a hard link                          a copy within the bucket
-    one_writer    a lock; the second writer waits      a conditional PUT; the second writer is refused
+    one_writer    a lock file; the second waits        a conditional PUT; the second writer is refused
     Parquet       read by path                         read through the fsspec file system
 
 Does not know landing, JumpCloud, or what the files contain.
@@ -15,7 +15,6 @@ Does not know landing, JumpCloud, or what the files contain.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -24,8 +23,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import duckdb
     import pyarrow.parquet as pq
-
-ANY_AGE = math.inf
 
 
 class PutRefusedError(OSError):
@@ -90,20 +87,17 @@ class Place(Protocol):
         """A local path for the file that is going to be `put` here; removed on leaving.
 
         In a folder it lies in the same folder, so that a rename can move it; its name begins with a dot and ends in
-        `.tmp`, and no reader takes it for a landed file. For a bucket it lies in a private temporary folder.
+        `.tmp`, and no reader takes it for a landed file. For a bucket it lies in this user's private folder of the
+        host. Others than owner and group may not read it, nor what is `put`.
         """
         ...
 
-    def locked_temporary(self) -> AbstractContextManager[Path]:
-        """Like `temporary`, for a file that takes long to write: also removes what killed writers left in the folder.
+    def remove_temporaries(self, folders: str = "") -> None:
+        """Remove what killed writers left below this folder, or below those in it that match; of a bucket, on this
+        host.
 
-        The writer locks its file, and the lock ends with its process: a file that another process can lock has no
-        writer.
+        The temporary file of a writer that is alive, on whatever host, stays.
         """
-        ...
-
-    def remove_temporaries(self, *, older_than: float = ANY_AGE) -> None:
-        """Remove temporary files below this folder that were last changed before `older_than` (Unix time)."""
         ...
 
     def put(self, temporary: Path) -> None:
@@ -142,7 +136,10 @@ class Place(Protocol):
         ...
 
     def claim_folder(self) -> bool:
-        """Create the folder and return whether it is new; in a bucket, whether it has no files yet."""
+        """Create the folder and return whether it is new: of several who claim it at a time, one is told so.
+
+        In a bucket an object `_claim` stands for the folder.
+        """
         ...
 
     def remove_folder(self) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -114,12 +113,6 @@ class Warehouse:
         return [dict(zip(names, values, strict=True)) for values in result.fetchall()]
 
 
-@functools.cache
-def _spill_folder() -> tempfile.TemporaryDirectory[str]:
-    """Where this process's queries go that need more memory than they get; removed when it ends."""
-    return tempfile.TemporaryDirectory(prefix="jumpcloud-dashboard-", ignore_cleanup_errors=True)
-
-
 @contextlib.contextmanager
 def open_for_request() -> Iterator[Warehouse]:
     """The published warehouse, read-only and within bounds, closed on leaving.
@@ -136,10 +129,6 @@ def open_for_request() -> Iterator[Warehouse]:
 def _prepare(connection: duckdb.DuckDBPyConnection) -> Warehouse:
     connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
     connection.execute(f"set threads = {QUERY_THREADS}")
-    spill = _spill_folder().name
-    if connection.execute("select current_setting('temp_directory')").fetchone() != (spill,):
-        # Not again: requests beside each other share it, and one of them may have something in there.
-        connection.execute("set temp_directory = ?", [spill])
     tables = connection.execute(
         "select table_name from information_schema.tables where table_schema = 'main'"
     ).fetchall()

@@ -76,6 +76,7 @@ def land_directory(
     """
     unread = {} if unread is None else unread
     organization_id = str(organization["organization_id"])
+    settings.landing.remove_temporaries(f"*/organization_id={organization_id}")
     snapshot_at = _take_second(settings, organization_id)
     outcomes: list[Outcome] = []
     listed: dict[str, pa.Table] = {}
@@ -154,8 +155,7 @@ def _why_unread(settings: Settings, organization_id: str, stream: Stream, error:
 def _take_second(settings: Settings, organization_id: str) -> datetime:
     """This second, or the next that no other run has taken: one that acted on users may sync while another does.
 
-    Never before the last snapshot, whatever the clock says: what is older than it is not folded. A store has no folders
-    to take: there a run is seen once it has written something.
+    Never before the last snapshot, whatever the clock says: what is older than it is not folded.
     """
     second = utc_now().replace(microsecond=0)
     last = last_snapshot_at(settings.landing, organization_id)

@@ -133,10 +133,11 @@ def _read_until_agreed(path: Place, insights: Insights, interval: Interval, thre
     settings, client = insights.client.settings, insights.client
     is_cut = interval[0] < utc_now() - timedelta(days=client.account.usage_retention_days)
     who = f"Events of organization {insights.organization_id} from {interval[0]} to {interval[1]}"
+    path.parent.remove_temporaries()
     for attempt in range(UNIT_READ_ATTEMPTS):
         if attempt and threads.is_over.wait(settle_seconds(settings, attempt)):
             raise InterruptedError("the task is being ended")
-        with path.locked_temporary() as temporary:
+        with path.temporary() as temporary:
             try:
                 # Slices rest on how the API takes bounds. Where they do not add up, one walk does without.
                 counts = read_unit(
@@ -158,7 +159,7 @@ def _add(temporary: Path, path: Place, interval: Interval) -> Union | UnitMetada
     with path.one_writer() as put:
         if path.exists():
             try:
-                with path.locked_temporary() as target:
+                with path.temporary() as target:
                     union = write_union(target, path, temporary, interval)
                     put(target)
                     return union
@@ -186,7 +187,7 @@ def _land_beyond_plan(path: Place, insights: Insights, outcome: Outcome, told: s
     """Land an empty unit for a range that JumpCloud does not give, so that it is not asked for again."""
     days = insights.client.account.usage_retention_days
     outcome.reason = f"{told} for this range only; usage_retention_days of the connection ({days}) is too long"
-    with path.locked_temporary() as temporary, path.one_writer() as put:
+    with path.temporary() as temporary, path.one_writer() as put:
         metadata = None
         with contextlib.suppress(FileNotFoundError):
             metadata = read_unit_metadata(path)

@@ -26,7 +26,7 @@ from jumpcloud_elt.landing.layout import REBUILD_FROM
 log = logging.getLogger(__name__)
 
 METADATA_KEY = b"jumpcloud_elt"
-DAMAGED = ".damaged"
+DAMAGED_SUFFIX = ".damaged"
 COMPRESSION_LEVEL = 3
 
 
@@ -79,7 +79,7 @@ def is_damage(error: Exception) -> bool:
 
 def set_aside(path: Place) -> Place:
     """Give a damaged file the name `<name>.damaged`: it has not landed. Return where it lies."""
-    damaged = path.with_name(f"{path.name}{DAMAGED}")
+    damaged = path.with_name(f"{path.name}{DAMAGED_SUFFIX}")
     damaged.create_hard_link_to(path)
     path.unlink()
     log.warning("%s in %s is damaged; set aside as %s", path.name, path.parent, damaged.name)

@@ -176,6 +176,7 @@ class RunManifest:
         rows = [{**msgspec.structs.asdict(outcome), **recorded} for outcome in outcomes]
         write_table(self.manifest, pa.Table.from_pylist(earlier + rows, schema=MANIFEST_SCHEMA))
         self._parts.remove_folder()
+        self.manifest.parent.remove_temporaries()
         return outcomes
 
     def outcomes_of(self, organization: Organization) -> list[Outcome]:

@@ -11,14 +11,13 @@ JumpCloud, and does not build the warehouse.
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 from typing import TypedDict
 
+from jumpcloud_elt.core.host import private_folder
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.storage import Place
-from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import LandingError
-from jumpcloud_elt.landing.files import DAMAGED, require_rebuild
+from jumpcloud_elt.landing.files import DAMAGED_SUFFIX, require_rebuild
 from jumpcloud_elt.landing.inventory import named, read_manifests
 from jumpcloud_elt.landing.layout import organization_of
 from jumpcloud_elt.landing.manifests import OK, Outcome, RunManifest
@@ -31,7 +30,6 @@ from jumpcloud_elt.warehouse.rollups import discard_all, discard_outdated
 log = logging.getLogger(__name__)
 
 STREAM = "forget"
-LEFTOVER_AGE = timedelta(days=1)
 
 
 class Found(TypedDict):
@@ -63,6 +61,9 @@ def forget(settings: Settings, organization_id: str, target: str, run: RunManife
         forgetting.save(landing)
     counts = erase(landing, Pseudonyms(forgetting), is_dry_run=False)
     _remove_leftovers(settings, organization_id)
+    # In use or not: what is being built, and what builds carry on, is outdated now.
+    publisher(settings).discard_unpublished()
+    publisher(settings).discard_state()
     # Only now: what is built of half-rewritten files is outdated too.
     require_rebuild(landing)
     # They name people as events do, and are computed again from what is left.
@@ -93,8 +94,9 @@ def finish(settings: Settings, organization_id: str, target: str) -> None:
     begun = unfinished_erasures(settings.landing, organization_id, target)
     if begun is None:
         return
-    # A build that began before landing was rewritten may have gone on since.
+    # A build that began before landing was rewritten may have gone on since, and a task have been killed.
     discard_outdated(settings)
+    _remove_leftovers(settings, organization_id)
     path, forgetting = begun
     publisher(settings).keep_only_published()
     left = erase(settings.landing, Pseudonyms(forgetting), is_dry_run=True)
@@ -127,15 +129,10 @@ def _found(forgetting: Forgetting, counts: Counts) -> Found:
 
 
 def _remove_leftovers(settings: Settings, organization_id: str) -> None:
-    """Remove unfinished files of killed tasks: nobody reads them, and they may hold anybody.
-
-    What is being landed may be in use for a day; what is being built, and what builds carry on, is outdated now, in use
-    or not.
-    """
-    settings.landing.remove_temporaries(older_than=(utc_now() - LEFTOVER_AGE).timestamp())
+    """Remove what killed tasks left, of queries on this host too, and damaged files: they may hold anybody."""
+    for folder in (settings.landing, settings.rollups, settings.warehouse.parent, private_folder()):
+        folder.remove_temporaries()
     # Nobody can rewrite what nobody can read.
-    for path in settings.landing.find_files(f"**/*{DAMAGED}"):
+    for path in settings.landing.find_files(f"**/*{DAMAGED_SUFFIX}"):
         if organization_of(path) in (None, organization_id):
             path.unlink(missing_ok=True)
-    publisher(settings).discard_unpublished()
-    publisher(settings).discard_state()

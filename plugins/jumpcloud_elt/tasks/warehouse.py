@@ -28,6 +28,8 @@ def build_warehouse(run_id: str, *, rebuild_runs: bool = False) -> str:
     settings = settings_or_fail()
 
     def build() -> str:
+        # Those of one organization go with its next directory run.
+        settings.landing.remove_temporaries("_*")
         if rebuild_runs:
             inventory.record_unknown(settings.landing, RunManifest(settings.landing, WAREHOUSE_DAG, run_id))
         target = publisher(settings).building_path(run_id)
@@ -50,7 +52,7 @@ def check_warehouse(built: str) -> str:
         if not broken:
             return built
         # First: a later try of the task finds nothing more.
-        holding.record(settings, file, broken)
+        holding.record_held(settings, file, broken)
         target = publisher(settings).changeable_file(built)
         holding.hold(settings, target, broken)
         return publisher(settings).hand_over(target)
@@ -84,7 +86,7 @@ def prune_snapshots() -> int:
     return or_fail(lambda: checkpoints.prune_landed_snapshots(settings))
 
 
-def report_failures(run_id: str) -> None:
+def report_unpublished(run_id: str) -> None:
     """Fail, naming every damaged file and every organization whose rows broke a check: all others are published."""
     settings = settings_or_fail()
     problems = RunManifest(settings.landing, WAREHOUSE_DAG, run_id).problems()

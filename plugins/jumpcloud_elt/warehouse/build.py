@@ -33,7 +33,7 @@ from jumpcloud_elt.landing.inventory import WAREHOUSE_DAG
 from jumpcloud_elt.landing.manifests import RunManifest, list_manifests
 from jumpcloud_elt.warehouse import damage, events_view, folding, rollups, state_file
 from jumpcloud_elt.warehouse.dictionary import comment, marts
-from jumpcloud_elt.warehouse.files import attach_state, built_by, discard_abandoned, discard_file, keep_within
+from jumpcloud_elt.warehouse.files import attach_state, building, built_by, discard_file, keep_within
 from jumpcloud_elt.warehouse.sql_files import make, quote, read_sql, set_files
 
 # DuckDB 1.2 and later clients can open it; 2.0's default cannot be opened by any 1.x client.
@@ -69,24 +69,20 @@ def build(
     nothing has landed yet, or a model cannot be computed.
     """
     run = RunManifest(settings.landing, WAREHOUSE_DAG, run_id)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    discard_abandoned(target.parent)
-    from_nothing, is_done = False, False
-    while not is_done:
-        files: list[str] = []
-        discard_file(target)
-        try:
-            _build(settings, target, run_id, retention_days, files, from_nothing=from_nothing)
-            is_done = True
-        except duckdb.Error as error:
-            if damage.repair(files, settings, run):
-                continue
-            if from_nothing or not state_file.is_damaged(settings):
-                raise WarehouseError(f"The warehouse cannot be built: {error}") from error
-            from_nothing = True
-        finally:
-            if not is_done:
-                discard_file(target)
+    with building(target) as unfinished:
+        from_nothing, is_done = False, False
+        while not is_done:
+            files: list[str] = []
+            discard_file(unfinished)
+            try:
+                _build(settings, unfinished, run_id, retention_days, files, from_nothing=from_nothing)
+                is_done = True
+            except duckdb.Error as error:
+                if damage.repair(files, settings, run):
+                    continue
+                if from_nothing or not state_file.is_damaged(settings):
+                    raise WarehouseError(f"The warehouse cannot be built: {error}") from error
+                from_nothing = True
 
 
 def is_outdated(settings: Settings, target: Path) -> bool:
@@ -167,7 +163,8 @@ def _open_new(target: Path, settings: Settings, *, from_nothing: bool) -> duckdb
     attach_state(connection, state, f"(storage_version '{STORAGE_VERSION}')")
     connection.execute("use warehouse")
     connection.execute("set timezone = 'UTC'")
-    keep_within(connection, settings, target)
+    keep_within(connection, settings)
+    connection.execute("set temp_directory = ?", [f"{target}.spill"])
     connection.execute(read_sql("state/macros"))
     connection.execute(read_sql("state/state"))
     return connection
@@ -188,8 +185,11 @@ def _read_landed(connection: duckdb.DuckDBPyConnection, stream: str, files: Sequ
     """Make stg_<stream> of landed files that are partitioned by organization alone; there may be none yet."""
     if files:
         set_files(connection, stream, files)
-        options = "union_by_name = true, hive_partitioning = true, hive_types = {'organization_id': varchar}"
-        rows = f"read_parquet(getvariable('{stream}_files'), {options})"
+        rows = (
+            "(select * exclude (filename), partition_of(filename, 'organization_id') as organization_id from "
+            f"read_parquet(getvariable('{stream}_files'), union_by_name = true, hive_partitioning = false, "
+            "filename = true))"
+        )
     else:
         nothing = schema.append(pa.field("organization_id", pa.string())).empty_table()  # noqa: F841, read by name
         rows = "nothing"

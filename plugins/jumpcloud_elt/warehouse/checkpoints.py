@@ -114,12 +114,13 @@ def _land_checkpoint(connection: duckdb.DuckDBPyConnection, landing: Place) -> N
         # One of an older version may lack a table.
         if before and (before / path.name).exists():
             rows += (
-                f" union all by name select * from read_parquet({quote((before / path.name).url)}) "
+                f" union all by name select * from read_parquet({quote((before / path.name).url)}, "
+                "hive_partitioning = false) "
                 "where organization_id not in (select organization_id from state.snapshots)"
             )
         with path.temporary() as temporary:
             connection.execute(
-                f"copy ({rows}) to {quote(str(temporary))} (format parquet, compression zstd, "
+                f"copy ({rows}) to {quote(str(temporary))} (format parquet, compression zstd, use_tmp_file false, "
                 f"kv_metadata {{{METADATA_KEY.decode()}: '{{\"state_version\": {STATE_VERSION}}}'}})"
             )
             path.put(temporary)

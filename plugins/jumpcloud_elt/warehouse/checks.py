@@ -9,7 +9,6 @@ Memory does not grow with the history: a rule either reads a mart once without k
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import duckdb
 import msgspec
@@ -26,10 +25,10 @@ MOST_FINDINGS = 5
 ROWS_OF_A_SLICE = 1_000_000
 # What was attempted and recorded of an organization that no run has synced is no mistake.
 RECORDS = ("user_actions", "sync_log")
-Found = tuple[str | None, str]  # organization_id, message
+_Found = tuple[str | None, str]  # organization_id, message
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Violation(msgspec.Struct, frozen=True):
     """A row, or several of one kind, that breaks a check. `organization_id` is None if the row names none."""
 
     organization_id: str | None
@@ -37,18 +36,15 @@ class Finding(msgspec.Struct, frozen=True):
     message: str
 
 
-def find_broken(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[Finding]:
+def find_broken(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[Violation]:
     """What the checks find in the warehouse that `connection` has open: the first rows of each organization.
 
     Empty if the warehouse may be published. The connection keeps to the memory limit and threads of `settings` from
     here on. Raises duckdb.Error.
     """
-    ((file,),) = connection.execute(
-        "select path from duckdb_databases() where database_name = current_database()"
-    ).fetchall()
-    keep_within(connection, settings, Path(file))
+    keep_within(connection, settings)
     found = [
-        Finding(organization_id, check, message)
+        Violation(organization_id, check, message)
         for check, rule in RULES.items()
         for mart in marts()
         if mart.name != "events"
@@ -60,7 +56,7 @@ def find_broken(connection: duckdb.DuckDBPyConnection, settings: Settings) -> li
             continue
         for row in _first_of_each(connection, read_sql(f"checks/{check}")):
             organization_id = row.pop("organization_id")
-            found.append(Finding(organization_id, check, f"{check}: {_named(row)}"))
+            found.append(Violation(organization_id, check, f"{check}: {_named(row)}"))
     return found
 
 
@@ -69,7 +65,7 @@ def queries() -> list[str]:
     return sorted(file.stem for file in (sql_folder() / "checks").glob("*.sql"))
 
 
-def _values(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Iterator[Found]:
+def _values(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Iterator[_Found]:
     """Nulls in columns without null, and values that are not accepted."""
     rules = [(column, condition) for column in mart.columns if (condition := _is_wrong(column))]
     if not rules:
@@ -100,7 +96,7 @@ def _is_wrong(column: MartColumn) -> str:
     return " or ".join(conditions)
 
 
-def _keys(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Iterator[Found]:
+def _keys(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Iterator[_Found]:
     """Keys that several rows have."""
     if not mart.meta.key:
         return
@@ -119,7 +115,7 @@ def _keys(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Iterator[Found]:
             yield row["organization_id"], f"{mart.name}: key ({_named(row)}) in {count} rows; allowed: 1"
 
 
-def _versions(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Iterator[Found]:
+def _versions(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Iterator[_Found]:
     """Versions that end before they begin, and versions of one object that overlap: two open ones among others."""
     if "valid_from" not in mart.meta.key:
         return
@@ -147,7 +143,7 @@ def _versions(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Iterator[Fou
             )
 
 
-def _organizations(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Iterator[Found]:
+def _organizations(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Iterator[_Found]:
     """Rows of organizations that `organizations` does not name."""
     if _organization(mart) == "null" or mart.name in RECORDS:
         return
@@ -161,7 +157,7 @@ def _organizations(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Iterato
         yield row["organization_id"], f"{message}; allowed: those of organizations"
 
 
-Rule = Callable[[duckdb.DuckDBPyConnection, Mart], Iterator[Found]]
+Rule = Callable[[duckdb.DuckDBPyConnection, Mart], Iterator[_Found]]
 RULES: dict[str, Rule] = {
     "values": _values,
     "keys": _keys,

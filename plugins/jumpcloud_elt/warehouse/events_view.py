@@ -23,8 +23,15 @@ from jumpcloud_elt.landing.units import UNIT_SCHEMA
 from jumpcloud_elt.warehouse.sql_files import quote, read_sql
 
 COLUMNS_FOLDER = "_columns"
-# Typed here, and not cast later: only so a filter by date keeps files of other days closed.
-_OPTIONS = "hive_partitioning = true, hive_types = {'organization_id': varchar, 'date': date}"
+# Not DuckDB's partitioning, which takes the folders above the data root (`env=prod`) for columns. A filter by either
+# keeps other files closed all the same.
+_ROWS = """select * from (
+    select
+        * exclude (filename),
+        regexp_extract(filename, '(?s).*/organization_id=([^/]*)/', 1) as organization_id,
+        regexp_extract(filename, '(?s).*/date=([^/]*)/', 1)::date as date
+    from read_parquet([{files}], hive_partitioning = false, filename = true)
+)"""
 
 
 def show_events(connection: duckdb.DuckDBPyConnection, landing: Place) -> None:
@@ -46,8 +53,8 @@ def show_events(connection: duckdb.DuckDBPyConnection, landing: Place) -> None:
     if not connection.execute("select 1 from stg_runs where stream = ? and path is not null", [EVENTS]).fetchone():
         # A pattern that nothing matches would be an error.
         everybodys = organizations = ""
-    of_all = f"select * from read_parquet([{columns}{everybodys}], {_OPTIONS}){where}"
-    of_one = f"select * from read_parquet([{columns}{organizations}], {_OPTIONS}){where}"
+    of_all = _ROWS.replace("{files}", columns + everybodys) + where
+    of_one = _ROWS.replace("{files}", columns + organizations) + where
     connection.execute(f"create view events as\n{_reading(model, of_all)}")
     connection.execute(f"create macro events_of(organization) as table\n{_reading(model, of_one)}")
 

@@ -6,15 +6,16 @@ Does not build, check or publish.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import tempfile
 import time
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
 
+from jumpcloud_elt.core.folder import FolderPath, for_owner_only
+from jumpcloud_elt.core.host import spill_folder
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.warehouse.sql_files import quote
@@ -37,7 +38,7 @@ def open_file(file: Path, landing: Place | None = None) -> duckdb.DuckDBPyConnec
     try:
         if landing is not None:
             landing.let_read(connection)
-        connection.execute("set temp_directory = ?", [str(Path(tempfile.gettempdir(), f"jumpcloud_elt-{os.getpid()}"))])
+        connection.execute("set temp_directory = ?", [str(spill_folder())])
         connection.execute(f"attach {quote(str(file))} as {CATALOG} (read_only)")
         connection.execute(f"use {CATALOG}")
     except BaseException:
@@ -46,7 +47,7 @@ def open_file(file: Path, landing: Place | None = None) -> duckdb.DuckDBPyConnec
     return connection
 
 
-def state_of(warehouse: Path) -> Path:
+def state_file_of(warehouse: Path) -> Path:
     """The state file of a warehouse file, in a folder that nobody else may enter."""
     return warehouse.parent / STATE / warehouse.name
 
@@ -54,7 +55,7 @@ def state_of(warehouse: Path) -> Path:
 def open_built(target: Path, landing: Place) -> duckdb.DuckDBPyConnection:
     """Open a built warehouse as `open_file` does, with the state that was built with it attached as `state`."""
     connection = open_file(target, landing)
-    attach_state(connection, state_of(target), "(read_only)")
+    attach_state(connection, state_file_of(target), "(read_only)")
     return connection
 
 
@@ -63,12 +64,29 @@ def attach_state(connection: duckdb.DuckDBPyConnection, state: Path, options: st
     connection.execute(f"attach {quote(str(state))} as {STATE} {options}")
 
 
-def keep_within(connection: duckdb.DuckDBPyConnection, settings: Settings, file: Path) -> None:
-    """Let queries keep to the memory limit and threads that are configured, and spill beside a warehouse file."""
+def keep_within(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Let queries keep to the memory limit and threads that are configured."""
     connection.execute("set memory_limit = ?", [settings.duckdb_memory_limit])
-    connection.execute("set temp_directory = ?", [f"{file}.spill"])
     if settings.duckdb_threads:
         connection.execute("set threads = ?", [settings.duckdb_threads])
+
+
+@contextlib.contextmanager
+def building(target: Path) -> Iterator[Path]:
+    """Where to build the new file `target` and its state; both appear when they are whole, and nothing else is left.
+
+    In a folder that only this user may enter, as DuckDB's logs and what it spills are. Removes what killed builds left.
+    """
+    folder = FolderPath(target.parent)
+    folder.make_folder()
+    folder.remove_temporaries()
+    discard_file(target)
+    discard_abandoned(folder)
+    with for_owner_only(), FolderPath(target).temporary_folder() as aside:
+        yield aside / target.name
+        state_file_of(target).parent.mkdir(mode=0o700, exist_ok=True)
+        state_file_of(aside / target.name).replace(state_file_of(target))
+        (aside / target.name).replace(target)
 
 
 def built_by(file: Path) -> tuple[str, datetime]:
@@ -85,7 +103,7 @@ def session_log(published: Path) -> Path:
 
 def discard_file(target: Path) -> None:
     """Remove what a build has left on this host, with its state."""
-    for file in (target, state_of(target)):
+    for file in (target, state_file_of(target)):
         file.unlink(missing_ok=True)
         session_log(file).unlink(missing_ok=True)
 

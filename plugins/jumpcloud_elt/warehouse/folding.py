@@ -96,7 +96,9 @@ def _begin_again_where_outdated(connection: duckdb.DuckDBPyConnection, settings:
     # One that landed before a table was thought of has none of it.
     landed = {file.stem: file for file in checkpoint.find_files("*.parquet")} if checkpoint else {}
     for table in STATE_TABLES:
-        rows = f"read_parquet({quote(landed[table].url)})" if table in landed else f"state.{table} limit 0"
+        rows = f"state.{table} limit 0"
+        if table in landed:
+            rows = f"read_parquet({quote(landed[table].url)}, hive_partitioning = false)"
         connection.execute(f"create temp view checkpoint_{table} as select * from {rows}")
     connection.execute(read_sql("state/outdated"))
     for table in STATE_TABLES:
@@ -149,7 +151,8 @@ def _count_rows(connection: duckdb.DuckDBPyConnection, stream: str) -> None:
     files = f"getvariable('{stream}_files')"
     connection.execute(
         "insert into state.read_counts by name "
-        f"with given as (select filename, count(*) as rows from read_parquet({files}, filename = true) group by all), "
+        "with given as (select filename, count(*) as rows "
+        f"from read_parquet({files}, hive_partitioning = false, filename = true) group by all), "
         "landed as ("
         "    select file_name as filename, decode(value)::json as metadata "
         f"   from parquet_kv_metadata({files}) where decode(key) = '{METADATA_KEY.decode()}'"

@@ -20,12 +20,12 @@ from jumpcloud_elt.landing.manifests import RunManifest, failure
 from jumpcloud_elt.warehouse import state_file
 from jumpcloud_elt.warehouse.checks import find_broken
 from jumpcloud_elt.warehouse.dictionary import marts
-from jumpcloud_elt.warehouse.files import built_by, open_built, open_file, state_of
+from jumpcloud_elt.warehouse.files import built_by, open_built, open_file, state_file_of
 from jumpcloud_elt.warehouse.publish import publisher
 from jumpcloud_elt.warehouse.sql_files import quote
 
 # The stream of a run's record of an organization that it could not publish anew.
-STREAM = "warehouse"
+WAREHOUSE_STREAM = "warehouse"
 
 
 def check(settings: Settings, target: Path) -> dict[str, str]:
@@ -45,14 +45,14 @@ def check(settings: Settings, target: Path) -> dict[str, str]:
     return broken
 
 
-def record(settings: Settings, target: Path, broken: Mapping[str, str]) -> None:
+def record_held(settings: Settings, target: Path, broken: Mapping[str, str]) -> None:
     """Note in the run's manifest which organizations it does not publish anew, and why."""
     with contextlib.closing(open_file(target)) as connection:
         told = connection.execute("select organization_id, connection_id, organization_name from organizations")
         known = {row[0]: named(row[0], row[1] or "", row[2] or row[0]) for row in told.fetchall()}
     run = RunManifest(settings.landing, WAREHOUSE_DAG, built_by(target)[0])
     run.append_outcomes(
-        [failure(known.get(one) or named(one, "", one), STREAM, message) for one, message in broken.items()]
+        [failure(known.get(one) or named(one, "", one), WAREHOUSE_STREAM, message) for one, message in broken.items()]
     )
 
 
@@ -61,11 +61,11 @@ def hold(settings: Settings, target: Path, broken: Mapping[str, str]) -> None:
 
     Raises CheckFailedError where that does not help.
     """
-    state_file.let_go_of(state_of(target), broken)
+    state_file.let_go_of(state_file_of(target), broken)
     _replace(target, publisher(settings).last_good_file(), broken)
     # What was good by the rules of an earlier version may not be by those of this one.
     if still := check(settings, target):
-        state_file.let_go_of(state_of(target), still)
+        state_file.let_go_of(state_file_of(target), still)
         _replace(target, None, still)
         if left := check(settings, target):
             raise CheckFailedError(

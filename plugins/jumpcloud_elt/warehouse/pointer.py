@@ -18,8 +18,6 @@ import hashlib
 import logging
 import os
 import shutil
-import stat
-import tempfile
 import threading
 import time
 from datetime import datetime
@@ -27,12 +25,13 @@ from pathlib import Path
 
 import msgspec
 
-from jumpcloud_elt.core.folder import FolderPath
+from jumpcloud_elt.core.folder import FolderPath, set_mode
+from jumpcloud_elt.core.host import private_folder
 from jumpcloud_elt.core.storage import Place, read_if_there
 from jumpcloud_elt.core.times import format_time, parse_time, utc_now
 from jumpcloud_elt.errors import WarehouseError
 from jumpcloud_elt.landing.layout import run_file_name
-from jumpcloud_elt.warehouse.files import ABANDONED, LAST_GOOD, STATE, discard_builds, discard_file, state_of
+from jumpcloud_elt.warehouse.files import ABANDONED, LAST_GOOD, STATE, discard_builds, discard_file, state_file_of
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +39,8 @@ log = logging.getLogger(__name__)
 KEPT_PREVIOUS = 2
 # A downloaded file that is no longer the published one may have been given to a reader that has not opened it yet.
 HANDED_OUT_SECONDS = 600
+# In a folder that is this user's alone.
+_MODE = 0o400
 _downloading = threading.Lock()
 
 
@@ -66,10 +67,10 @@ class BucketPublisher:
     def hand_over(self, target: Path) -> str:
         name = f"{self._warehouse.stem}-{format_time(utc_now())}-{target.stem.lstrip('.')}.duckdb"
         built = self._warehouse.with_name(name)
-        state = state_of(target)
+        state = state_file_of(target)
         (self._state / name).put(state)
         built.put(target)
-        target.chmod(0o444)
+        set_mode(target, _MODE)
         # The task that checks it may well run on this host.
         state.replace(state.with_name(name))
         target.replace(self._local_folder() / name)
@@ -86,7 +87,7 @@ class BucketPublisher:
         unchanged = self.local_file(built)
         # <warehouse>-<time>-<run>.duckdb
         target = unchanged.with_name(f".{unchanged.name.split('-', 2)[2]}")
-        for file, copy in ((unchanged, target), (state_of(unchanged), state_of(target))):
+        for file, copy in ((unchanged, target), (state_file_of(unchanged), state_file_of(target))):
             shutil.copyfile(file, copy)
         return target
 
@@ -209,7 +210,7 @@ class BucketPublisher:
             if not downloaded.exists():
                 with downloaded.temporary() as temporary:
                     (self._warehouse.parent / name).copy_to(temporary)
-                    temporary.chmod(0o444)
+                    set_mode(temporary, _MODE)
                     downloaded.put(temporary)
                 _remove_unused(downloaded)
             # The time of its last use, as the file system may not record it.
@@ -217,13 +218,8 @@ class BucketPublisher:
         return downloaded
 
     def _local_folder(self) -> FolderPath:
-        """Where this host builds, and keeps what it has downloaded: a private folder under TMPDIR."""
-        top = FolderPath(tempfile.gettempdir(), f"jumpcloud_elt-{os.getuid()}")
-        top.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = top.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise WarehouseError(f"{top} is not a folder of this user's alone: remove it, or set TMPDIR.")
-        folder = top / hashlib.sha256(self._data_root.encode()).hexdigest()[:12]
+        """Where this host builds, and keeps what it has downloaded."""
+        folder = private_folder() / hashlib.sha256(self._data_root.encode()).hexdigest()[:12]
         (folder / STATE).mkdir(parents=True, exist_ok=True)
         return folder
 

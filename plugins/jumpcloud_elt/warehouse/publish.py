@@ -19,7 +19,7 @@ from typing import Protocol
 
 import duckdb
 
-from jumpcloud_elt.core.folder import FolderPath
+from jumpcloud_elt.core.folder import FolderPath, for_owner_only, set_mode
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.landing.layout import run_file_name
 from jumpcloud_elt.warehouse.files import (
@@ -29,7 +29,7 @@ from jumpcloud_elt.warehouse.files import (
     discard_file,
     open_file,
     session_log,
-    state_of,
+    state_file_of,
 )
 from jumpcloud_elt.warehouse.pointer import BucketPublisher
 
@@ -99,16 +99,17 @@ def publisher(settings: Settings) -> Publisher:
     """The publisher of the data root. Raises as `open_data_root` does."""
     warehouse = settings.warehouse
     local = warehouse.local_path
-    return FolderPublisher(local) if local else BucketPublisher(warehouse, settings.data_root)
+    return FolderPublisher(local, settings.warehouse_mode) if local else BucketPublisher(warehouse, settings.data_root)
 
 
 class FolderPublisher:
-    """Publishes by renaming one local file over another."""
+    """Publishes by renaming one local file over another, with the `mode` that readers need."""
 
-    def __init__(self, warehouse: Path) -> None:
+    def __init__(self, warehouse: Path, mode: int) -> None:
         self._warehouse = FolderPath(warehouse)
-        self._state = FolderPath(state_of(warehouse))
+        self._state = FolderPath(state_file_of(warehouse))
         self._last_good = self._state.with_name(f"{LAST_GOOD}{warehouse.name}")
+        self._mode = mode
 
     def building_path(self, run_id: str) -> Path:
         return self._warehouse.with_name(f".{run_file_name(run_id)}.duckdb")
@@ -131,16 +132,14 @@ class FolderPublisher:
         return Path(built)
 
     def publish(self, built: str) -> str:
-        with self._last_good.temporary() as copy:
+        with for_owner_only(), self._last_good.temporary() as copy:
             shutil.copyfile(built, copy)
-            copy.chmod(0o600)
             self._last_good.put(copy)
-        state = state_of(Path(built))
+        state = state_file_of(Path(built))
         # An earlier try may have come as far as this.
         if state.exists():
-            state.chmod(0o600)
             self._state.put(state)
-        Path(built).chmod(0o444)
+        set_mode(Path(built), self._mode)
         self._discard_sessions()
         self._warehouse.put(Path(built))
         return str(self._warehouse)

@@ -115,7 +115,8 @@ class _Update:
         if self.months:
             set_files(self.connection, "index", self.files(UNITS))
             self.connection.execute(
-                "insert into rollup_units by name select * from read_parquet(getvariable('index_files'))"
+                "insert into rollup_units by name "
+                "select * from read_parquet(getvariable('index_files'), hive_partitioning = false)"
             )
         make(self.connection, "staging/stg_units", "create temp table stg_units")
         make(self.connection, "rollups/changed_units", "create temp table changed_units")
@@ -206,13 +207,14 @@ class _Update:
             if month in self.months:
                 set_files(self.connection, "kept", [path])
                 rows += (
-                    " union all by name select * from read_parquet(getvariable('kept_files')) "
+                    " union all by name "
+                    "select * from read_parquet(getvariable('kept_files'), hive_partitioning = false) "
                     "anti join changed_days using (organization_id, date)"
                 )
         with path.temporary() as temporary:
             self.connection.execute(
                 f"copy ({rows} order by organization_id, date) to {quote(str(temporary))} "
-                "(format parquet, compression zstd)"
+                "(format parquet, compression zstd, use_tmp_file false)"
             )
             path.put(temporary)
         if dataset != UNITS:
@@ -223,7 +225,7 @@ class _Update:
         rows = f"new_{dataset}"
         if self.months:
             set_files(self.connection, dataset, self.files(dataset))
-            rows = f"read_parquet(getvariable('{dataset}_files'))"
+            rows = f"read_parquet(getvariable('{dataset}_files'), hive_partitioning = false)"
         self.connection.execute(f"create temp view rollup_{dataset} as select * from {rows}")
 
     def files(self, dataset: str) -> list[Place]:

@@ -21,7 +21,7 @@ import duckdb
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.landing.files import rebuild_from
 from jumpcloud_elt.warehouse.checkpoints import STATE_TABLES
-from jumpcloud_elt.warehouse.files import STATE, attach_state, discard_file, state_of
+from jumpcloud_elt.warehouse.files import STATE, attach_state, discard_file, state_file_of
 from jumpcloud_elt.warehouse.publish import publisher
 
 log = logging.getLogger(__name__)
@@ -35,13 +35,11 @@ def begin(settings: Settings, target: Path, *, from_nothing: bool) -> Path:
 
     A copy of the bytes that the last build left: what the histories keep costs no more than that, however much it is.
     """
-    state = state_of(target)
+    state = state_file_of(target)
     state.parent.mkdir(parents=True, exist_ok=True)
-    state.parent.chmod(0o700)
     kept = None if from_nothing else publisher(settings).state_file()
     if kept is not None:
         kept.copy_to(state)
-        state.chmod(0o600)
         if why_not := _why_not_to_go_on_with(state, settings):
             log.warning("%s is not gone on with: %s. Everything is built from landing", kept, why_not)
             discard_file(target)
