@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException
 
 from jumpcloud_elt.alerts import notify, problems
+from jumpcloud_elt.core.airflow_compat import AirflowSkipException
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.errors import ConfigurationError
 from jumpcloud_elt.tasks import alerts, common

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk.exceptions import AirflowFailException
 
 from jumpcloud_elt.actions.approval import digest
+from jumpcloud_elt.core.airflow_compat import AirflowFailException
 
 ANSWER = "answer"
 QUESTION = "question"
