@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / ".matrix"
+TOOLS = ENVIRONMENTS / "tools" / "bin"
 TABLE = ROOT / "docs" / "compatibility.md"
 # Airflow looks for the words `dag` and `airflow` in a file before it reads it.
 TWO_LINES = '"""The Dags of jumpcloud-elt, for Airflow."""\nfrom jumpcloud_elt.dags import *  # noqa: F403\n'
@@ -36,23 +38,25 @@ from importlib.metadata import version
 names = "apache-airflow", "apache-airflow-providers-http", "apache-airflow-providers-standard", "duckdb", "pandas"
 print(" | ".join(version(name) for name in (*names, "pyarrow")))
 """
+BUILD_WITH = ["hatchling", "editables", "hatch-vcs", "hatch-fancy-pypi-readme"]
 FAST = ["-n", "2", "-m", "not system and not browser and not slow"]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One environment: a Python, and the constraints under which the wheel is installed into it."""
+    """One environment: an Airflow, a Python, and the constraints under which the wheel is installed into it."""
 
+    airflow: str
     python: str
     constraints: str
 
 
 CELLS = {
-    "3.1.8": Cell("3.12", "matrix/constraints/airflow-3.1.8-python3.12.txt"),
-    "3.2.1": Cell("3.12", "matrix/constraints/airflow-3.2.1-python3.12.txt"),
-    "3.3.1": Cell("3.12", "matrix/constraints/airflow-3.3.1-python3.12.txt"),
-    "lowest": Cell("3.11", "matrix/constraints/lowest-direct-python3.11.txt"),
-    "newest": Cell("3.13", "constraints.txt"),
+    "3.1.8": Cell("==3.1.8", "3.12", "matrix/constraints/airflow-3.1.8-python3.12.txt"),
+    "3.2.1": Cell("==3.2.1", "3.12", "matrix/constraints/airflow-3.2.1-python3.12.txt"),
+    "3.3.1": Cell("==3.3.1", "3.12", "matrix/constraints/airflow-3.3.1-python3.12.txt"),
+    "lowest": Cell("", "3.11", "matrix/constraints/lowest-direct-python3.11.txt"),
+    "newest": Cell("", "3.13", "constraints.txt"),
 }
 
 
@@ -82,12 +86,12 @@ def main() -> int:
 
 
 def build_wheel() -> Path:
-    """The wheel of this checkout, built in an environment of its own."""
-    tools = make_environment(ENVIRONMENTS / "build", Path(sys.executable).name)
-    run([tools / "pip", "install", "--quiet", "build"], "build")
+    """The wheel of this checkout, built in an environment of its own, which has what installs the cells, too."""
+    run([sys.executable, "-m", "venv", "--clear", TOOLS.parent], "venv")
+    run([TOOLS / "pip", "install", "--quiet", "build", "uv"], "tools")
     for old in (ENVIRONMENTS / "dist").glob("*.whl"):
         old.unlink()
-    run([tools / "python", "-m", "build", "--wheel", "--outdir", ENVIRONMENTS / "dist", ROOT], "build")
+    run([TOOLS / "python", "-m", "build", "--wheel", "--outdir", ENVIRONMENTS / "dist", ROOT], "build")
     (wheel,) = (ENVIRONMENTS / "dist").glob("*.whl")
     return wheel
 
@@ -95,32 +99,30 @@ def build_wheel() -> Path:
 def run_cell(name: str, cell: Cell, wheel: Path, tests: list[str] | None) -> tuple[str, str]:
     """Run one cell; return the versions that it has and its result, in words."""
     folder = ENVIRONMENTS / name
-    binaries = make_environment(folder / "venv", f"python{cell.python}")
-    run([binaries / "pip", "install", "--quiet", "--constraint", ROOT / cell.constraints, wheel], "install")
-    python = binaries / "python"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    python = folder / "venv" / "bin" / "python"
+    run([f"python{cell.python}", "-m", "venv", "--clear", folder / "venv"], f"venv with Python {cell.python}")
+    install = [TOOLS / "uv", "pip", "install", "--python", python, "--constraint", ROOT / cell.constraints]
+    run([*install, wheel, f"apache-airflow{cell.airflow}"], "install", folder)
     versions = run([python, "-c", VERSIONS], "versions", folder)
     modules = run([python, "-W", "ignore", "-c", IMPORT_ALL], "import of all modules", folder).splitlines()[-1]
     result = [f"{modules} modules", *run_dags(folder, python)]
     if tests is not None:
-        run([binaries / "pip", "install", "--quiet", "--constraint", ROOT / cell.constraints, *BUILD_WITH], "tests")
-        arguments = ["--no-build-isolation", "--editable", f"{ROOT}[test]"]
-        run([binaries / "pip", "install", "--quiet", "--constraint", ROOT / cell.constraints, *arguments], "tests")
+        run([*install, *BUILD_WITH], "install what builds", folder)
+        run([*install, "--no-build-isolation", "--editable", f"{ROOT}[test]"], "install the checkout", folder)
         # Newer Airflows warn of what older ones have: here it is told, and no failure.
         told = run([python, "-m", "pytest", "-W", "default", *tests], "tests", folder, cwd=ROOT)
         result.append(told.splitlines()[-1])
     return versions, ", ".join(result)
 
 
-BUILD_WITH = ["hatchling", "editables", "hatch-vcs", "hatch-fancy-pypi-readme"]
-
-
 def run_dags(folder: Path, python: Path) -> list[str]:
     """The three Dags by `airflow dags test`, from the wheel and a file of two lines."""
-    home, dags = folder / "home", folder / "dags"
-    dags.mkdir(exist_ok=True)
+    dags = folder / "dags"
+    dags.mkdir()
     (dags / "jumpcloud.py").write_text(TWO_LINES)
     environment = {
-        "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT": str(folder / "data"),
@@ -130,13 +132,6 @@ def run_dags(folder: Path, python: Path) -> list[str]:
     run([python.with_name("airflow"), "db", "migrate"], "airflow db migrate", folder, environment)
     told = run([python, "-m", "jumpcloud_sandbox.demo"], "the three Dags", folder, environment)
     return [line.strip() for line in told.splitlines() if re.match(r"jumpcloud_\w+ +succeeded in", line)]
-
-
-def make_environment(folder: Path, python: str) -> Path:
-    """A new virtual environment; return the folder of its commands."""
-    run([python, "-m", "venv", "--clear", folder], f"venv with {python}")
-    run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--upgrade", "pip"], "pip")
-    return folder / "bin"
 
 
 def run(
@@ -151,7 +146,12 @@ def run(
     # No setting, path or package of the caller's.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON"))}
     ended = subprocess.run(
-        command, cwd=cwd or folder, env=inherited | (environment or {}), capture_output=True, text=True, check=False
+        command,
+        cwd=cwd or folder,
+        env=inherited | {"AIRFLOW_HOME": str(folder / "home")} | (environment or {}),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     log = folder / re.sub(r"\W+", "-", f"{what} log")
     log.write_text(f"{ended.stdout}\n{ended.stderr}")
