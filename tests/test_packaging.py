@@ -139,3 +139,5 @@ def test_the_source_distribution_and_a_clone_without_tags_build_the_same_package
         clone = tmp_path / "clone"
         subprocess.run(["git", "clone", "--quiet", "--no-tags", "--depth", "1", ROOT.as_uri(), clone], check=True)
         assert build(clone, tmp_path / "cloned", "wheel").name.startswith("jumpcloud_elt-0.")
+        subprocess.run(["git", "-C", clone, "tag", "v0.1.0"], check=True)
+        assert build(clone, tmp_path / "tagged", "wheel").name == "jumpcloud_elt-0.1.0-py3-none-any.whl"
