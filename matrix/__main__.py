@@ -107,7 +107,7 @@ def run_cell(name: str, cell: Cell, wheel: Path, tests: list[str] | None) -> tup
     run([*install, wheel, f"apache-airflow{cell.airflow}"], "install", folder)
     versions = run([python, "-c", VERSIONS], "versions", folder)
     modules = run([python, "-W", "ignore", "-c", IMPORT_ALL], "import of all modules", folder).splitlines()[-1]
-    result = [f"{modules} modules", *run_dags(folder, python)]
+    result = [f"{modules} modules imported", f"{run_dags(folder, python)} of 3 Dags succeeded"]
     if tests is not None:
         run([*install, *BUILD_WITH], "install what builds", folder)
         run([*install, "--no-build-isolation", "--editable", f"{ROOT}[test]"], "install the checkout", folder)
@@ -117,8 +117,8 @@ def run_cell(name: str, cell: Cell, wheel: Path, tests: list[str] | None) -> tup
     return versions, ", ".join(result)
 
 
-def run_dags(folder: Path, python: Path) -> list[str]:
-    """The three Dags by `airflow dags test`, from the wheel and a file of two lines."""
+def run_dags(folder: Path, python: Path) -> int:
+    """Run the three Dags by `airflow dags test`, from the wheel and a file of two lines; how many succeeded."""
     dags = folder / "dags"
     dags.mkdir()
     (dags / "jumpcloud.py").write_text(TWO_LINES)
@@ -131,7 +131,7 @@ def run_dags(folder: Path, python: Path) -> list[str]:
     }
     run([python.with_name("airflow"), "db", "migrate"], "airflow db migrate", folder, environment)
     told = run([python, "-m", "jumpcloud_sandbox.demo"], "the three Dags", folder, environment)
-    return [line.strip() for line in told.splitlines() if re.match(r"jumpcloud_\w+ +succeeded in", line)]
+    return len(re.findall(r"(?m)^jumpcloud_\w+ +succeeded in", told))
 
 
 def run(
