@@ -195,6 +195,24 @@ def test_options_hold_within_their_task_only_and_a_wrong_name_is_refused(setting
         JumpCloudDirectoryOperator(task_id="directory", options={"conections": "one"})
 
 
+def test_settings_have_their_defaults_where_airflow_has_not_read_what_the_provider_declares(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Undeclared:
+        def get(self, section: str, option: str, **given: str) -> str:
+            if "fallback" not in given:
+                raise KeyError(f"section/key [{section}/{option}] not found in config")
+            return given["fallback"]
+
+    monkeypatch.setattr("jumpcloud_elt.core.settings.conf", Undeclared())
+    settings = read_settings()
+    assert (settings.connections, settings.usage_services, settings.request_attempts) == (
+        ("jumpcloud_default",),
+        ("directory", "sso"),
+        6,
+    )
+
+
 def test_the_examples_are_read_as_dags_and_tell_what_they_are() -> None:
     bag = DagBag(EXAMPLES)
     assert bag.import_errors == {}

@@ -193,7 +193,8 @@ def _plain_id(name: str) -> str:
 
 
 def _text(option: str) -> str:
-    return str(conf.get(SECTION, option)).strip()
+    # Airflow 3.1 reads what providers declare only in processes of its command line.
+    return str(conf.get(SECTION, option, fallback=_default(option))).strip()
 
 
 def _default(option: str) -> str:
