@@ -168,6 +168,8 @@ def test_every_run_and_every_task_ends(dags: dict[str, DAG], dag_id: str) -> Non
         assert task.task_id != "notify" or not task.downstream_list
         if task.task_id == "approve":
             assert task.response_timeout == timedelta(hours=24)
+            # Whoever answers is not asked for what the run was started with.
+            assert dict(task.params) == {}
 
 
 def test_actions_wait_beside_each_other_and_act_in_turn(dags: dict[str, DAG]) -> None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
+from airflow.sdk.definitions.param import ParamsDict
 
 from jumpcloud_elt.actions.approval import digest
 from jumpcloud_elt.core.airflow_compat import AirflowFailException
@@ -34,6 +35,10 @@ class AnsweredApproval(ApprovalOperator):
         name = "response_timeout" if HAS_RESPONSE_TIMEOUT else "execution_timeout"
         super().__init__(**{**kwargs, name: response_timeout})
         self.response_timeout = response_timeout
+
+    def validate_params(self) -> None:
+        """An approval asks for no params. Airflow 3.1 hands on those of the Dag, which have no values yet."""
+        self.params = ParamsDict()
 
     def execute(self, context: Any) -> Any:
         if context["ti"].try_number > 1:
