@@ -40,7 +40,6 @@ os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "CRITICAL")
 
 import duckdb  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException  # noqa: E402
 
 from benchmarks.fault_kinds import (  # noqa: E402
     AGAIN,
@@ -57,6 +56,7 @@ from benchmarks.fault_kinds import (  # noqa: E402
 )
 from benchmarks.measuring import machine, table  # noqa: E402
 from jumpcloud_elt.alerts import problems  # noqa: E402
+from jumpcloud_elt.core.airflow_compat import AirflowException, AirflowFailException, AirflowSkipException  # noqa: E402
 from jumpcloud_elt.core.settings import read_settings  # noqa: E402
 from jumpcloud_elt.core.times import utc_now  # noqa: E402
 from jumpcloud_elt.errors import JumpCloudError  # noqa: E402

@@ -49,7 +49,7 @@ def directory_dag(
     ticks = timetable(settings.directory_schedule, "directory_schedule")
     arguments = {"schedule": ticks, "max_active_runs": 1, **dag_arguments}
     with _dag(dag_id, settings, owner, default_args, arguments) as dag:
-        _report(JumpCloudDirectoryOperator(**_sync("sync_directory", connections, own, outlets)))
+        _report(JumpCloudDirectoryOperator(**_given("sync_directory", own, outlets), connections=connections), own)
     return dag
 
 
@@ -71,7 +71,7 @@ def usage_dag(
     settings = _settings(own)
     arguments = {"schedule": timetable(settings.usage_schedule, "usage_schedule"), **dag_arguments}
     with _dag(dag_id, settings, owner, default_args, arguments) as dag:
-        _report(JumpCloudUsageOperator(**_sync("sync_usage", connections, own, outlets)))
+        _report(JumpCloudUsageOperator(**_given("sync_usage", own, outlets), connections=connections), own)
     return dag
 
 
@@ -93,8 +93,16 @@ def warehouse_dag(
     own = dict(options or {})
     arguments = {"schedule": schedule, "max_active_runs": 1, **dag_arguments}
     with _dag(dag_id, _settings(own), owner, default_args, arguments, asks_jumpcloud=False) as dag:
-        own_outlets: dict[str, Any] = {} if outlets is None else {"outlets": list(outlets)}
-        JumpCloudWarehouseOperator(task_id="publish_warehouse", options=own, **own_outlets)
+        published = JumpCloudWarehouseOperator(**_given("publish_warehouse", own, outlets))
+
+        @task(retries=0)
+        def report_failures(run_id: str) -> None:
+            from jumpcloud_elt.tasks import warehouse  # noqa: PLC0415 - heavy, and a Dag file is read all the time
+
+            with other_options(own):
+                warehouse.report_failures(run_id)
+
+        published >> report_failures("{{ run_id }}")
     return dag
 
 
@@ -125,25 +133,20 @@ def _dag(
     )
 
 
-def _sync(
-    task_id: str, connections: Sequence[str] | None, options: dict[str, str], outlets: Sequence[Any] | None
-) -> dict[str, Any]:
-    arguments = {
-        "task_id": task_id,
-        "connections": connections,
-        "options": options,
-        "is_failed_by_organizations": False,
-    }
-    return arguments if outlets is None else {**arguments, "outlets": list(outlets)}
+def _given(task_id: str, options: dict[str, str], outlets: Sequence[Any] | None) -> dict[str, Any]:
+    """What the factory's operators have in common: what fails them is told by a task of its own."""
+    given = {"task_id": task_id, "options": options, "is_failed_by_organizations": False}
+    return given if outlets is None else {**given, "outlets": list(outlets)}
 
 
-def _report(sync: BaseOperator) -> None:
+def _report(sync: BaseOperator, options: dict[str, str]) -> None:
     """A task after the sync that fails, naming what failed: what has landed has been told by then."""
 
     @task(trigger_rule=TriggerRule.NONE_SKIPPED, retries=0)
     def report_failures(failures: list[Any] | None) -> None:
         from jumpcloud_elt.tasks import common  # noqa: PLC0415 - heavy, and a Dag file is read all the time
 
-        common.report_failures(failures, get_current_context())
+        with other_options(options):
+            common.report_failures(failures, get_current_context())
 
     report_failures(sync.output)  # type: ignore[arg-type] # what a task returns is handed on

@@ -202,6 +202,8 @@ class JumpCloudWarehouseOperator(_Operator):
     """Build the warehouse of a data root aside, check it and swap it in, as `jumpcloud_warehouse` does.
 
     :param rebuild_runs: first record what lies in landing and no run has recorded.
+    :param is_failed_by_organizations: whether the task fails, once all is published, where a file is damaged or an
+        organization's rows broke a check.
 
     Returns the path of the published file. Emits ``jumpcloud_warehouse`` unless `outlets` names other assets. One at a
     time for each data root: give its Dag ``max_active_runs=1``.
@@ -209,9 +211,10 @@ class JumpCloudWarehouseOperator(_Operator):
 
     template_fields: Sequence[str] = (*_Operator.template_fields, "rebuild_runs")
 
-    def __init__(self, *, rebuild_runs: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *, rebuild_runs: bool = False, is_failed_by_organizations: bool = True, **kwargs: Any) -> None:
         super().__init__(**{"outlets": [WAREHOUSE], **kwargs})
         self.rebuild_runs = rebuild_runs
+        self.is_failed_by_organizations = is_failed_by_organizations
 
     def run_task(self, context: Any) -> str:
         from jumpcloud_elt.tasks import warehouse  # noqa: PLC0415 - heavy, and a Dag file is read all the time
@@ -224,4 +227,6 @@ class JumpCloudWarehouseOperator(_Operator):
             warehouse.prune_snapshots()
         except AirflowSkipException as skipped:
             self.log.info("%s", skipped)
+        if self.is_failed_by_organizations:
+            warehouse.report_failures(context["run_id"])
         return published

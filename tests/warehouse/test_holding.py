@@ -8,8 +8,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
+from jumpcloud_elt.core.airflow_compat import AirflowFailException
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.reading import MARTS
 from jumpcloud_elt.tasks import warehouse as tasks_warehouse

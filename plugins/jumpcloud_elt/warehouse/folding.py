@@ -149,7 +149,9 @@ def _count_rows(connection: duckdb.DuckDBPyConnection, stream: str) -> None:
     files = f"getvariable('{stream}_files')"
     connection.execute(
         "insert into state.read_counts by name "
-        f"with given as (select filename, count(*) as rows from read_parquet({files}, filename = true) group by all), "
+        # Materialized: joined as they are read, DuckDB 1.5.0 to 1.5.2 find none.
+        "with given as materialized ("
+        f"   select filename, count(*) as rows from read_parquet({files}, filename = true) group by all), "
         "landed as ("
         "    select file_name as filename, decode(value)::json as metadata "
         f"   from parquet_kv_metadata({files}) where decode(key) = '{METADATA_KEY.decode()}'"
