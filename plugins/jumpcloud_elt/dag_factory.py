@@ -96,13 +96,13 @@ def warehouse_dag(
         published = JumpCloudWarehouseOperator(**_given("publish_warehouse", own, outlets))
 
         @task(retries=0)
-        def report_failures(run_id: str) -> None:
+        def report_failures() -> None:
             from jumpcloud_elt.tasks import warehouse  # noqa: PLC0415 - heavy, and a Dag file is read all the time
 
             with other_options(own):
-                warehouse.report_failures(run_id)
+                warehouse.report_failures(get_current_context()["run_id"])
 
-        published >> report_failures("{{ run_id }}")
+        published >> report_failures()
     return dag
 
 
