@@ -3,7 +3,7 @@ FROM apache/airflow:3.3.2-python3.12
 
 # Laid out as in the repository. docker-compose.yaml mounts the checkout over these same paths, so that there is one
 # copy of the package whether or not anything is mounted.
-COPY --chown=airflow:0 pyproject.toml README.md constraints.txt /opt/airflow/
+COPY --chown=airflow:0 pyproject.toml README.md LICENSE NOTICE constraints.txt /opt/airflow/
 COPY --chown=airflow:0 dags /opt/airflow/dags
 COPY --chown=airflow:0 include/sql /opt/airflow/include/sql
 COPY --chown=airflow:0 plugins /opt/airflow/plugins

@@ -1,4 +1,4 @@
-# Each target does its own set-up. Needs make (3.81 or later), git, and a Python 3.11-3.13 that can make virtual
+# Each target does its own set-up. Needs make (3.81 or later), git, and a Python 3.11-3.14 that can make virtual
 # environments. Runs on Linux and macOS.
 
 VENV := $(CURDIR)/.venv
@@ -15,7 +15,7 @@ export AIRFLOW_HOME AIRFLOW__CORE__DAGS_FOLDER AIRFLOW__CORE__PLUGINS_FOLDER AIR
 export AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT
 export PYTHONPATH := $(CURDIR)/include/sandbox
 
-.PHONY: demo test test-fast up airflow bench screenshots dictionary lint lock clean
+.PHONY: demo test test-fast up airflow bench build matrix screenshots dictionary lint lock clean
 
 demo: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the whole product against the sandbox, in one command
 	@$(BIN)/python -m jumpcloud_sandbox.demo
@@ -48,6 +48,15 @@ lint: $(VENV)/.installed ## ruff, mypy, import-linter, sqlfluff
 bench: $(VENV)/.installed ## speed and memory, as ratios
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+build: $(VENV)/.installed ## wheel and source distribution under dist/, checked as an index checks them
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build twine
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation
+	@$(BIN)/twine check --strict dist/*
+
+matrix: ## the wheel under each supported Airflow, in environments of their own: make matrix ARGS="3.2.1 --tests"
+	@python3 -m matrix $(ARGS)
+
 lock: $(VENV)/.installed ## make constraints.txt anew
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --strip-extras --all-extras --upgrade \
@@ -57,17 +66,18 @@ clean: ## everything that the targets made, but for landed data
 	rm -rf $(VENV) $(CURDIR)/.airflow $(CURDIR)/data/demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@python=$$(for candidate in python3.13 python3.12 python3.11 python3; do \
-		if $$candidate -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	@python=$$(for candidate in python3.13 python3.12 python3.11 python3.14 python3; do \
+		if $$candidate -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
 			>/dev/null 2>&1; then echo $$candidate; break; fi; done); \
 	if [ -z "$$python" ]; then \
-		echo "No Python 3.11, 3.12 or 3.13 that can make virtual environments was found." >&2; \
+		echo "No Python 3.11 to 3.14 that can make virtual environments was found." >&2; \
 		echo "Debian and Ubuntu: apt install python3 python3-venv. macOS: brew install python@3.13." >&2; \
 		exit 1; \
 	fi; \
 	echo "Setting up .venv with $$($$python --version): once, a minute or two"; \
 	$$python -m venv --clear "$(VENV)" && \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt hatchling editables && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		hatchling editables hatch-vcs hatch-fancy-pypi-readme && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		--no-build-isolation --editable '.[test,lint]'
 	@touch $@

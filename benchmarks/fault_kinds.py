@@ -19,8 +19,7 @@ from pkgutil import resolve_name
 from typing import Any
 from unittest import mock
 
-from airflow.sdk.exceptions import AirflowException
-
+from jumpcloud_elt.core.airflow_compat import AirflowException
 from jumpcloud_elt.core.settings import read_settings
 from jumpcloud_elt.core.times import parse_time, utc_now
 

@@ -37,7 +37,6 @@ _HOME = tempfile.TemporaryDirectory(prefix="jumpcloud-elt-bench-", ignore_cleanu
 os.environ.setdefault("AIRFLOW_HOME", _HOME.name)
 os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "CRITICAL")
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException  # noqa: E402
 
 from benchmarks.fault_kinds import (  # noqa: E402
     AGAIN,
@@ -73,6 +72,7 @@ from benchmarks.fault_stories import (  # noqa: E402
 )
 from benchmarks.measuring import machine, table  # noqa: E402
 from jumpcloud_elt.alerts import problems  # noqa: E402
+from jumpcloud_elt.core.airflow_compat import AirflowException, AirflowFailException, AirflowSkipException  # noqa: E402
 from jumpcloud_elt.core.settings import read_settings  # noqa: E402
 from jumpcloud_elt.core.times import utc_now  # noqa: E402
 from jumpcloud_elt.errors import JumpCloudError  # noqa: E402
@@ -148,7 +148,7 @@ class Rig:
         reach(BEFORE_BUILD)
         with telling(told.build):
             run_warehouse(name)
-            warehouse.report_failures(name)
+            warehouse.report_unpublished(name)
         return told
 
 

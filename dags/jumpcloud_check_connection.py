@@ -22,11 +22,12 @@ SETTINGS = settings_of_dags()
 
 
 @dag(
+    dag_display_name="JumpCloud, by hand: check a connection",
     schedule=None,
     catchup=False,
     dagrun_timeout=run_timeout(SETTINGS),
     doc_md=__doc__,
-    tags=["jumpcloud"],
+    tags=["jumpcloud", "by hand"],
     default_args=task_defaults(SETTINGS),
     params={
         "connection_id": Param(
@@ -50,4 +51,4 @@ def jumpcloud_check_connection() -> None:
     check_connection()
 
 
-jumpcloud_check_connection()
+jumpcloud_check_connection_dag = jumpcloud_check_connection()

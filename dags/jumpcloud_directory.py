@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
+from airflow.sdk import Param, TriggerRule, dag, get_current_context, task
 
+from jumpcloud_elt.core.assets import DIRECTORY_LANDING
 from jumpcloud_elt.core.dag_defaults import NOTIFY_TIMEOUT, run_timeout, task_defaults
 from jumpcloud_elt.core.intervals import timetable
 from jumpcloud_elt.core.settings import settings_of_dags
@@ -31,12 +32,13 @@ SETTINGS = settings_of_dags()
 
 
 @dag(
+    dag_display_name="JumpCloud: directory",
     schedule=timetable(SETTINGS.directory_schedule, "directory_schedule"),
     catchup=False,
     dagrun_timeout=run_timeout(SETTINGS),
     max_active_runs=1,
     doc_md=__doc__,
-    tags=["jumpcloud"],
+    tags=["jumpcloud", "runs by itself"],
     default_args=task_defaults(SETTINGS),
     params={
         "organization_ids": Param(
@@ -73,13 +75,16 @@ def jumpcloud_directory() -> None:
         accept_drop = get_current_context()["params"]["accept_drop"] or []
         return mapping.each(batch, lambda one: directory.extract_directory(one, run_of, accept_drop))
 
-    @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_directory_landing")])
+    @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[DIRECTORY_LANDING])
     def record_run(listed: list[Batch[Organization]] | None, run_of: dict[str, str]) -> list[Failure]:
         """Write what happened, and tell the warehouse."""
         from jumpcloud_elt.tasks import common, mapping
 
-        is_restricted = bool(get_current_context()["params"]["organization_ids"])
-        return common.record_run(mapping.flat(listed), run_of, common.DIRECTORY, is_restricted=is_restricted)
+        context = get_current_context()
+        is_restricted = bool(context["params"]["organization_ids"])
+        event = context["outlet_events"][DIRECTORY_LANDING]
+        listed_one_by_one = mapping.flat(listed)
+        return common.record_run(listed_one_by_one, run_of, common.DIRECTORY, is_restricted=is_restricted, event=event)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
     def report_failures(failures: list[Failure] | None) -> None:
@@ -106,4 +111,4 @@ def jumpcloud_directory() -> None:
     extracted >> reported
 
 
-jumpcloud_directory()
+jumpcloud_directory_dag = jumpcloud_directory()

@@ -22,8 +22,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow.sdk import Asset, Param, dag, get_current_context, task
+from airflow.sdk import Param, dag, get_current_context, task
 
+from jumpcloud_elt.core.assets import WAREHOUSE
 from jumpcloud_elt.core.dag_defaults import run_timeout, task_defaults
 from jumpcloud_elt.core.settings import settings_of_dags
 
@@ -35,12 +36,13 @@ SETTINGS = settings_of_dags()
 
 
 @dag(
+    dag_display_name="JumpCloud, by hand: forget a person",
     schedule=None,
     catchup=False,
     dagrun_timeout=run_timeout(SETTINGS),
     max_active_runs=1,
     doc_md=__doc__,
-    tags=["jumpcloud"],
+    tags=["jumpcloud", "by hand"],
     default_args=task_defaults(SETTINGS, asks_jumpcloud=False),
     params={
         "organization_id": Param(
@@ -85,12 +87,12 @@ def jumpcloud_forget() -> None:
 
         return warehouse.check_warehouse(built)
 
-    @task(outlets=[Asset("jumpcloud_warehouse")])
+    @task(outlets=[WAREHOUSE])
     def publish(checked: str) -> str:
         """Swap the built warehouse in."""
         from jumpcloud_elt.tasks import warehouse
 
-        return warehouse.publish_warehouse(checked)
+        return warehouse.publish_warehouse(checked, get_current_context()["outlet_events"][WAREHOUSE])
 
     @task
     def finish() -> None:
@@ -109,4 +111,4 @@ def jumpcloud_forget() -> None:
     publish(check(build(forget_person(find_person(), RUN)))) >> [finish(), report_failures()]
 
 
-jumpcloud_forget()
+jumpcloud_forget_dag = jumpcloud_forget()

@@ -22,8 +22,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
+from airflow.sdk import Param, TriggerRule, dag, get_current_context, task
 
+from jumpcloud_elt.core.assets import USAGE_LANDING
 from jumpcloud_elt.core.dag_defaults import NOTIFY_TIMEOUT, run_timeout, task_defaults
 from jumpcloud_elt.core.intervals import timetable
 from jumpcloud_elt.core.settings import settings_of_dags
@@ -40,11 +41,12 @@ SETTINGS = settings_of_dags()
 
 
 @dag(
+    dag_display_name="JumpCloud: usage",
     schedule=timetable(SETTINGS.usage_schedule, "usage_schedule"),
     catchup=False,
     dagrun_timeout=run_timeout(SETTINGS),
     doc_md=__doc__,
-    tags=["jumpcloud"],
+    tags=["jumpcloud", "runs by itself"],
     default_args=task_defaults(SETTINGS),
     params={
         "start": Param(
@@ -119,14 +121,16 @@ def jumpcloud_usage() -> None:
             batch, lambda one: usage.catch_up_events(one, run_of, units, get_current_context()["dag_run"])
         )
 
-    @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_usage_landing")])
+    @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[USAGE_LANDING])
     def record_run(
         listed: list[Organization] | None, units: list[tuple[str, str]] | None, run_of: dict[str, str]
     ) -> list[Failure]:
         """Write what happened, and tell the warehouse."""
         from jumpcloud_elt.tasks import usage
 
-        return usage.record_usage_run(listed, run_of, units)
+        return usage.record_usage_run(
+            listed, run_of, units, event=get_current_context()["outlet_events"][USAGE_LANDING]
+        )
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
     def report_failures(failures: list[Failure] | None) -> None:
@@ -159,4 +163,4 @@ def jumpcloud_usage() -> None:
     [extracted, unavailable, caught_up] >> reported
 
 
-jumpcloud_usage()
+jumpcloud_usage_dag = jumpcloud_usage()

@@ -21,10 +21,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
+from airflow.sdk import Param, TriggerRule, dag, get_current_context, task
 
 from jumpcloud_elt.actions.operator import ANSWER, AnsweredApproval
 from jumpcloud_elt.core.action_names import ACTIONS
+from jumpcloud_elt.core.assets import USER_ACTION_LANDING
 from jumpcloud_elt.core.dag_defaults import run_timeout, task_defaults
 from jumpcloud_elt.core.settings import settings_of_dags
 
@@ -34,11 +35,12 @@ APPROVERS = [{"id": one, "name": one} for one in SETTINGS.actions_approvers]
 
 
 @dag(
+    dag_display_name="JumpCloud, by hand: act on users",
     schedule=None,
     catchup=False,
     dagrun_timeout=run_timeout(SETTINGS, waits_hours=SETTINGS.actions_approval_timeout_hours),
     doc_md=__doc__,
-    tags=["jumpcloud"],
+    tags=["jumpcloud", "by hand", "changes JumpCloud"],
     default_args=task_defaults(SETTINGS),
     params={
         "connection_id": Param(
@@ -138,15 +140,16 @@ def jumpcloud_user_action() -> None:
 
         return user_action.sync_directory(planned, run_of)
 
-    @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset("jumpcloud_user_action_landing")])
+    @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[USER_ACTION_LANDING])
     def record_outcomes(planned: dict[str, Any] | None) -> int:
         """Record what was not begun, and tell the warehouse."""
         from jumpcloud_elt.tasks import user_action
 
         context = get_current_context()
         approval = context["ti"].xcom_pull(task_ids="approve", key=ANSWER)
+        event = context["outlet_events"][USER_ACTION_LANDING]
         return user_action.record_outcomes(
-            planned, approval, str(context["params"]["organization_id"]), context["run_id"]
+            planned, approval, str(context["params"]["organization_id"]), context["run_id"], event
         )
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=0)
@@ -166,4 +169,4 @@ def jumpcloud_user_action() -> None:
     approve >> acted >> sync_directory(planned, RUN) >> record_outcomes(planned) >> report(planned)
 
 
-jumpcloud_user_action()
+jumpcloud_user_action_dag = jumpcloud_user_action()

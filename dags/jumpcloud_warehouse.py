@@ -15,8 +15,9 @@ Started by hand with `rebuild_runs` it first records what lies in landing and no
 
 from __future__ import annotations
 
-from airflow.sdk import Asset, Param, dag, get_current_context, task
+from airflow.sdk import Param, dag, get_current_context, task
 
+from jumpcloud_elt.core.assets import DIRECTORY_LANDING, USAGE_LANDING, USER_ACTION_LANDING, WAREHOUSE
 from jumpcloud_elt.core.dag_defaults import run_timeout, task_defaults
 from jumpcloud_elt.core.settings import settings_of_dags
 
@@ -24,14 +25,13 @@ SETTINGS = settings_of_dags()
 
 
 @dag(
-    schedule=(
-        Asset("jumpcloud_directory_landing") | Asset("jumpcloud_usage_landing") | Asset("jumpcloud_user_action_landing")
-    ),
+    dag_display_name="JumpCloud: warehouse",
+    schedule=DIRECTORY_LANDING | USAGE_LANDING | USER_ACTION_LANDING,
     catchup=False,
     dagrun_timeout=run_timeout(SETTINGS),
     max_active_runs=1,
     doc_md=__doc__,
-    tags=["jumpcloud"],
+    tags=["jumpcloud", "runs by itself"],
     default_args=task_defaults(SETTINGS, asks_jumpcloud=False),
     params={
         "rebuild_runs": Param(
@@ -57,12 +57,12 @@ def jumpcloud_warehouse() -> None:
 
         return warehouse.check_warehouse(built)
 
-    @task(outlets=[Asset("jumpcloud_warehouse")])
+    @task(outlets=[WAREHOUSE])
     def publish(checked: str) -> str:
         """Swap the built warehouse in."""
         from jumpcloud_elt.tasks import warehouse
 
-        return warehouse.publish_warehouse(checked)
+        return warehouse.publish_warehouse(checked, get_current_context()["outlet_events"][WAREHOUSE])
 
     @task
     def prune_snapshots() -> int:
@@ -81,4 +81,4 @@ def jumpcloud_warehouse() -> None:
     publish(check(build())) >> [prune_snapshots(), report_failures()]
 
 
-jumpcloud_warehouse()
+jumpcloud_warehouse_dag = jumpcloud_warehouse()

@@ -38,6 +38,23 @@ def test_no_other_module_asks_whether_it_has_a_folder_or_a_bucket() -> None:
     assert [name for name, _ in found] == ["core/data_root.py"], found
 
 
+def test_one_module_knows_where_a_name_lives_in_which_airflow() -> None:
+    compat = PACKAGE / "core" / "airflow_compat.py"
+    homes = _imports_of_airflow(compat)
+    moved = {name for _, name in homes}
+    # `airflow.sdk` is the home of many names that have not moved.
+    modules = {module for module, _ in homes} - {"airflow.sdk"}
+    assert {"conf", "AirflowSkipException", "CronDataIntervalTimetable"} <= moved
+    others = [path for path in [*PACKAGE.rglob("*.py"), *(ROOT / "dags").glob("*.py")] if path != compat]
+    found = {
+        str(path.relative_to(ROOT)): [
+            (module, name) for module, name in _imports_of_airflow(path) if name in moved or module in modules
+        ]
+        for path in others
+    }
+    assert {path: imports for path, imports in found.items() if imports} == {}
+
+
 def test_no_test_module_imports_from_another() -> None:
     modules = sorted((ROOT / "tests").rglob("*.py"))
     names = {path.stem for path in modules if path.stem.startswith("test_")} | {"conftest", "tests"}
@@ -55,3 +72,14 @@ def _imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             names |= {*(node.module or "").split("."), *(alias.name for alias in node.names)}
     return names
+
+
+def _imports_of_airflow(path: Path) -> list[tuple[str, str]]:
+    """Module and name of everything that a module imports from Airflow; the name of a whole module is empty."""
+    found: list[tuple[str, str]] = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, "") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found += [(str(node.module), alias.name) for alias in node.names]
+    return [(module, name) for module, name in found if module.partition(".")[0] == "airflow"]

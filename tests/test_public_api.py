@@ -12,6 +12,7 @@ import pytest
 from support.definitions import PACKAGE, public_names
 
 DOORS = {
+    "dag_factory": {"directory_dag", "usage_dag", "warehouse_dag"},
     "errors": {
         "CAN_HEAL",
         "CheckFailedError",
@@ -48,6 +49,7 @@ DOORS = {
         "write_saas_import",
     },
     "hook": {"JumpCloudHook", "TESTED_ORGANIZATIONS"},
+    "operators": {"JumpCloudDirectoryOperator", "JumpCloudUsageOperator", "JumpCloudWarehouseOperator"},
     "plugin": {"JumpCloudPlugin"},
     "provider_info": {"CONFIG", "CONNECTION_TYPE_INFO", "get_provider_info"},
     "reading": {"MARTS", "open_warehouse", "read_mart", "unreadable"},

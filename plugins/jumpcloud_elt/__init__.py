@@ -2,7 +2,9 @@
 
 Public is what stands in this folder; what stands in a sub-package may move. Imports run down only:
 
-    plugin                             what Airflow loads: dashboard and asset links
+    example_dags                       Dags to copy from
+    plugin, dag_factory                the dashboard in Airflow; several Dags of a kind
+    operators                          sync and build as tasks of Dags of your own
     dashboard, tasks, hook             pages; what the Dags' tasks do; JumpCloudHook for Dags of your own
     actions, export                    acting on users; files for other products
     privacy, alerts, reading           forgetting a person; notifications; the warehouse as DataFrames
@@ -12,4 +14,6 @@ Public is what stands in this folder; what stands in a sub-package may move. Imp
     errors, provider_info              the error tree; connection form and options
 """
 
-__version__ = "0.1.0"
+from importlib.metadata import version
+
+__version__ = version("jumpcloud-elt")

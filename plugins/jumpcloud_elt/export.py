@@ -106,7 +106,9 @@ def write_parquet(
 ) -> None:
     """Write a data set as Parquet, with the types of the warehouse."""
     rows = connection.sql(_ordered(dataset, order), params=dict(parameters))
-    reader: pa.RecordBatchReader = rows.to_arrow_reader(EXPORT_BATCH_ROWS)
+    # DuckDB 1.4 has it under another name.
+    name = "to_arrow_reader" if hasattr(rows, "to_arrow_reader") else "fetch_arrow_reader"
+    reader: pa.RecordBatchReader = getattr(rows, name)(EXPORT_BATCH_ROWS)
     with pq.ParquetWriter(file, reader.schema, compression="zstd") as writer:
         for batch in reader:
             writer.write_batch(batch)

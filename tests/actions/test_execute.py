@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk.exceptions import AirflowFailException
 
 from jumpcloud_elt.core.action_names import ACTIONS
+from jumpcloud_elt.core.airflow_compat import AirflowFailException
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.landing import action_log
 from jumpcloud_elt.tasks import user_action

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from jumpcloud_elt.actions import execute, operations
+from jumpcloud_elt.core.airflow_compat import AirflowFailException, AirflowSkipException
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.landing import action_log
 from jumpcloud_elt.landing.layout import run_file_name

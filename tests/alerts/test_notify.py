@@ -15,9 +15,9 @@ import pytest
 import requests
 import urllib3
 from airflow.sdk import Connection
-from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException, AirflowSkipException
 
 from jumpcloud_elt.alerts import notify, problems
+from jumpcloud_elt.core.airflow_compat import AirflowException, AirflowNotFoundException, AirflowSkipException
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.errors import ConfigurationError
 from jumpcloud_elt.tasks import alerts, common

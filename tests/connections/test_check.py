@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
 from jumpcloud_elt.connections.check import inspect_connection
 from jumpcloud_elt.connections.report import SYNC_CAPABILITIES, ConnectionReport, as_text, summarise
+from jumpcloud_elt.core.airflow_compat import AirflowFailException
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.hook import JumpCloudHook
 from jumpcloud_elt.tasks import check_connection

@@ -11,11 +11,11 @@ import duckdb
 import jsonschema
 import pytest
 from airflow.providers_manager import ProvidersManager
-from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.connection import Connection
 from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
 from jumpcloud_elt.core.account import Account, read_account
+from jumpcloud_elt.core.airflow_compat import conf
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.errors import ConfigurationError
 from jumpcloud_elt.hook import JumpCloudHook

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from airflow.sdk import CronDataIntervalTimetable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jumpcloud_elt.core.airflow_compat import CronDataIntervalTimetable
 from jumpcloud_elt.core.intervals import last_complete_interval, read_cron, split_into_units, timetable, uncovered
 from jumpcloud_elt.core.times import parse_moment
 from jumpcloud_elt.errors import ConfigurationError

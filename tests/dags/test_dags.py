@@ -21,13 +21,14 @@ from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.taskreschedule import TaskReschedule
 from airflow.models.xcom import XComModel
-from airflow.sdk import DAG, CronDataIntervalTimetable
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import DAG
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
+from jumpcloud_elt.actions.operator import HAS_RESPONSE_TIMEOUT
 from jumpcloud_elt.connections import capabilities
 from jumpcloud_elt.core import settings
+from jumpcloud_elt.core.airflow_compat import DOUBLED_RETRY_DELAYS, AirflowFailException, CronDataIntervalTimetable
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.landing.manifests import RunManifest
 from jumpcloud_elt.tasks import usage
@@ -46,6 +47,7 @@ DAG_IDS = (
     "jumpcloud_user_action",
     "jumpcloud_warehouse",
 )
+BY_THEMSELVES = ("jumpcloud_directory", "jumpcloud_usage", "jumpcloud_warehouse")
 # Two runs of these at once would take two snapshots of the same, or write one file.
 ONE_RUN_AT_A_TIME = ("jumpcloud_directory", "jumpcloud_forget", "jumpcloud_warehouse")
 # A run that waits for an approval must not hold up others; what it does then it does alone.
@@ -117,8 +119,9 @@ def test_exactly_the_expected_dags_are_there_without_import_errors(parsed: dict[
 
 def test_parsing_reads_nothing_but_source_and_talks_to_nobody(parsed: dict[str, Any]) -> None:
     opened = {argument for event, argument in parsed["touched"] if event == "open"}
-    assert {str(path) for path in (ROOT / "dags").glob("*.py")} <= opened
-    assert {path for path in opened if not path.endswith((".py", ".pyc"))} == set()
+    assert {str(ROOT / "dags" / f"{dag_id}.py") for dag_id in DAG_IDS} <= opened
+    # The list of files that are no Dag files, and nothing else.
+    assert {path for path in opened if not path.endswith((".py", ".pyc"))} == {str(ROOT / "dags" / ".airflowignore")}
     talking = ("socket.", "sqlite3.", "subprocess.", "http.", "urllib.", "os.system", "os.exec", "os.posix_spawn")
     assert [event for event, _ in parsed["touched"] if event.startswith(talking)] == []
 
@@ -140,14 +143,17 @@ def test_airflow_loads_the_package_as_a_package_and_its_modules_not_one_by_one(p
 def test_every_dag_says_what_it_is_and_never_catches_up_by_itself(dags: dict[str, DAG], dag_id: str) -> None:
     dag = dags[dag_id]
     assert dag.doc_md is not None and dag.doc_md.strip().startswith("### JumpCloud")
-    assert dag.tags == {"jumpcloud"}
+    tags = ["runs by itself"] if dag_id in BY_THEMSELVES else ["by hand"]
+    assert dag.tags == {"jumpcloud", *tags, *(["changes JumpCloud"] if dag_id == "jumpcloud_user_action" else [])}
+    assert dag.dag_display_name.startswith("JumpCloud: " if dag_id in BY_THEMSELVES else "JumpCloud, by hand: ")
+    assert (dag.schedule is not None) == (dag_id in BY_THEMSELVES)
     assert dag.catchup is False
     assert (dag.max_active_runs == 1) == (dag_id in ONE_RUN_AT_A_TIME)
     for task in dag.tasks:
         assert task.owner == "jumpcloud_elt"
         assert task.retries == (0 if task.task_id in TRIED_ONCE else 3)
         assert task.retry_delay == timedelta(seconds=30)
-        assert task.retry_exponential_backoff == 2
+        assert task.retry_exponential_backoff == DOUBLED_RETRY_DELAYS
         assert task.max_retry_delay == timedelta(minutes=15)
 
 
@@ -157,10 +163,13 @@ def test_every_run_and_every_task_ends(dags: dict[str, DAG], dag_id: str) -> Non
     assert dags[dag_id].dagrun_timeout == timedelta(hours=hours)
     for task in dags[dag_id].tasks:
         minutes = 10 if task.task_id == "notify" else 180
-        assert task.execution_timeout == timedelta(minutes=minutes)
+        if task.task_id != "approve" or HAS_RESPONSE_TIMEOUT:
+            assert task.execution_timeout == timedelta(minutes=minutes)
         assert task.task_id != "notify" or not task.downstream_list
         if task.task_id == "approve":
             assert task.response_timeout == timedelta(hours=24)
+            # Whoever answers is not asked for what the run was started with.
+            assert dict(task.params) == {}
 
 
 def test_actions_wait_beside_each_other_and_act_in_turn(dags: dict[str, DAG]) -> None:

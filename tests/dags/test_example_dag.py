@@ -12,7 +12,7 @@ from support.acting import ORGANIZATION, STAFF, allow, members_of, user_id, user
 from support.connections import API_KEY, connection_json
 from support.paths import ROOT
 
-EXAMPLE = ROOT / "docs" / "example_dag.py"
+EXAMPLE = ROOT / "plugins" / "jumpcloud_elt" / "example_dags" / "suspend_leavers.py"
 
 
 @pytest.fixture

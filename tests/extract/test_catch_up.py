@@ -11,10 +11,10 @@ from typing import Any
 import pendulum
 import pyarrow.parquet as pq
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 from airflow.timetables.base import DataInterval, TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
 
+from jumpcloud_elt.core.airflow_compat import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 from jumpcloud_elt.core.intervals import read_cron
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.extract import event_reader

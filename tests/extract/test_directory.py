@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
+from jumpcloud_elt.core.airflow_compat import AirflowFailException
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.landing.files import read_metadata
 from jumpcloud_elt.warehouse import checkpoints

@@ -21,12 +21,12 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.xcom import XComModel
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.utils.session import create_session
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from jumpcloud_elt.core.airflow_compat import AirflowFailException, AirflowSkipException
 from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.core.host import private_folder
 from jumpcloud_elt.core.settings import Settings, read_settings

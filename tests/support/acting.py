@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from jumpcloud_elt.core.action_names import ACTIONS
+from jumpcloud_elt.core.airflow_compat import AirflowFailException, AirflowSkipException
 from jumpcloud_elt.core.settings import read_settings
 from jumpcloud_elt.landing.action_log import read_run
 from jumpcloud_elt.tasks import user_action

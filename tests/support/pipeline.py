@@ -12,8 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import duckdb
-from airflow.sdk.exceptions import AirflowException
 
+from jumpcloud_elt.core.airflow_compat import AirflowException
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.reading import MARTS, open_warehouse
 from jumpcloud_elt.tasks import common, directory, usage

@@ -142,7 +142,8 @@ def test_what_the_image_copies_is_there_and_is_let_through() -> None:
     assert [path for path in copied if not (ROOT / path).exists()] == []
     # What building the package reads.
     hatch = PROJECT["tool"]["hatch"]
-    read = [hatch["version"]["path"], PROJECT["project"]["readme"], "pyproject.toml"]
+    read = [one["path"] for one in hatch["metadata"]["hooks"]["fancy-pypi-readme"]["fragments"]]
+    read += ["pyproject.toml", *PROJECT["project"]["license-files"]]
     read += hatch["build"]["targets"]["wheel"]["packages"]
     read += hatch["build"]["targets"]["wheel"]["force-include"]
     assert [path for path in read if not any(Path(path).is_relative_to(one) for one in copied)] == []

@@ -11,8 +11,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
+from jumpcloud_elt.core.airflow_compat import AirflowFailException
 from jumpcloud_elt.core.data_root import open_data_root
 from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.core.settings import Settings, read_settings

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import (
+from airflow.sdk.timezone import utcnow
+
+from jumpcloud_elt.core.airflow_compat import (
     AirflowException,
     AirflowFailException,
     AirflowRescheduleException,
     AirflowSkipException,
 )
-from airflow.sdk.timezone import utcnow
-
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.tasks.mapping import LABEL_LENGTH, each, flat, in_batches
 

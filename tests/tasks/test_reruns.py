@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
+from jumpcloud_elt.core.airflow_compat import AirflowFailException
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.extract import events
 from jumpcloud_elt.reading import MARTS

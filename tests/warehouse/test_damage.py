@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
+from jumpcloud_elt.core.airflow_compat import AirflowFailException
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.landing.layout import unit_path
 from jumpcloud_elt.tasks import warehouse as tasks_warehouse

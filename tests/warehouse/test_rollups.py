@@ -17,8 +17,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
+from jumpcloud_elt.core.airflow_compat import AirflowFailException
 from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.landing.layout import unit_path

@@ -15,12 +15,12 @@ connections as (
 attempts as (
     select organization_id, stream, run_id, recorded_at, outcome, reason
     from stg_runs
-    where dag_id in ('jumpcloud_directory', 'jumpcloud_user_action') and organization_id is not null
+    where stream not in ('directory_insights_events', 'forget') and organization_id is not null
     union all
     select connections.organization_id, runs.stream, runs.run_id, runs.recorded_at, runs.outcome, runs.reason
     from stg_runs as runs
     inner join connections using (connection_id)
-    where runs.dag_id = 'jumpcloud_directory' and runs.organization_id is null
+    where runs.stream <> 'directory_insights_events' and runs.organization_id is null
 ),
 
 -- Of a run that was run again, the last time counts.
@@ -52,7 +52,7 @@ latest as (
 unrestricted as (
     select run_id, max(recorded_at) as ran_at
     from stg_runs
-    where dag_id = 'jumpcloud_directory' and not is_restricted
+    where stream <> 'directory_insights_events' and not is_restricted
     group by run_id
     qualify row_number() over (order by max(recorded_at) desc, run_id desc) = 1
 )

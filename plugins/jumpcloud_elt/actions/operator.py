@@ -5,15 +5,20 @@ Asks and waits as the operator of the standard provider does. What an approval i
 
 from __future__ import annotations
 
+import inspect
+from datetime import timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
+from airflow.sdk.definitions.param import ParamsDict
 
 from jumpcloud_elt.actions.approval import digest
+from jumpcloud_elt.core.airflow_compat import AirflowFailException
 
 ANSWER = "answer"
 QUESTION = "question"
+# Standard provider 1.12.3. Before it `execution_timeout` is the time limit of the answer.
+HAS_RESPONSE_TIMEOUT = "response_timeout" in inspect.signature(HITLOperator.__init__).parameters
 
 
 class AnsweredApproval(ApprovalOperator):
@@ -25,6 +30,15 @@ class AnsweredApproval(ApprovalOperator):
 
     It asks once: when the task is cleared, Airflow goes on showing the question of the first try.
     """
+
+    def __init__(self, *, response_timeout: timedelta, **kwargs: Any) -> None:
+        name = "response_timeout" if HAS_RESPONSE_TIMEOUT else "execution_timeout"
+        super().__init__(**{**kwargs, name: response_timeout})
+        self.response_timeout = response_timeout
+
+    def validate_params(self) -> None:
+        """An approval asks for no params. Airflow 3.1 hands on those of the Dag, which have no values yet."""
+        self.params = ParamsDict()
 
     def execute(self, context: Any) -> Any:
         if context["ti"].try_number > 1:

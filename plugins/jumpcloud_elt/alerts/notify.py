@@ -22,11 +22,11 @@ from typing import Any
 
 import msgspec
 from airflow.sdk import BaseNotifier
-from airflow.sdk.exceptions import AirflowTaskTimeout
 from airflow.sdk.execution_time.timeout import timeout
 from airflow.sdk.log import mask_secret
 
 from jumpcloud_elt.alerts.problems import Known, Problem, View, complete
+from jumpcloud_elt.core.airflow_compat import AirflowTaskTimeout
 from jumpcloud_elt.core.settings import NotifierSettings, Settings
 from jumpcloud_elt.errors import LandingError
 

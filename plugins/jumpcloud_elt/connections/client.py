@@ -6,11 +6,11 @@ import base64
 import os
 
 from airflow.sdk import Connection
-from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.core.account import Account, read_account
+from jumpcloud_elt.core.airflow_compat import AirflowNotFoundException
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.errors import ConfigurationError
 

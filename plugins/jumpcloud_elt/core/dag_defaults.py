@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from jumpcloud_elt.core.airflow_compat import DOUBLED_RETRY_DELAYS
 from jumpcloud_elt.core.settings import Settings
 
 # Telling people must not take as long as what they are told of.
@@ -20,7 +21,7 @@ def task_defaults(settings: Settings, *, asks_jumpcloud: bool = True) -> dict[st
         "owner": "jumpcloud_elt",
         "retries": 3,
         "retry_delay": timedelta(seconds=30),
-        "retry_exponential_backoff": 2.0,
+        "retry_exponential_backoff": DOUBLED_RETRY_DELAYS,
         "max_retry_delay": timedelta(minutes=15),
         "execution_timeout": timedelta(minutes=settings.task_timeout_minutes),
     }

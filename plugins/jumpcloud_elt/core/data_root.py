@@ -83,7 +83,8 @@ def _set_up(fs: Any) -> None:
 
 def _require_connection(conn_id: str, refused: Callable[[str], ConfigurationError]) -> None:
     from airflow.sdk import BaseHook  # noqa: PLC0415
-    from airflow.sdk.exceptions import AirflowNotFoundException  # noqa: PLC0415
+
+    from jumpcloud_elt.core.airflow_compat import AirflowNotFoundException  # noqa: PLC0415
 
     try:
         BaseHook.get_connection(conn_id)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
-from airflow.sdk import CronDataIntervalTimetable
 from croniter import CroniterBadDateError, croniter
 
+from jumpcloud_elt.core.airflow_compat import CronDataIntervalTimetable
 from jumpcloud_elt.core.times import midnight_before
 from jumpcloud_elt.errors import ConfigurationError
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from airflow.sdk.configuration import conf
 
 from jumpcloud_elt.core.account import ORGANIZATION_ID
+from jumpcloud_elt.core.airflow_compat import conf
 from jumpcloud_elt.core.data_root import STORE_URL, open_data_root
 from jumpcloud_elt.core.intervals import read_cron
 from jumpcloud_elt.core.storage import Place
@@ -105,6 +107,25 @@ def read_settings() -> Settings:
     return settings
 
 
+@contextmanager
+def other_options(options: Mapping[str, str]) -> Iterator[None]:
+    """Within this block options of the section have these values, whatever Airflow's configuration says.
+
+    For the whole process, threads included: a task has a process of its own.
+    """
+    names = {f"AIRFLOW__{SECTION.upper()}__{option.upper()}": value for option, value in options.items()}
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def settings_of_dags() -> Settings:
     """The settings when a Dag file is parsed: a wrong option has its default, so that no Dag goes off the list.
 
@@ -175,7 +196,8 @@ def _plain_id(name: str) -> str:
 
 
 def _text(option: str) -> str:
-    return str(conf.get(SECTION, option)).strip()
+    # Airflow 3.1 reads what providers declare only in processes of its command line.
+    return str(conf.get(SECTION, option, fallback=_default(option))).strip()
 
 
 def _default(option: str) -> str:

@@ -30,9 +30,9 @@ def require_reader(user: GetUserDep) -> None:
 
     Raises HTTPException for nobody, NotAllowedError for anybody else.
     """
-    teams = DagModel.get_dag_id_to_team_name_mapping(list(DAG_IDS))
     requests: list[IsAuthorizedDagRequest] = [
-        {"method": "GET", "details": DagDetails(id=dag_id, team_name=teams.get(dag_id))} for dag_id in DAG_IDS
+        {"method": "GET", "details": DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))}
+        for dag_id in DAG_IDS
     ]
     if not get_auth_manager().batch_is_authorized_dag(requests, user=user):
         raise NotAllowedError(403, "Your Airflow user may not read the JumpCloud Dags.")

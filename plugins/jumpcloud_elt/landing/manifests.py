@@ -111,14 +111,15 @@ def list_manifests(landing: Place) -> dict[str, str]:
 
 
 class RunManifest:
-    """One Dag run's place in landing."""
+    """One Dag run's place in landing; of a Dag with several tasks that sync by themselves, one such task's."""
 
-    def __init__(self, landing: Place, dag_id: str, run_id: str) -> None:
+    def __init__(self, landing: Place, dag_id: str, run_id: str, task_id: str = "") -> None:
         self.dag_id = dag_id
         self.run_id = run_id
         folder = landing / RUNS / dag_id
-        self.manifest = folder / f"{run_file_name(run_id)}.parquet"
-        self._parts = folder / f".{run_file_name(run_id)}.parts"
+        name = run_file_name(f"{run_id} {task_id}".rstrip())
+        self.manifest = folder / f"{name}.parquet"
+        self._parts = folder / f".{name}.parts"
 
     def begin(
         self, organization: Organization, stream: str, interval: Interval | None = None, *, step: str = ""

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 
 from airflow.sdk import get_current_context
-from airflow.sdk.exceptions import AirflowSkipException
 
 from jumpcloud_elt.alerts import notify, problems
 from jumpcloud_elt.connections import organizations
+from jumpcloud_elt.core.airflow_compat import AirflowSkipException
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.times import utc_now

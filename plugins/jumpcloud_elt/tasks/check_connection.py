@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from airflow.sdk.exceptions import AirflowFailException
-
 from jumpcloud_elt.connections import check
 from jumpcloud_elt.connections import report as connection_check_report
+from jumpcloud_elt.core.airflow_compat import AirflowFailException
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.tasks.common import settings_or_fail
 

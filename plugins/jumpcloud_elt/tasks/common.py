@@ -12,24 +12,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict, TypeVar
 
 from airflow.sdk import Context
-from airflow.sdk.exceptions import (
+
+from jumpcloud_elt.api.client import JumpCloudClient
+from jumpcloud_elt.connections import organizations
+from jumpcloud_elt.connections.client import open_client
+from jumpcloud_elt.core import settings as core_settings
+from jumpcloud_elt.core.airflow_compat import (
     AirflowException,
     AirflowFailException,
     AirflowRescheduleException,
     AirflowSkipException,
     AirflowTaskTimeout,
 )
-
-from jumpcloud_elt.api.client import JumpCloudClient
-from jumpcloud_elt.connections import organizations
-from jumpcloud_elt.connections.client import open_client
-from jumpcloud_elt.core import settings as core_settings
 from jumpcloud_elt.core.data_root import open_data_root
 from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.errors import CAN_HEAL, ConfigurationError, JumpCloudError, TransientError
-from jumpcloud_elt.landing.manifests import FAILED, Outcome, RunManifest, failure
+from jumpcloud_elt.landing.manifests import FAILED, HELD, LANDED, Outcome, RunManifest, failure
 
 log = logging.getLogger(__name__)
 
@@ -85,20 +85,46 @@ def record_run(
     *,
     is_restricted: bool,
     interval: Interval | None = None,
+    event: Any = None,
 ) -> list[Failure]:
     """Write the run's manifest and return the organizations that failed.
 
-    `interval` is all that a run of events was to land.
+    `interval` is all that a run of events was to land; `event` the asset event that says what has landed.
     """
     if listed is None:
         raise AirflowSkipException("Nothing was tried; there is nothing to record.")
     run = run_in_landing(settings_or_fail(), run_of)
     outcomes = run.write_manifest(listed, stream, is_restricted=is_restricted, interval=interval)
+    if event is not None:
+        event.extra = what_landed(outcomes)
     return [
         Failure(organization_name=outcome.organization_name, reason=outcome.reason or "")
         for outcome in outcomes
         if outcome.outcome == FAILED
     ]
+
+
+def what_landed(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """The extra of an asset event: of each organization of which something has landed its name, units and rows.
+
+    A unit is an interval of events, or a stream of a snapshot. `failed` names the organizations that failed.
+    """
+    organizations: dict[str, dict[str, Any]] = {}
+    failed = set()
+    for one in outcomes:
+        if one.outcome in (*LANDED, HELD) and one.organization_id:
+            landed = organizations.setdefault(
+                one.organization_id, {"organization_name": one.organization_name, "units": 0, "rows": 0}
+            )
+            landed["units"] += 1
+            landed["rows"] += one.rows or 0
+        elif one.outcome == FAILED:
+            failed.add(one.organization_id or one.organization_name)
+    return {
+        "organizations": organizations,
+        "rows": sum(one["rows"] for one in organizations.values()),
+        "failed": sorted(failed),
+    }
 
 
 def report_failures(failures: Sequence[Failure] | None, context: Context) -> None:
@@ -179,7 +205,7 @@ def leaving_outcomes(
 
 def run_in_landing(settings: Settings, run_of: dict[str, str]) -> RunManifest:
     """The Dag run's place in landing."""
-    return RunManifest(settings.landing, run_of["dag_id"], run_of["run_id"])
+    return RunManifest(settings.landing, run_of["dag_id"], run_of["run_id"], run_of.get("task_id", ""))
 
 
 def or_fail(call: Callable[[], _T]) -> _T:

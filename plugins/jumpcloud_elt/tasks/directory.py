@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow.sdk.exceptions import AirflowRescheduleException
-
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.connections import capabilities
+from jumpcloud_elt.core.airflow_compat import AirflowRescheduleException
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.errors import JumpCloudError
 from jumpcloud_elt.extract import directory

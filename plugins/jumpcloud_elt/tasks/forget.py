@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowSkipException
-
+from jumpcloud_elt.core.airflow_compat import AirflowSkipException
 from jumpcloud_elt.privacy import forget
 from jumpcloud_elt.tasks.common import or_fail, run_in_landing, settings_or_fail
 

@@ -10,9 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Generic, TypedDict, TypeVar
 
-from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
-
+from jumpcloud_elt.core.airflow_compat import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+    conf,
+)
 from jumpcloud_elt.core.organization import Organization
 
 log = logging.getLogger(__name__)

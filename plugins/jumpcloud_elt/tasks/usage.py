@@ -11,11 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
-
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.connections.check import count_events_until
 from jumpcloud_elt.connections.client import open_client
+from jumpcloud_elt.core.airflow_compat import AirflowRescheduleException, AirflowSkipException
 from jumpcloud_elt.core.intervals import Interval, last_complete_interval, read_usage_cron, split_into_units
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
@@ -187,8 +186,12 @@ def record_usage_run(
     listed: Sequence[Organization] | None,
     run_of: dict[str, str],
     intervals: Sequence[tuple[str, str]] | None,
+    *,
+    is_restricted: bool = False,
+    event: Any = None,
 ) -> list[common.Failure]:
-    """Write the run's manifest and return the organizations that failed; `intervals` are those of `plan_units`.
+    """Write the run's manifest and return the organizations that failed; `intervals` are those of `plan_units`, `event`
+    is the asset event that says what has landed.
 
     Units of these organizations that have landed and that no manifest names, because a task or a run was killed, are
     recorded, too.
@@ -197,7 +200,7 @@ def record_usage_run(
     interval = _whole(intervals or [])
     if listed is None or interval is None:
         return common.record_run(None, run_of, EVENTS, is_restricted=False)
-    failures = common.record_run(listed, run_of, EVENTS, is_restricted=False, interval=interval)
+    failures = common.record_run(listed, run_of, EVENTS, is_restricted=is_restricted, interval=interval, event=event)
     of = {str(one["organization_id"]) for one in listed if one["organization_id"]}
     inventory.record_unknown(settings.landing, common.run_in_landing(settings, run_of), of=of)
     return failures

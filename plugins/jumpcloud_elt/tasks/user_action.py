@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from jumpcloud_elt.actions.approval import answered_by, why_not_approved
 from jumpcloud_elt.actions.execute import run_plan
@@ -22,6 +21,7 @@ from jumpcloud_elt.actions.report import as_row, left_open, refusals, told, turn
 from jumpcloud_elt.actions.request import read_request
 from jumpcloud_elt.connections import organizations
 from jumpcloud_elt.core.account import ORGANIZATION_ID
+from jumpcloud_elt.core.airflow_compat import AirflowFailException, AirflowSkipException
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.streams import USERGROUP_MEMBERS
 from jumpcloud_elt.core.times import utc_now
@@ -151,8 +151,11 @@ def sync_directory(planned: Json | None, run_of: dict[str, str]) -> int:
         common.record_run(mine[:1], run_of, common.DIRECTORY, is_restricted=True)
 
 
-def record_outcomes(planned: Json | None, approval: Mapping[str, Any] | None, organization_id: str, run_id: str) -> int:
-    """Record as skipped or refused what was asked for and never begun; return how many rows the run has recorded.
+def record_outcomes(
+    planned: Json | None, approval: Mapping[str, Any] | None, organization_id: str, run_id: str, event: Any = None
+) -> int:
+    """Record as skipped or refused what was asked for and never begun; return how many rows the run has recorded, which
+    the asset event tells, too.
 
     Skipped, and the warehouse not told, where there is nothing that it could show.
     """
@@ -167,6 +170,8 @@ def record_outcomes(planned: Json | None, approval: Mapping[str, Any] | None, or
         raise AirflowSkipException("Nothing was recorded.")
     if not (settings.landing / RUNS).find_files("*/*.parquet"):
         raise AirflowSkipException("Recorded; the warehouse shows it once something has been synced.")
+    if event is not None:
+        event.extra = {"organizations": {organization_id: {"units": 1, "rows": len(rows)}}, "rows": len(rows)}
     return len(rows)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from typing import Any
 
 from jumpcloud_elt.connections.client import open_account
 from jumpcloud_elt.core.account import USAGE_RETENTION_DAYS
+from jumpcloud_elt.core.airflow_compat import AirflowFailException, AirflowSkipException
 from jumpcloud_elt.errors import ConfigurationError, WarehouseError
 from jumpcloud_elt.landing import inventory
 from jumpcloud_elt.landing.inventory import WAREHOUSE_DAG
@@ -60,8 +60,8 @@ def check_warehouse(built: str) -> str:
     return or_fail(check)
 
 
-def publish_warehouse(checked: str) -> str:
-    """Publish a checked warehouse; return the path of the published file."""
+def publish_warehouse(checked: str, event: Any = None) -> str:
+    """Publish a checked warehouse; return the path of the published file, which the asset event tells, too."""
     settings = settings_or_fail()
 
     def publish() -> str:
@@ -75,7 +75,10 @@ def publish_warehouse(checked: str) -> str:
             )
         return publisher(settings).publish(checked)
 
-    return or_fail(publish)
+    published = or_fail(publish)
+    if event is not None:
+        event.extra = {"warehouse": published}
+    return published
 
 
 def prune_snapshots() -> int:

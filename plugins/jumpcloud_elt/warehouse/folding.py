@@ -151,7 +151,8 @@ def _count_rows(connection: duckdb.DuckDBPyConnection, stream: str) -> None:
     files = f"getvariable('{stream}_files')"
     connection.execute(
         "insert into state.read_counts by name "
-        "with given as (select filename, count(*) as rows "
+        # Materialized: joined as they are read, DuckDB 1.5.0 to 1.5.2 find none.
+        "with given as materialized (select filename, count(*) as rows "
         f"from read_parquet({files}, hive_partitioning = false, filename = true) group by all), "
         "landed as ("
         "    select file_name as filename, decode(value)::json as metadata "

@@ -1,0 +1,1 @@
+"""Examples to copy from; Airflow shows none of them by itself."""
