@@ -3,7 +3,8 @@
 An independent reading of the written definitions: tests compare the built warehouse with it, row for row.
 It shares no code, no SQL and no engine with the package, so that a misreading has to happen twice to go
 unnoticed. It reads no files, and it says nothing about `sync_log`, `capabilities`, `user_actions`, or about
-the columns `sync_status`, `sync_message` and `usage_state_reason`.
+the columns `sync_message` and `usage_state_reason`; about `sync_status`, and about what was tried and has not landed,
+only where it is given the attempts.
 
 `expected` folds each organization's snapshots in time order (who was seen, who is gone, histories), reads the
 landed units into events, resolves each usage event's actor against the accounts of the last snapshot, and
@@ -67,6 +68,8 @@ returns rows as dictionaries, sorted by key.
 #     of a day's covered time, wherever they lie.
 # 29. `access_since` and `idle_days` of access `none` are null.
 # 30. `group_members` has members of groups that the group list does not have as well: access goes through them.
+# 31. What an attempt was to read and nothing landed of is told day by day: a unit spans no day. Catching up that failed
+#     names no interval. An interval of which anything has landed has no row of what failed.
 
 from __future__ import annotations
 
@@ -167,11 +170,29 @@ class Insights:
     reason: str | None
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """How one run ended for an organization, when it was recorded at `at`; times are naive UTC.
+
+    `side` is `directory`, with the outcomes ok, held and failed; or `usage`, with ok, failed, skipped, excluded, and
+    the interval that the run was to land.
+    """
+
+    organization_id: str
+    run_id: str
+    at: datetime
+    side: str
+    outcome: str
+    is_restricted: bool = False
+    interval: tuple[datetime, datetime] | None = None
+
+
 def expected(
     snapshots: list[Snapshot],
     units: list[Unit],
     insights: list[Insights],
     connection_ids: dict[str, str],
+    attempts: list[Attempt] | None = None,
 ) -> dict[str, list[Row]]:
     """Return the rows of every table in `TABLES`, for all organizations, sorted by key.
 
@@ -189,6 +210,9 @@ def expected(
             [finding for finding in insights if finding.organization_id == organization_id],
             connection_ids.get(organization_id),
         )
+        if attempts is not None:
+            own["organizations"][0]["sync_status"] = _sync_status(organization_id, attempts)
+            own["usage_coverage"] = _with_unread(own["usage_coverage"], organization_id, attempts)
         for table, rows in own.items():
             tables[table] += ({"organization_id": organization_id, **row} for row in rows)
     return tables
@@ -970,6 +994,42 @@ def _usage_coverage(units: list[LandedUnit]) -> list[Row]:
         }
         for unit in units
     ]
+
+
+# Attempts
+
+
+def _sync_status(organization_id: str, attempts: list[Attempt]) -> str:
+    """Say how the latest runs that tried an organization ended: that of usage if it failed, else of the directory."""
+    own = sorted((one for one in attempts if one.organization_id == organization_id), key=lambda one: one.at)
+    by_side = {one.side: one for one in own}
+    if "usage" in by_side and by_side["usage"].outcome == "failed":
+        return "failed"
+    unrestricted = [one for one in attempts if one.side == "directory" and not one.is_restricted]
+    latest = max(unrestricted, key=lambda one: one.at, default=None)
+    tried = by_side.get("directory")
+    if tried is None or (latest is not None and latest.run_id != tried.run_id and latest.at > tried.at):
+        return "stale"
+    return tried.outcome
+
+
+def _with_unread(landed: list[Row], organization_id: str, attempts: list[Attempt]) -> list[Row]:
+    """Add what was last tried in vain and nothing has landed of, cut at the ends of days."""
+    latest: dict[tuple[datetime, datetime], str] = {}
+    for attempt in sorted(attempts, key=lambda one: one.at):
+        if attempt.organization_id == organization_id and attempt.side == "usage" and attempt.interval is not None:
+            start, end = attempt.interval
+            while start < end:
+                until = min(midnight(start) + DAY, end)
+                latest[start, until] = attempt.outcome
+                start = until
+    rows = [*landed]
+    for (start, end), ended in latest.items():
+        if ended in ("failed", "skipped") and not any(
+            row["interval_start"] < end and start < row["interval_end"] for row in landed
+        ):
+            rows.append({"interval_start": start, "interval_end": end, "events": 0, "outcome": ended})
+    return sorted(rows, key=lambda row: (row["interval_start"], row["interval_end"]))
 
 
 # Usage

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from support.expectations import TABLES, Insights, Row, Snapshot, Unit, expected, lower, moment, text
+from support.expectations import TABLES, Attempt, Insights, Row, Snapshot, Unit, expected, lower, moment, text
 
 ORG = "org1"
 JANUARY = datetime(2026, 1, 1)
@@ -1271,3 +1271,59 @@ def test_an_organization_without_snapshot_has_its_row_and_its_usage() -> None:
     assert result["organizations"][0]["directory_synced_at"] is None
     assert [row["user_id"] for row in result["usage_daily"]] == ["u1"]
     assert result["users"] == []
+
+
+# What was tried
+
+
+def attempted(units: list[Unit], *attempts: Attempt) -> dict[str, list[Row]]:
+    """Return what is expected of one organization of which runs ended so."""
+    return expected([], units, [], {ORG: "jumpcloud_default"}, list(attempts))
+
+
+def usage(day: int, outcome: str, first: int, last: int) -> Attempt:
+    """Return how the usage run of a day ended that was to land these days."""
+    return Attempt(ORG, f"usage {day}", at(day), "usage", outcome, interval=(at(first), at(last + 1)))
+
+
+@pytest.mark.parametrize(
+    ("ended", "status"),
+    [
+        ([], "stale"),
+        ([("directory", "ok", ORG, False)], "ok"),
+        ([("directory", "failed", ORG, False), ("directory", "ok", ORG, False)], "ok"),
+        ([("directory", "ok", ORG, False), ("directory", "held", ORG, True)], "held"),
+        ([("directory", "ok", ORG, False), ("directory", "ok", "org2", False)], "stale"),
+        ([("directory", "ok", ORG, False), ("directory", "ok", "org2", True)], "ok"),
+        ([("usage", "failed", ORG, False), ("directory", "ok", ORG, False)], "failed"),
+        ([("directory", "held", ORG, False), ("usage", "failed", ORG, False)], "failed"),
+        ([("directory", "ok", ORG, False), ("usage", "failed", ORG, False), ("usage", "ok", ORG, False)], "ok"),
+        ([("directory", "ok", ORG, False), ("usage", "failed", ORG, False), ("usage", "skipped", ORG, False)], "ok"),
+        ([("directory", "ok", ORG, False), ("usage", "failed", "org2", False)], "ok"),
+    ],
+)
+def test_sync_status_is_failed_where_the_latest_usage_run_failed_else_that_of_the_directory(
+    ended: list[tuple[str, str, str, bool]], status: str
+) -> None:
+    attempts = [
+        Attempt(organization_id, f"run {day}", at(day), side, outcome, is_restricted)
+        for day, (side, outcome, organization_id, is_restricted) in enumerate(ended, 1)
+    ]
+    rows = attempted([], *attempts)["organizations"]
+    assert [row["sync_status"] for row in rows if row["organization_id"] == ORG] == [status]
+
+
+def test_what_the_latest_attempt_failed_or_skipped_has_a_row_until_something_has_landed_of_it() -> None:
+    def told(*attempts: Attempt, units: list[Unit]) -> list[tuple[int, str]]:
+        rows = attempted(units, *attempts)["usage_coverage"]
+        return [(row["interval_start"].day, row["outcome"]) for row in rows]
+
+    landed = unit(2, portal("e1", at(2)))
+    failed, skipped, excluded = (usage(day, one, 1, 3) for day, one in ((5, "failed"), (6, "skipped"), (7, "excluded")))
+    assert told(failed, units=[]) == [(1, "failed"), (2, "failed"), (3, "failed")]
+    assert told(failed, skipped, units=[]) == [(1, "skipped"), (2, "skipped"), (3, "skipped")]
+    assert told(failed, skipped, excluded, units=[]) == []
+    assert told(failed, units=[landed]) == [(1, "failed"), (2, "ok"), (3, "failed")]
+    hour = Unit(ORG, at(3), at(3, 1), at(9), [])
+    assert told(failed, units=[landed, hour]) == [(1, "failed"), (2, "ok"), (3, "ok")]
+    assert attempted([landed], failed)["organizations"][0]["known_days"] == 1

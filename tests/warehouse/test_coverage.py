@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import random
 from datetime import datetime, timedelta
-from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
-from jumpcloud_elt.core.settings import Settings, read_settings
+from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.landing.files import read_metadata, write_table
 from jumpcloud_elt.landing.layout import unit_path
-from support.expectations import Insights, Unit
+from jumpcloud_sandbox.client import Sandbox
+from support.expectations import Attempt, Insights, Unit
 from support.landed_units import ORGANIZATIONS, land, land_again, login, record
-from support.pipeline import assert_is_as_from_nothing, assert_warehouse_is, query, run_warehouse
+from support.pipeline import (
+    assert_is_as_from_nothing,
+    assert_warehouse_is,
+    query,
+    run_directory,
+    run_usage,
+    run_warehouse,
+    snapshots_of,
+)
+from support.worlds import FIRST_DAY, ORGANIZATION, OTHER, organization, serve, units_of_organization
 
 DAY = timedelta(days=1)
 MARCH = datetime(2026, 3, 1)
 OF_UNITS = ("usage_coverage", "usage_coverage_daily", "usage_daily", "events")
-
-
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings with a data root of this test's own; nobody is asked anything."""
-    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__DATA_ROOT", str(tmp_path / "data"))
-    return read_settings()
 
 
 def reading(chance: random.Random, organization_id: str, extracted_at: datetime) -> Unit:
@@ -78,3 +82,94 @@ def test_of_files_that_do_not_say_whether_they_are_whole_the_manifests_do(
     write_table(path, path.open_parquet().read(), told)
     (row,) = query(run_warehouse("build"), "select outcome from usage_coverage")
     assert row == {"outcome": outcome}
+
+
+# ---- what was tried in vain -----------------------------------------------------------------------------------
+
+PAGE = {"path_regex": "/events$"}
+
+
+def attempts_of(settings: Settings) -> list[Attempt]:
+    """What the manifests of this test's runs amount to, by their names: `<side> <outcomes of both organizations>`."""
+    named = []
+    for path in (settings.landing / "_runs").glob("*/*.parquet"):
+        row = pq.read_table(path).to_pylist()[-1]
+        side, *outcomes = row["run_id"].split()
+        for one, ended in zip((ORGANIZATION, OTHER), outcomes[:2], strict=True):
+            interval = (FIRST_DAY, FIRST_DAY + 2 * DAY) if side == "usage" else None
+            named.append(Attempt(one, row["run_id"], row["recorded_at"], side, ended, interval=interval))
+    return named
+
+
+def test_what_failed_or_was_skipped_is_said_until_it_has_landed(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_as_attempted(name: str, units: list[Unit]) -> None:
+        snapshots = snapshots_of(sandbox, settings)
+        insights = [Insights(one.organization_id, "read", None) for one in snapshots]
+        tables = ("organizations", "usage_coverage", "usage_coverage_daily")
+        assert_warehouse_is(run_warehouse(name), snapshots, units, insights, tables, attempts_of(settings))
+
+    def run(name: str) -> None:
+        run_usage(name, FIRST_DAY, FIRST_DAY + 2 * DAY)
+
+    events = [login(f"e{day}", FIRST_DAY + (day + 0.5) * DAY) for day in range(2)]
+    organizations = [organization(2) | {"events": events}, organization(3, OTHER) | {"events": events}]
+    serve(sandbox, *organizations)
+    run_directory("directory ok ok")
+    sandbox.set_faults({"match": PAGE | {"organization_id": OTHER}, "do": {"status": 400, "body": {"message": "odd"}}})
+    run("usage ok failed")
+    ours, theirs = (units_of_organization(one, FIRST_DAY, FIRST_DAY + 2 * DAY) for one in organizations)
+    is_as_attempted("failed", ours)
+    rows = query(settings.warehouse, "from usage_coverage where organization_id = ?", [OTHER])
+    assert [(row["outcome"], row["landed_at"]) for row in rows] == [("failed", None)] * 2
+    assert "odd" in rows[0]["reason"]
+    (row,) = query(settings.warehouse, "from organizations where organization_id = ?", [OTHER])
+    assert row["sync_message"].startswith("Usage: ") and "odd" in row["sync_message"]
+    sandbox.set_faults()
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_EXCLUDE", OTHER)
+    run("usage ok excluded 1")
+    is_as_attempted("excluded", ours)
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_EXCLUDE", "")
+    run("usage ok ok")
+    is_as_attempted("landed", [*ours, *theirs])
+
+
+# ---- why usage is not known -----------------------------------------------------------------------------------
+
+
+def usage_of(settings: Settings) -> tuple[str, str | None]:
+    (row,) = query(run_warehouse("build"), "select usage_state, usage_state_reason from organizations")
+    return row["usage_state"], row["usage_state_reason"]
+
+
+def test_why_usage_is_unknown_says_what_jumpcloud_counted(sandbox: Sandbox, settings: Settings) -> None:
+    serve(sandbox, organization(2))
+    run_usage("empty", FIRST_DAY, FIRST_DAY + DAY)
+    assert usage_of(settings) == (
+        "unknown",
+        "Directory Insights was read and JumpCloud counted no event; it may not be enabled.",
+    )
+    sandbox.set_faults({"match": {"path_regex": "/events/count$"}, "do": {"wrong_total": 4}})
+    run_usage("counted", FIRST_DAY + DAY, FIRST_DAY + 2 * DAY)
+    assert usage_of(settings) == (
+        "unknown",
+        "Directory Insights was read and JumpCloud counted events; none dated in the time asked for is landed.",
+    )
+
+
+@pytest.mark.parametrize("events", [[], [login("e", FIRST_DAY)]])
+def test_a_run_that_fails_after_an_exclusion_was_lifted_leaves_nothing_said_of_the_exclusion(
+    events: list[dict[str, Any]], sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(sandbox, organization(2) | {"events": events})
+    run_usage("read", FIRST_DAY, FIRST_DAY + DAY)
+    before = usage_of(settings)
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_EXCLUDE", ORGANIZATION)
+    run_usage("excluded", FIRST_DAY, FIRST_DAY + DAY)
+    state, reason = usage_of(settings)
+    assert state == before[0] and reason is not None and "usage_exclude" in reason
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_EXCLUDE", "")
+    sandbox.set_faults({"match": {"path_regex": "/events"}, "do": {"status": 400, "body": {"message": "odd"}}})
+    assert len(run_usage("failed", FIRST_DAY, FIRST_DAY + DAY)) == 1
+    assert usage_of(settings) == before
