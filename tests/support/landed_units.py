@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.core.organization import Organization
@@ -25,7 +26,7 @@ from jumpcloud_elt.landing.manifests import INCOMPLETE, OK, Outcome, RunManifest
 from jumpcloud_elt.landing.union import write_union
 from jumpcloud_elt.landing.units import UNIT_SCHEMA
 from support.evolving import TIMES, object_id
-from support.expectations import Unit, moment, outcome
+from support.expectations import Attempt, Unit, moment, outcome
 
 Json = dict[str, Any]
 Bounds = tuple[str, datetime, datetime]
@@ -124,6 +125,23 @@ def record(
     names = sorted(tried | ({killed} if killed else set()))
     run.write_manifest([organization(one) for one in names], EVENTS, is_restricted=False, interval=interval)
     return run.manifest
+
+
+def failures(landing: Path) -> list[Attempt]:
+    """What of the runs that lie in landing failed, and within which interval."""
+    rows = [row for path in sorted((landing / "_runs").glob("*/*.parquet")) for row in pq.read_table(path).to_pylist()]
+    return [
+        Attempt(
+            row["organization_id"],
+            row["run_id"],
+            row["recorded_at"],
+            "usage",
+            "failed",
+            interval=(row["interval_start"], row["interval_end"]),
+        )
+        for row in rows
+        if row["outcome"] == "failed" and row["interval_start"] is not None
+    ]
 
 
 def _row(event: Json, unit: Unit) -> Json:
