@@ -18,8 +18,7 @@ GOOD: dict[str, Any] = {
     "usage_state": "available",
     "usage_state_reason": None,
     "usage_until": datetime(2026, 11, 24),
-    "has_usage_failed": False,
-    "usage_failure": None,
+    "has_only_usage_failed": False,
     "gaps": 0,
     "gap_start": None,
     "gap_end": None,
@@ -32,7 +31,7 @@ GOOD: dict[str, Any] = {
         ({}, "green", "Connected and synced", None),
         ({"sync_status": "failed", "sync_message": "401"}, "red", "last sync failed", "run jumpcloud_directory again"),
         (
-            {"has_usage_failed": True, "usage_failure": "500"},
+            {"sync_status": "failed", "has_only_usage_failed": True, "sync_message": "Usage: 500"},
             "red",
             "reading its usage failed",
             "clear the failed task",
@@ -60,7 +59,7 @@ def test_a_card_says_what_is_most_pressing(
     assert verdict.colour == colour
     assert headline in verdict.headline
     assert verdict.next_step is next_step or next_step in (verdict.next_step or "")
-    reasons = {facts.get(name) for name in ("sync_message", "usage_failure", "usage_state_reason")} - {None}
+    reasons = {facts.get(name) for name in ("sync_message", "usage_state_reason")} - {None}
     assert not reasons or verdict.cause in reasons
 
 

@@ -18,7 +18,7 @@ from jumpcloud_elt.core.airflow_compat import AirflowFailException, AirflowResch
 from jumpcloud_elt.core.intervals import read_cron
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.extract import event_reader
-from jumpcloud_elt.landing.files import read_metadata
+from jumpcloud_elt.landing.files import read_metadata, write_table
 from jumpcloud_elt.landing.layout import landed_units, unit_path
 from jumpcloud_elt.tasks import common, usage
 from jumpcloud_sandbox.client import Sandbox
@@ -490,6 +490,92 @@ def test_an_incomplete_unit_is_read_again_until_its_counts_agree(served: Sandbox
     served.clear_requests()
     scheduled(1)
     assert read(served) == starts(2, 1)
+
+
+WRONG_TOTAL = {"match": COUNT, "do": {"wrong_total": 3}}
+
+
+def known_range() -> tuple[Any, ...]:
+    (row,) = query(run_warehouse("warehouse"), "select usage_from, usage_until from organizations")
+    return tuple(row.values())
+
+
+@pytest.mark.parametrize("noon", [("noon 4",), ()])
+def test_an_incomplete_unit_that_is_empty_by_now_is_not_taken_for_read(
+    noon: tuple[str, ...], served: Sandbox, settings: Settings
+) -> None:
+    """JumpCloud counted four events and gave one, or none; then its plan's retention took them all."""
+    if not noon:
+        drop(served, "noon 4")
+    served.set_faults(WRONG_TOTAL)
+    scheduled(4)
+    served.set_faults()
+    run_usage("days", day(3)[0], day(2)[1])
+    drop(served, "noon 4")
+    scheduled(1)
+    assert coverage()[0][:3] == (day(4)[0], len(noon), "incomplete")
+    assert known_range() == (day(3)[0], TODAY)
+    assert ids(settings, day(4)) == [*noon]
+    [told] = [row[3] for row in outcomes(settings, "scheduled 1") if row[0] == day(4)[0]]
+    assert told.startswith("0 distinct ids received, 0 counted by JumpCloud, which no longer has all that it had")
+
+
+def test_an_incomplete_unit_of_which_some_events_are_gone_by_now_is_not_taken_for_read(
+    served: Sandbox, settings: Settings
+) -> None:
+    served.add_events(ORG, [login("early", day(4)[0] + DAY / 8)])
+    served.set_faults(WRONG_TOTAL)
+    scheduled(4)
+    served.set_faults()
+    drop(served, "early")
+    scheduled(1)
+    assert coverage()[0][:3] == (day(4)[0], 2, "incomplete")
+    served.add_events(ORG, [login("early", day(4)[0] + DAY / 8)])
+    scheduled(1)
+    assert coverage()[0][:3] == (day(4)[0], 2, "ok")
+
+
+def test_a_damaged_unit_that_is_read_again_incompletely_covers_nothing(served: Sandbox, settings: Settings) -> None:
+    run_usage("days", day(5)[0], day(2)[1])
+    unit_path(settings.landing, ORG, *day(5)).write_bytes(b"")
+    served.set_faults(WRONG_TOTAL)
+    assert run_usage("again", *day(5)) == []
+    assert coverage()[0][:3] == (day(5)[0], 1, "incomplete")
+    assert known_range() == (day(4)[0], day(2)[1])
+
+
+@pytest.mark.parametrize("rebuild_runs", [False, True])
+def test_a_unit_that_a_killed_run_read_whole_is_whole(rebuild_runs: bool, served: Sandbox, settings: Settings) -> None:
+    served.set_faults(WRONG_TOTAL)
+    run_usage("incomplete", *day(5))
+    served.set_faults()
+    assert coverage()[0][2] == "incomplete"
+    run_usage("killed", *day(5))
+    (manifest,) = (settings.landing / "_runs" / "jumpcloud_usage").glob("killed*.parquet")
+    manifest.unlink()
+    if not rebuild_runs:
+        run_usage("next", *day(1), run_type="backfill")
+    run_warehouse("warehouse", rebuild_runs=rebuild_runs)
+    (row,) = query(settings.warehouse, "from usage_coverage where interval_start = ?", [day(5)[0]])
+    assert row["outcome"] == "ok"
+    rows = query(settings.warehouse, "select outcome from sync_log where interval_start = ? order by recorded_at",
+                 [day(5)[0]])  # fmt: skip
+    assert [row["outcome"] for row in rows] == ["incomplete", "ok"]
+
+
+def test_a_unit_read_whole_of_one_service_and_incompletely_of_both_does_not_cover(
+    served: Sandbox, settings: Settings
+) -> None:
+    landed = unit_path(settings.landing, ORG, *day(4))
+    run_usage("days", day(4)[0], day(2)[1])
+    told = read_metadata(landed)
+    write_table(landed, landed.open_parquet().read(), told | {"services": ["directory"]})
+    served.set_faults(WRONG_TOTAL)
+    run_usage("both", *day(4))
+    served.set_faults()
+    assert known_range() == (day(3)[0], day(2)[1])
+    run_usage("both", *day(4))
+    assert known_range() == (day(4)[0], day(2)[1])
 
 
 def test_a_damaged_unit_is_set_aside_and_read_again_where_jumpcloud_still_has_it(

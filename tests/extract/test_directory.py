@@ -301,7 +301,7 @@ def test_a_checkpoint_says_its_version_and_one_that_is_not_known_is_refused(
     discard_builds(settings)
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "STATE_VERSION", 7)
-        told = r"_checkpoints/.*: state version 2 found; allowed: 1, 7\. Another"
+        told = r"_checkpoints/.*: state version 3 found; allowed: 1, 2, 7\. Another"
         with pytest.raises(AirflowFailException, match=told):
             run_warehouse("of another version")
     # Those of before versions were written down are of the first.

@@ -105,7 +105,7 @@ class EvolvingWorld:
     def _administrator(self, administrator_id: str) -> Json:
         row: Json = {"_id": administrator_id}
         self._pick(row, "email", EMAILS)
-        for key in ("firstname", "lastname"):
+        for key in ("firstname", "lastname", "displayname"):
             self._pick(row, key, TEXTS)
         self._pick(row, "created", ["2024-01-02T03:04:05.678Z", None, *LATELY])
         self._pick(row, "suspended", [True, False, None])

@@ -3,7 +3,8 @@
 An independent reading of the written definitions: tests compare the built warehouse with it, row for row.
 It shares no code, no SQL and no engine with the package, so that a misreading has to happen twice to go
 unnoticed. It reads no files, and it says nothing about `sync_log`, `capabilities`, `user_actions`, or about
-the columns `sync_status`, `sync_message` and `usage_state_reason`.
+the columns `sync_message` and `usage_state_reason`; about `sync_status`, and about what was tried and has not landed,
+only where it is given the attempts.
 
 `expected` folds each organization's snapshots in time order (who was seen, who is gone, histories), reads the
 landed units into events, resolves each usage event's actor against the accounts of the last snapshot, and
@@ -44,8 +45,10 @@ returns rows as dictionaries, sorted by key.
 #     then a success before a failure or step before neither, then the greater event type, then initiated_by, resource
 #     (id, username, email) and application (id, name, display_label, sso_type), field by field; what is missing is
 #     less than what is empty. Never the order in which they came.
-# 19. An interval that is given twice: the later extraction replaces it as a whole, unless it has fewer
-#     distinct events. Events without id or without a readable timestamp are ignored.
+# 19. Readings of one interval are one unit: of an event id all copies of the latest reading that has it. A reading
+#     makes the unit whole if it was whole itself, lands every id that had landed and, of a unit that was not, has any
+#     id at all; the unit stays so, and its services are those of such readings. Events at an interval's end do not
+#     land. Events without id or without a readable timestamp are ignored.
 # 20. `usage_coverage.events` counts the distinct events dated inside the unit. A unit with strays alone is
 #     empty: it neither verifies others nor makes an organization `available`.
 # 21. Where no event was ever seen every unit is `unverified`. A unit that lacks a service keeps its outcome, and covers
@@ -65,6 +68,8 @@ returns rows as dictionaries, sorted by key.
 #     of a day's covered time, wherever they lie.
 # 29. `access_since` and `idle_days` of access `none` are null.
 # 30. `group_members` has members of groups that the group list does not have as well: access goes through them.
+# 31. What an attempt was to read and nothing landed of is told day by day: a unit spans no day. Catching up that failed
+#     names no interval. An interval of which anything has landed has no row of what failed.
 
 from __future__ import annotations
 
@@ -140,10 +145,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Unit:
-    """One landed unit of events, as received for its bounds (both inclusive); times are naive UTC.
+    """One reading of a unit of events, as received for its bounds (both inclusive); times are naive UTC.
 
-    `services` are those that JumpCloud was asked for. The interval of a unit that `began_before_retention` lies, in
-    part, before what JumpCloud keeps. One that is not whole is `incomplete`: no reading of it agreed with the count.
+    `services` are those that JumpCloud was asked for. The interval of a reading that `began_before_retention` lies, in
+    part, before what JumpCloud keeps. One that is not whole did not agree with the count.
     """
 
     organization_id: str
@@ -165,11 +170,29 @@ class Insights:
     reason: str | None
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """How one run ended for an organization, when it was recorded at `at`; times are naive UTC.
+
+    `side` is `directory`, with the outcomes ok, held and failed; or `usage`, with ok, failed, skipped, excluded, and
+    the interval that the run was to land.
+    """
+
+    organization_id: str
+    run_id: str
+    at: datetime
+    side: str
+    outcome: str
+    is_restricted: bool = False
+    interval: tuple[datetime, datetime] | None = None
+
+
 def expected(
     snapshots: list[Snapshot],
     units: list[Unit],
     insights: list[Insights],
     connection_ids: dict[str, str],
+    attempts: list[Attempt] | None = None,
 ) -> dict[str, list[Row]]:
     """Return the rows of every table in `TABLES`, for all organizations, sorted by key.
 
@@ -187,6 +210,9 @@ def expected(
             [finding for finding in insights if finding.organization_id == organization_id],
             connection_ids.get(organization_id),
         )
+        if attempts is not None:
+            own["organizations"][0]["sync_status"] = _sync_status(organization_id, attempts)
+            own["usage_coverage"] = _with_unread(own["usage_coverage"], organization_id, attempts)
         for table, rows in own.items():
             tables[table] += ({"organization_id": organization_id, **row} for row in rows)
     return tables
@@ -679,27 +705,63 @@ class Use:
     is_success: bool
 
 
-def _landed_units(units: list[Unit]) -> list[Unit]:
-    """Return one unit per interval: the latest extraction that did not come back with fewer events."""
-    landed: dict[tuple[datetime, datetime], Unit] = {}
-    for unit in sorted(units, key=lambda item: item.extracted_at):
-        bounds = (unit.interval_start, unit.interval_end)
-        if bounds not in landed or len(by_id(unit.events)) >= len(by_id(landed[bounds].events)):
-            landed[bounds] = unit
+@dataclass
+class LandedUnit:
+    """What has come of the readings of one interval; `copies` of each event id, with the reading that they are of."""
+
+    interval_start: datetime
+    interval_end: datetime
+    services: set[str]
+    began_before_retention: bool
+    is_whole: bool
+    copies: dict[str, list[tuple[datetime, Payload]]]
+
+    def read_again(self, reading: Unit) -> None:
+        """Take in a later reading."""
+        copies = _copies(reading)
+        has_any = any(text(payload.get("id")) for payload in reading.events)
+        makes_whole = reading.is_whole and self.copies.keys() <= copies.keys() and (self.is_whole or has_any)
+        if makes_whole and not self.is_whole:
+            self.services = set(reading.services)
+        elif makes_whole or not self.is_whole:
+            self.services |= set(reading.services)
+        self.is_whole = self.is_whole or makes_whole
+        self.began_before_retention = self.began_before_retention and reading.began_before_retention
+        self.copies |= copies
+
+
+def _copies(reading: Unit) -> dict[str, list[tuple[datetime, Payload]]]:
+    """Return what a reading lands: all but what lies at its end, which belongs to the next unit."""
+    copies: dict[str, list[tuple[datetime, Payload]]] = defaultdict(list)
+    for payload in reading.events:
+        event_id = text(payload.get("id"))
+        if event_id is not None and moment(payload.get("timestamp")) != reading.interval_end:
+            copies[event_id].append((reading.extracted_at, payload))
+    return dict(copies)
+
+
+def _landed_units(readings: list[Unit]) -> list[LandedUnit]:
+    """Return one unit per interval, of all its readings in the order of time."""
+    landed: dict[tuple[datetime, datetime], LandedUnit] = {}
+    for reading in sorted(readings, key=lambda item: item.extracted_at):
+        bounds = (reading.interval_start, reading.interval_end)
+        if bounds in landed:
+            landed[bounds].read_again(reading)
+        else:
+            began, services = reading.began_before_retention, set(reading.services)
+            landed[bounds] = LandedUnit(*bounds, services, began, reading.is_whole, _copies(reading))
     return [landed[bounds] for bounds in sorted(landed)]
 
 
-def _inside(unit: Unit) -> list[Event]:
+def _inside(unit: LandedUnit) -> list[Event]:
     """Return the unit's events that are dated in its half-open interval; the rest are strays."""
     events = []
-    for payload in unit.events:
-        event_id = text(payload.get("id"))
-        event_at = moment(payload.get("timestamp"))
-        if event_id is None or event_at is None:
-            continue
-        if unit.interval_start <= event_at < unit.interval_end:
-            order = (unit.extracted_at, unit.interval_start, unit.interval_end, event_at, *_told(payload))
-            events.append(Event(event_id, event_at, payload, order))
+    for event_id, copies in unit.copies.items():
+        for extracted_at, payload in copies:
+            event_at = moment(payload.get("timestamp"))
+            if event_at is not None and unit.interval_start <= event_at < unit.interval_end:
+                order = (extracted_at, unit.interval_start, unit.interval_end, event_at, *_told(payload))
+                events.append(Event(event_id, event_at, payload, order))
     return events
 
 
@@ -718,7 +780,7 @@ def _told(payload: Payload) -> list[str]:
     return [told, *("" if one is None else f"={one}" for one in fields)]
 
 
-def _events(units: list[Unit]) -> list[Event]:
+def _events(units: list[LandedUnit]) -> list[Event]:
     """Return each event once per date and id: its latest extraction."""
     latest: dict[tuple[date, str], Event] = {}
     for event in sorted((event for unit in units for event in _inside(unit)), key=lambda event: event.order):
@@ -899,17 +961,17 @@ def midnight(at: datetime) -> datetime:
     return at.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _is_unverified(unit: Unit, units: list[Unit]) -> bool:
+def _is_unverified(unit: LandedUnit, units: list[LandedUnit]) -> bool:
     """Say whether a unit is empty where JumpCloud may not have had anything any longer."""
     first = min((unit.interval_start for unit in units if _inside(unit)), default=datetime.max)
     return not _inside(unit) and (unit.interval_start < first or unit.began_before_retention)
 
 
-def _coverage(units: list[Unit], insights: list[Insights]) -> Coverage:
+def _coverage(units: list[LandedUnit], insights: list[Insights]) -> Coverage:
     """Work out what the landed units and the last finding say of an organization."""
     stretches: list[Stretch] = []
     for unit in sorted(units, key=lambda item: item.interval_start):
-        is_asked_for_all = "all" in unit.services or {"directory", "sso"} <= set(unit.services)
+        is_asked_for_all = "all" in unit.services or {"directory", "sso"} <= unit.services
         if not unit.is_whole or not is_asked_for_all or _is_unverified(unit, units):
             continue
         if stretches and unit.interval_start <= stretches[-1][1]:
@@ -921,7 +983,7 @@ def _coverage(units: list[Unit], insights: list[Insights]) -> Coverage:
     return Coverage("available" if any(_inside(unit) for unit in units) else "unknown", stretches)
 
 
-def _usage_coverage(units: list[Unit]) -> list[Row]:
+def _usage_coverage(units: list[LandedUnit]) -> list[Row]:
     """Return one row per landed unit."""
     return [
         {
@@ -932,6 +994,42 @@ def _usage_coverage(units: list[Unit]) -> list[Row]:
         }
         for unit in units
     ]
+
+
+# Attempts
+
+
+def _sync_status(organization_id: str, attempts: list[Attempt]) -> str:
+    """Say how the latest runs that tried an organization ended: that of usage if it failed, else of the directory."""
+    own = sorted((one for one in attempts if one.organization_id == organization_id), key=lambda one: one.at)
+    by_side = {one.side: one for one in own}
+    if "usage" in by_side and by_side["usage"].outcome == "failed":
+        return "failed"
+    unrestricted = [one for one in attempts if one.side == "directory" and not one.is_restricted]
+    latest = max(unrestricted, key=lambda one: one.at, default=None)
+    tried = by_side.get("directory")
+    if tried is None or (latest is not None and latest.run_id != tried.run_id and latest.at > tried.at):
+        return "stale"
+    return tried.outcome
+
+
+def _with_unread(landed: list[Row], organization_id: str, attempts: list[Attempt]) -> list[Row]:
+    """Add what was last tried in vain and nothing has landed of, cut at the ends of days."""
+    latest: dict[tuple[datetime, datetime], str] = {}
+    for attempt in sorted(attempts, key=lambda one: one.at):
+        if attempt.organization_id == organization_id and attempt.side == "usage" and attempt.interval is not None:
+            start, end = attempt.interval
+            while start < end:
+                until = min(midnight(start) + DAY, end)
+                latest[start, until] = attempt.outcome
+                start = until
+    rows = [*landed]
+    for (start, end), ended in latest.items():
+        if ended in ("failed", "skipped") and not any(
+            row["interval_start"] < end and start < row["interval_end"] for row in landed
+        ):
+            rows.append({"interval_start": start, "interval_end": end, "events": 0, "outcome": ended})
+    return sorted(rows, key=lambda row: (row["interval_start"], row["interval_end"]))
 
 
 # Usage

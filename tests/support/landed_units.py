@@ -14,15 +14,19 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.landing.files import write_table
 from jumpcloud_elt.landing.layout import EVENTS, unit_path
-from jumpcloud_elt.landing.manifests import OK, Outcome, RunManifest
+from jumpcloud_elt.landing.manifests import INCOMPLETE, OK, Outcome, RunManifest
+from jumpcloud_elt.landing.union import write_union
 from jumpcloud_elt.landing.units import UNIT_SCHEMA
 from support.evolving import TIMES, object_id
-from support.expectations import Unit, moment, outcome
+from support.expectations import Attempt, Unit, moment, outcome
 
 Json = dict[str, Any]
 Bounds = tuple[str, datetime, datetime]
@@ -49,6 +53,25 @@ def login(event_id: str, at: datetime, **fields: Any) -> Json:
 def land(landing: Path, unit: Unit) -> Outcome:
     """Land a unit, whatever was there before; return what its run has to write down: `incomplete` of one not whole."""
     path = unit_path(landing, unit.organization_id, unit.interval_start, unit.interval_end)
+    return _outcome(landing, unit, path, _write(path, unit))
+
+
+def land_again(landing: Path, unit: Unit) -> Outcome:
+    """Land another reading of a unit, as runs do: what has landed stays; return what its run has to write down."""
+    path = unit_path(landing, unit.organization_id, unit.interval_start, unit.interval_end)
+    if not path.exists():
+        return land(landing, unit)
+    received = FolderPath(landing / "received.parquet")
+    _write(received, unit)
+    with path.temporary() as target:
+        union = write_union(target, path, received, (unit.interval_start, unit.interval_end))
+        path.put(target)
+    received.unlink()
+    return _outcome(landing, unit, path, msgspec.structs.asdict(union.metadata))
+
+
+def _write(path: FolderPath, unit: Unit) -> Json:
+    """Write the file of a reading; return what it says of itself."""
     rows = [_row(event, unit) for event in unit.events]
     kept = [row for row in rows if row["event_at"] != unit.interval_end]
     inside = {
@@ -56,31 +79,34 @@ def land(landing: Path, unit: Unit) -> Outcome:
         for row in kept
         if row["event_at"] and unit.interval_start <= row["event_at"] < unit.interval_end
     }
-    counts: Json = {
-        "received": len({row["event_id"] for row in rows}),
+    received = len({row["event_id"] for row in rows})
+    metadata: Json = {
+        "received": received,
         "inside": len(inside),
         "strays": 0,
         "rows": len(kept),
-        "api_total": len({row["event_id"] for row in rows}),
-    }
-    metadata = {
-        **counts,
-        "extracted_at": unit.extracted_at.isoformat(),
+        "api_total": received if unit.is_whole else received + 1,
+        "extracted_at": unit.extracted_at,
         "services": list(unit.services),
         "began_before_retention": unit.began_before_retention,
+        "outcome": OK if unit.is_whole else INCOMPLETE,
     }
-    write_table(path, pa.Table.from_pylist(kept, schema=UNIT_SCHEMA), metadata)
+    table = pa.Table.from_pylist(kept, schema=UNIT_SCHEMA)
+    write_table(path, table, {**metadata, "extracted_at": unit.extracted_at.isoformat()})
+    return metadata
+
+
+def _outcome(landing: Path, unit: Unit, path: FolderPath, told: Json) -> Outcome:
+    names = ("received", "inside", "strays", "rows", "api_total", "extracted_at", "outcome")
     return Outcome(
         connection_id="jc",
         organization_id=unit.organization_id,
         organization_name="Org",
         stream=EVENTS,
-        outcome=OK if unit.is_whole else "incomplete",
         interval_start=unit.interval_start,
         interval_end=unit.interval_end,
         path=str(path.relative_to(landing)),
-        extracted_at=unit.extracted_at,
-        **counts,
+        **{name: told[name] for name in names},
     )
 
 
@@ -99,6 +125,23 @@ def record(
     names = sorted(tried | ({killed} if killed else set()))
     run.write_manifest([organization(one) for one in names], EVENTS, is_restricted=False, interval=interval)
     return run.manifest
+
+
+def failures(landing: Path) -> list[Attempt]:
+    """What of the runs that lie in landing failed, and within which interval."""
+    rows = [row for path in sorted((landing / "_runs").glob("*/*.parquet")) for row in pq.read_table(path).to_pylist()]
+    return [
+        Attempt(
+            row["organization_id"],
+            row["run_id"],
+            row["recorded_at"],
+            "usage",
+            "failed",
+            interval=(row["interval_start"], row["interval_end"]),
+        )
+        for row in rows
+        if row["outcome"] == "failed" and row["interval_start"] is not None
+    ]
 
 
 def _row(event: Json, unit: Unit) -> Json:

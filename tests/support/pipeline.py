@@ -19,7 +19,7 @@ from jumpcloud_elt.reading import MARTS, open_warehouse
 from jumpcloud_elt.tasks import common, directory, usage
 from jumpcloud_elt.tasks import warehouse as tasks_warehouse
 from jumpcloud_sandbox.client import Sandbox
-from support.expectations import TABLES, Insights, Snapshot, Unit, expected
+from support.expectations import TABLES, Attempt, Insights, Snapshot, Unit, expected
 
 Row = dict[str, Any]
 # When and how quickly something was done: no two runs say the same.
@@ -150,10 +150,11 @@ def assert_warehouse_is(
     units: list[Unit],
     insights: list[Insights],
     tables: tuple[str, ...] = TABLES,
+    attempts: list[Attempt] | None = None,
 ) -> None:
     """Assert that every row of every table is what the expectation says, and no other."""
     connection_ids = {snapshot.organization_id: "jumpcloud_default" for snapshot in snapshots}
-    wanted = expected(snapshots, units, insights, connection_ids)
+    wanted = expected(snapshots, units, insights, connection_ids, attempts)
     for table in tables:
         rows = wanted[table]
         columns = ", ".join(f'"{name}"' for name in (rows[0] if rows else {"organization_id": None}))

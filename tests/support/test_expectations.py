@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from support.expectations import TABLES, Insights, Row, Snapshot, Unit, expected, lower, moment, text
+from support.expectations import TABLES, Attempt, Insights, Row, Snapshot, Unit, expected, lower, moment, text
 
 ORG = "org1"
 JANUARY = datetime(2026, 1, 1)
@@ -701,11 +701,78 @@ def test_an_interval_that_comes_back_with_fewer_events_leaves_what_landed() -> N
     assert len(result["usage_coverage"]) == 1
 
 
-def test_an_interval_that_is_read_again_is_replaced_as_a_whole_by_the_later_extraction() -> None:
-    before = unit(1, portal("e1", at(1, 1), id="u1"), extracted=at(2))
-    after = unit(1, portal("e2", at(1, 2), id="u1"), extracted=at(3))
+def test_a_unit_that_is_read_again_is_what_has_landed_and_what_was_received_by_event_id() -> None:
+    before = unit(1, portal("e1", at(1, 1), id="u1"), portal("e2", at(1, 2), id="u1"), extracted=at(2))
+    after = unit(1, portal("e2", at(1, 3), False, id="u2"), portal("e3", at(1, 4), id="u1"), extracted=at(3))
     for units in ([before, after], [after, before]):
-        assert [row["event_id"] for row in tables([], units)["events"]] == ["e2"]
+        result = tables([], units)
+        assert [(row["event_id"], row["event_at"], row["is_success"]) for row in result["events"]] == [
+            ("e1", at(1, 1), True),
+            ("e2", at(1, 3), False),
+            ("e3", at(1, 4), True),
+        ]
+        assert [row["events"] for row in result["usage_coverage"]] == [3]
+
+
+def test_a_later_copy_that_is_a_stray_takes_the_place_of_the_one_inside_and_one_at_the_end_does_not() -> None:
+    before = unit(1, portal("e1", at(1, 1)), portal("e2", at(1, 1)), extracted=at(2))
+    after = unit(1, portal("e1", at(5)), portal("e2", at(2)), extracted=at(3))
+    assert [row["event_id"] for row in tables([], [before, after])["events"]] == ["e2"]
+
+
+@pytest.mark.parametrize(
+    ("readings", "is_whole"),
+    [
+        ([("ab", False), ("abc", True)], True),
+        ([("ab", False), ("ac", True)], False),
+        ([("a", False), ("", True)], False),
+        ([("", False), ("", True)], False),
+        ([("", False), ("a", True)], True),
+        ([("ab", True), ("a", False)], True),
+        ([("ab", True), ("", True)], True),
+        ([("a", False), ("b", True), ("ab", True)], True),
+    ],
+)
+def test_a_unit_is_whole_once_a_whole_reading_had_all_that_had_landed_and_not_because_nothing_is_left(
+    readings: list[tuple[str, bool]], is_whole: bool
+) -> None:
+    units = [
+        Unit(ORG, at(2), at(3), at(4 + number), [portal(one, at(2, 1)) for one in ids], is_whole=agreed)
+        for number, (ids, agreed) in enumerate(readings)
+    ]
+    result = tables([], [unit(1, portal("first", at(1))), *units])
+    assert [row["outcome"] for row in result["usage_coverage"]] == ["ok", "ok" if is_whole else "incomplete"]
+    assert result["organizations"][0]["known_days"] == (2 if is_whole else 1)
+
+
+@pytest.mark.parametrize(
+    ("readings", "covers"),
+    [
+        ([(("directory",), True), (("directory", "sso"), False)], False),
+        ([(("directory",), False), (("directory", "sso"), True)], True),
+        ([(("directory",), True), (("sso",), True)], True),
+        ([(("directory", "sso"), False), (("directory",), True)], False),
+        ([(("directory", "sso"), True), (("directory",), False)], True),
+    ],
+)
+def test_a_unit_covers_with_the_services_of_its_whole_readings(
+    readings: list[tuple[tuple[str, ...], bool]], covers: bool
+) -> None:
+    units = [
+        Unit(ORG, at(1), at(2), at(4 + number), [portal("e1", at(1))], services, is_whole=agreed)
+        for number, (services, agreed) in enumerate(readings)
+    ]
+    assert tables([], units)["organizations"][0]["known_days"] == int(covers)
+
+
+def test_an_empty_unit_is_beyond_retention_where_every_reading_of_it_began_before() -> None:
+    cut, seen = (
+        Unit(ORG, at(2), at(3), extracted, [], began_before_retention=began)
+        for extracted, began in ((at(90), True), (at(4), False))
+    )
+    first = unit(1, portal("e1", at(1)))
+    for readings, outcome in (([cut, cut], "unverified"), ([cut, seen], "ok")):
+        assert tables([], [first, *readings])["usage_coverage"][1]["outcome"] == outcome
 
 
 def test_of_copies_in_one_unit_the_later_stands_then_the_success_then_what_they_say_in_whatever_order_they_come() -> (
@@ -1204,3 +1271,59 @@ def test_an_organization_without_snapshot_has_its_row_and_its_usage() -> None:
     assert result["organizations"][0]["directory_synced_at"] is None
     assert [row["user_id"] for row in result["usage_daily"]] == ["u1"]
     assert result["users"] == []
+
+
+# What was tried
+
+
+def attempted(units: list[Unit], *attempts: Attempt) -> dict[str, list[Row]]:
+    """Return what is expected of one organization of which runs ended so."""
+    return expected([], units, [], {ORG: "jumpcloud_default"}, list(attempts))
+
+
+def usage(day: int, outcome: str, first: int, last: int) -> Attempt:
+    """Return how the usage run of a day ended that was to land these days."""
+    return Attempt(ORG, f"usage {day}", at(day), "usage", outcome, interval=(at(first), at(last + 1)))
+
+
+@pytest.mark.parametrize(
+    ("ended", "status"),
+    [
+        ([], "stale"),
+        ([("directory", "ok", ORG, False)], "ok"),
+        ([("directory", "failed", ORG, False), ("directory", "ok", ORG, False)], "ok"),
+        ([("directory", "ok", ORG, False), ("directory", "held", ORG, True)], "held"),
+        ([("directory", "ok", ORG, False), ("directory", "ok", "org2", False)], "stale"),
+        ([("directory", "ok", ORG, False), ("directory", "ok", "org2", True)], "ok"),
+        ([("usage", "failed", ORG, False), ("directory", "ok", ORG, False)], "failed"),
+        ([("directory", "held", ORG, False), ("usage", "failed", ORG, False)], "failed"),
+        ([("directory", "ok", ORG, False), ("usage", "failed", ORG, False), ("usage", "ok", ORG, False)], "ok"),
+        ([("directory", "ok", ORG, False), ("usage", "failed", ORG, False), ("usage", "skipped", ORG, False)], "ok"),
+        ([("directory", "ok", ORG, False), ("usage", "failed", "org2", False)], "ok"),
+    ],
+)
+def test_sync_status_is_failed_where_the_latest_usage_run_failed_else_that_of_the_directory(
+    ended: list[tuple[str, str, str, bool]], status: str
+) -> None:
+    attempts = [
+        Attempt(organization_id, f"run {day}", at(day), side, outcome, is_restricted)
+        for day, (side, outcome, organization_id, is_restricted) in enumerate(ended, 1)
+    ]
+    rows = attempted([], *attempts)["organizations"]
+    assert [row["sync_status"] for row in rows if row["organization_id"] == ORG] == [status]
+
+
+def test_what_the_latest_attempt_failed_or_skipped_has_a_row_until_something_has_landed_of_it() -> None:
+    def told(*attempts: Attempt, units: list[Unit]) -> list[tuple[int, str]]:
+        rows = attempted(units, *attempts)["usage_coverage"]
+        return [(row["interval_start"].day, row["outcome"]) for row in rows]
+
+    landed = unit(2, portal("e1", at(2)))
+    failed, skipped, excluded = (usage(day, one, 1, 3) for day, one in ((5, "failed"), (6, "skipped"), (7, "excluded")))
+    assert told(failed, units=[]) == [(1, "failed"), (2, "failed"), (3, "failed")]
+    assert told(failed, skipped, units=[]) == [(1, "skipped"), (2, "skipped"), (3, "skipped")]
+    assert told(failed, skipped, excluded, units=[]) == []
+    assert told(failed, units=[landed]) == [(1, "failed"), (2, "ok"), (3, "failed")]
+    hour = Unit(ORG, at(3), at(3, 1), at(9), [])
+    assert told(failed, units=[landed, hour]) == [(1, "failed"), (2, "ok"), (3, "ok")]
+    assert attempted([landed], failed)["organizations"][0]["known_days"] == 1

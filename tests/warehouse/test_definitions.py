@@ -7,6 +7,7 @@ import re
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_sandbox.client import Sandbox
 from jumpcloud_sandbox.generate import NORTHWIND
+from support.expectations import Attempt
 from support.pipeline import assert_warehouse_is, query, run_directory, run_usage, run_warehouse, snapshots_of
 from support.worlds import DAY, TODAY, insights_of, units_of
 
@@ -16,9 +17,20 @@ def test_every_row_of_the_demo_is_as_defined(sandbox: Sandbox, settings: Setting
     assert run_directory("directory") == []
     assert run_usage("usage", start, TODAY) == []
     warehouse = run_warehouse("warehouse")
-    assert_warehouse_is(
-        warehouse, snapshots_of(sandbox, settings), units_of(sandbox, start, TODAY), insights_of(sandbox)
-    )
+    snapshots, insights = snapshots_of(sandbox, settings), insights_of(sandbox)
+    attempts = [Attempt(one.organization_id, "directory", TODAY, "directory", "ok") for one in snapshots]
+    attempts += [
+        Attempt(
+            one.organization_id,
+            "usage",
+            TODAY,
+            "usage",
+            "ok" if one.state == "read" else "skipped",
+            interval=(start, TODAY),
+        )
+        for one in insights
+    ]
+    assert_warehouse_is(warehouse, snapshots, units_of(sandbox, start, TODAY), insights, attempts=attempts)
 
 
 def test_a_query_of_one_organization_and_one_week_opens_nothing_else(sandbox: Sandbox, settings: Settings) -> None:

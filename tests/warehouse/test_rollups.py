@@ -29,7 +29,7 @@ from jumpcloud_elt.warehouse import events_view, rollups
 from jumpcloud_elt.warehouse.sql_files import read_sql
 from support.evolving import object_id
 from support.expectations import Insights, Unit
-from support.landed_units import ORGANIZATIONS, ChangingUnits, extracted, land, login, record
+from support.landed_units import ORGANIZATIONS, ChangingUnits, extracted, failures, land, login, record
 from support.paths import ROOT
 from support.pipeline import assert_warehouse_is, discard_builds, query, run_warehouse
 
@@ -57,8 +57,10 @@ def unit(day: int, *event_ids: str, organization_id: str = ORGANIZATION, hours: 
 
 
 def is_as_expected(warehouse: Path, units: list[Unit], tables: tuple[str, ...] = (*OF_USAGE, "events")) -> None:
-    insights = [Insights(one, "read", None) for one in {unit.organization_id for unit in units}]
-    assert_warehouse_is(warehouse, [], units, insights, tables)
+    settings = read_settings()
+    attempts = [one for one in failures(settings.landing) if one.organization_id not in settings.exclude]
+    insights = [Insights(one, "read", None) for one in {one.organization_id for one in [*units, *attempts]}]
+    assert_warehouse_is(warehouse, [], units, insights, tables, attempts)
 
 
 def generation(settings: Settings) -> Path:

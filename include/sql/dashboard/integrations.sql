@@ -90,7 +90,6 @@ latest as (
         any_value(dag_id) as dag_id,
         recorded_at,
         count_if(outcome = 'failed') > 0 as has_failed,
-        min(reason) filter (where outcome = 'failed') as failure,
     from attempts
     inner join last_attempts using (organization_id, kind, recorded_at)
     group by organization_id, kind, run_id, recorded_at
@@ -121,8 +120,10 @@ select
     directory.dag_id as directory_dag_id,
     directory.run_id as directory_run_id,
     usage.run_id as usage_run_id,
-    coalesce(usage.has_failed, false) as has_usage_failed,
-    usage.failure as usage_failure,
+    -- What is said of damaged files comes before.
+    organizations.sync_status = 'failed'
+    and not coalesce(directory.has_failed, false)
+    and starts_with(organizations.sync_message, 'Usage: ') as has_only_usage_failed,
 from organizations
 left join people using (organization_id)
 left join listed using (organization_id)

@@ -58,7 +58,9 @@ administrator_accounts as (
         administrators.first_name,
         administrators.last_name,
         coalesce(
-            nullif(concat_ws(' ', administrators.first_name, administrators.last_name), ''), administrators.email
+            administrators.display_name,
+            nullif(concat_ws(' ', administrators.first_name, administrators.last_name), ''),
+            administrators.email
         ) as display_name,
         null as department,
         null as job_title,

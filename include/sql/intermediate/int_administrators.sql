@@ -45,6 +45,7 @@ present as (
         seen.email,
         seen.first_name,
         seen.last_name,
+        seen.display_name,
         seen.created_at,
         if(seen.is_suspended, 'suspended', 'active') as present_status,
         seen.role_names,

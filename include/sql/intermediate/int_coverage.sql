@@ -13,9 +13,7 @@ units as (
         interval_end,
         path,
         coalesce(max(recorded_at) filter (where outcome = 'ok'), min(recorded_at)) as landed_at,
-        -- Once read whole a unit stays so: a later reading only adds.
-        bool_or(outcome in ('ok', 'kept')) as is_whole,
-        arg_max(outcome, recorded_at) as latest_outcome,
+        if(bool_or(outcome in ('ok', 'kept')), 'ok', arg_max(outcome, recorded_at)) as recorded_outcome,
         arg_max(reason, recorded_at) filter (where outcome in ('incomplete', 'unverified')) as why_not_whole,
     from stg_unit_runs
     group by all
@@ -25,6 +23,8 @@ units as (
 landed as (
     select
         units.*,
+        -- Files of earlier versions do not say it.
+        coalesce(rolled_up.outcome, units.recorded_outcome) as landed_outcome,
         rolled_up.inside as events,
         rolled_up.services,
         rolled_up.inside = 0 and coalesce(rolled_up.began_before_retention, false) as is_beyond_retention,
@@ -48,12 +48,12 @@ select
     services,
     landed_at,
     case
-        when not is_whole then latest_outcome
+        when landed_outcome <> 'ok' then landed_outcome
         when is_beyond_retention or is_before_first_event then 'unverified'
         else 'ok'
     end as outcome,
     case
-        when not is_whole then why_not_whole
+        when landed_outcome <> 'ok' then coalesce(why_not_whole, 'No reading agreed with JumpCloud''s own count.')
         when is_beyond_retention
             then 'Empty, and begun before JumpCloud''s retention when it was read: events may have been gone.'
         when is_before_first_event

@@ -1,5 +1,5 @@
 -- grain:  one row per organization that any run ever tried
--- inputs: stg_runs, int_coverage, int_stretches
+-- inputs: stg_runs, int_usage_attempts, int_coverage, int_stretches
 -- why:    whether anything is known of an organization's usage, and of which time it is known what was not used
 
 with
@@ -17,15 +17,15 @@ attempts as (
 answers as (
     select
         organization_id,
-        arg_max(outcome, (recorded_at, run_id)) filter (where outcome <> 'excluded') as outcome,
-        arg_max(reason, (recorded_at, run_id)) filter (where outcome <> 'excluded') as reason,
+        arg_max(outcome, (recorded_at, run_id))
+        filter (where outcome in ('ok', 'kept', 'incomplete', 'unverified', 'skipped')) as outcome,
+        arg_max(reason, (recorded_at, run_id))
+        filter (where outcome in ('ok', 'kept', 'incomplete', 'unverified', 'skipped')) as reason,
         -- Left out on purpose: the state stays as the last reading made it.
         arg_max(outcome, (recorded_at, run_id)) = 'excluded' as is_excluded,
         arg_max(reason, (recorded_at, run_id)) filter (where outcome = 'excluded') as why_excluded,
-    from stg_runs
-    where
-        stream = 'directory_insights_events'
-        and outcome in ('ok', 'kept', 'incomplete', 'unverified', 'skipped', 'excluded')
+        coalesce(bool_or(api_total > 0), false) as has_counted,
+    from int_usage_attempts
     group by organization_id
 ),
 
@@ -62,8 +62,10 @@ select
         when answers.is_excluded then answers.why_excluded
         when answers.outcome = 'skipped' then answers.reason
         when answers.outcome is null then 'Directory Insights has not been read yet.'
+        when seen.has_events is null and answers.has_counted
+            then 'Directory Insights was read and JumpCloud counted events; none dated in the time asked for is landed.'
         when seen.has_events is null
-            then 'Directory Insights was read and has never held an event; it may not be enabled.'
+            then 'Directory Insights was read and JumpCloud counted no event; it may not be enabled.'
     end as usage_state_reason,
     -- Whether what was not used can be told at all.
     usage_state = 'available' and known.usage_from is not null as is_known,

@@ -4,12 +4,12 @@
 
 with
 
--- What failed carries all that its run was to land, for builds to look at: no unit, and beside one of the same bounds.
+-- What failed or was skipped carries all that its run was to land: no unit, and beside one of the same bounds.
 runs as (
     select
         * replace (
-            if(outcome = 'failed', null, interval_start) as interval_start,
-            if(outcome = 'failed', null, interval_end) as interval_end
+            if(outcome in ('failed', 'skipped', 'excluded'), null, interval_start) as interval_start,
+            if(outcome in ('failed', 'skipped', 'excluded'), null, interval_end) as interval_end
         ),
     from stg_runs
 )

@@ -13,6 +13,7 @@ create temp table rollup_units (
     extracted_at timestamp,
     services varchar[],
     began_before_retention boolean,
+    outcome varchar,
     statements varchar not null
 );
 

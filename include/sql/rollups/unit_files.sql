@@ -24,5 +24,6 @@ select
     (told.landed ->> '$.extracted_at')::timestamp as extracted_at,
     (told.landed -> '$.services')::varchar[] as services,
     (told.landed ->> '$.began_before_retention')::boolean as began_before_retention,
+    told.landed ->> '$.outcome' as outcome,
 from files
 left join told using (file_name)

@@ -12,7 +12,8 @@ source as (
         from_json(
             payload,
             '{
-                "email": "VARCHAR", "firstname": "VARCHAR", "lastname": "VARCHAR", "created": "VARCHAR",
+                "email": "VARCHAR", "firstname": "VARCHAR", "lastname": "VARCHAR", "displayname": "VARCHAR",
+                "created": "VARCHAR",
                 "suspended": "JSON", "totpEnrolled": "JSON", "roleName": "VARCHAR", "roleNames": ["VARCHAR"],
                 "role": "VARCHAR", "roles": ["VARCHAR"]
             }'
@@ -28,6 +29,7 @@ renamed as (
         nullif(j.email, '') as email,
         nullif(j.firstname, '') as first_name,
         nullif(j.lastname, '') as last_name,
+        nullif(j.displayname, '') as display_name,
         moment_of(j.created) as created_at,
         coalesce(j.suspended = 'true', false) as is_suspended,
         coalesce(j.totpenrolled = 'true', false) as is_mfa_enabled,

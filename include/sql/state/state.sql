@@ -50,6 +50,7 @@ create table if not exists state.administrators (
     email varchar,
     first_name varchar,
     last_name varchar,
+    display_name varchar,
     created_at timestamp,
     present_status varchar not null,
     role_names varchar[] not null,

@@ -13,7 +13,17 @@ import msgspec
 
 from jumpcloud_elt.connections.credential import warn_of_end
 from jumpcloud_elt.core.organization import Credential, Organization
-from jumpcloud_elt.landing.manifests import FAILED, HELD, INCOMPLETE, LEAVING, OK, SKIPPED, UNVERIFIED, Outcome
+from jumpcloud_elt.landing.manifests import (
+    EXCLUDED,
+    FAILED,
+    HELD,
+    INCOMPLETE,
+    LEAVING,
+    OK,
+    SKIPPED,
+    UNVERIFIED,
+    Outcome,
+)
 
 STALE, KEY_ENDS, INSIGHTS_LOST, NOTHING_SYNCED = "stale", "key ends", "Directory Insights lost", "nothing synced"
 RETENTION = "retention"
@@ -125,7 +135,7 @@ def of_usage(listed: Sequence[Organization], outcomes: Iterable[Outcome]) -> Vie
         if one.outcome in (INCOMPLETE, LEAVING):
             subject = f"Usage of {one.organization_name}, {one.interval_start} to {one.interval_end},"
             wrong[_unit_key(one.outcome, one)] = Problem(one.outcome, subject, f"{one.reason}.")
-        elif one.interval_start:
+        elif one.interval_start and one.outcome not in (FAILED, SKIPPED, EXCLUDED):
             well |= {_unit_key(INCOMPLETE, one), _unit_key(LEAVING, one)}
         if one.outcome == FAILED and one.connection_id:
             wrong[key] = Problem(FAILED, f"Usage of {one.organization_name}", one.reason or "")

@@ -30,19 +30,19 @@ class Verdict:
 
 def judge(row: Row, now: datetime, directory_cron: str | None, usage_cron: str | None) -> Verdict:  # noqa: PLR0911
     """The most pressing thing that is to be said of an organization. `now` is naive UTC; no cron, no schedule."""
+    if row["has_only_usage_failed"]:
+        return Verdict(
+            "red",
+            "Synced, but reading its usage failed",
+            row["sync_message"],
+            "Mend the cause, then clear the failed task of the run: the same interval is read again.",
+        )
     if row["sync_status"] == "failed":
         return Verdict(
             "red",
             "The last sync failed",
             row["sync_message"],
             "Mend the cause, then run jumpcloud_directory again. Until then the last good data are shown.",
-        )
-    if row["has_usage_failed"]:
-        return Verdict(
-            "red",
-            "Synced, but reading its usage failed",
-            row["usage_failure"],
-            "Mend the cause, then clear the failed task of the run: the same interval is read again.",
         )
     if row["sync_status"] == "held":
         return Verdict(

@@ -28,7 +28,7 @@ from jumpcloud_elt.extract.event_reader import Threads, read_unit, reading_threa
 from jumpcloud_elt.extract.tally import SlicesError
 from jumpcloud_elt.landing.files import set_aside
 from jumpcloud_elt.landing.layout import EVENTS, unit_path
-from jumpcloud_elt.landing.manifests import INCOMPLETE, UNVERIFIED, Outcome
+from jumpcloud_elt.landing.manifests import INCOMPLETE, OK, UNVERIFIED, Outcome
 from jumpcloud_elt.landing.union import Union, write_union
 from jumpcloud_elt.landing.units import UnitMetadata, add_metadata, open_writer, read_landed_unit, read_unit_metadata
 
@@ -147,9 +147,12 @@ def _read_until_agreed(path: Place, insights: Insights, interval: Interval, thre
                 log.warning("%s: %s; reading %d of %d", who, error, attempt + 1, UNIT_READ_ATTEMPTS)
                 continue
             _tell(outcome, _add(temporary, path, interval))
-        if counts.agrees(settings.usage_count_tolerance):
+        has_agreed = counts.agrees(settings.usage_count_tolerance)
+        if has_agreed and outcome.outcome == OK:
             return
         told = f"{counts.received} distinct ids received, {counts.api_total} counted by JumpCloud"
+        if has_agreed:
+            told += ", which no longer has all that it had"
         log.warning("%s: %s; reading %d of %d", who, told, attempt + 1, UNIT_READ_ATTEMPTS)
     outcome.reason = "; ".join([f"{told}, in {UNIT_READ_ATTEMPTS} readings", *filter(None, [outcome.reason])])
 
@@ -197,10 +200,12 @@ def _land_beyond_plan(path: Place, insights: Insights, outcome: Outcome, told: s
                 connection_id=insights.client.account.connection_id,
                 services=list(insights.services),
                 began_before_retention=True,
+                outcome=UNVERIFIED,
             )
             with open_writer(temporary) as writer:
                 add_metadata(writer, metadata)
             put(temporary)
     _tell(outcome, metadata)
-    if metadata.began_before_retention and not metadata.inside:
+    # As earlier versions landed it.
+    if metadata.outcome == OK and metadata.began_before_retention and not metadata.inside:
         outcome.outcome = UNVERIFIED

@@ -7,7 +7,7 @@ landed with it; not what failed or was skipped, nor how long anything took.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
@@ -32,7 +32,7 @@ from jumpcloud_elt.landing.manifests import (
     list_manifests,
 )
 from jumpcloud_elt.landing.snapshots import COMMIT_STREAM
-from jumpcloud_elt.landing.units import read_landed_unit
+from jumpcloud_elt.landing.units import read_landed_unit, read_unit_metadata
 
 log = logging.getLogger(__name__)
 
@@ -54,17 +54,37 @@ class _Told(msgspec.Struct):
     unread: dict[str, str] = {}
 
 
-def record_unknown(landing: Place, run: RunManifest, *, of: Collection[str] | None = None) -> int:
+def record_unknown(
+    landing: Place, run: RunManifest, *, of: Collection[str] | None = None, since: datetime = datetime(1, 1, 1)
+) -> int:
     """Record every unit and every whole snapshot that no manifest knows, as of when it landed; return how many.
 
-    `of`: the units of these organizations only. What is landing meanwhile may be recorded twice, here and by its own
-    run; it is one all the same. Damaged units are set aside.
+    `of`: the units of these organizations only. A unit that has landed anew since the manifests that know it is
+    recorded anew; whether it has is looked up in the files of units that end after `since`. What is landing meanwhile
+    may be recorded twice, here and by its own run; it is one all the same. Damaged units are set aside.
     """
     known, organizations = read_manifests(landing)
-    units = _files_by_organization(landing, EVENTS, "date=*/[!.]*.parquet", known, of)
+
+    def is_named(path: Place) -> bool:
+        return name_within(path, landing) in known
+
+    def is_settled(path: Place) -> bool:
+        interval = unit_interval(path)
+        return is_named(path) and (interval is None or interval[1] <= since)
+
+    def unrecorded(organization: Organization, path: Place) -> Outcome | None:
+        recorded = known.get(name_within(path, landing))
+        return _unit(landing, organization, path) if recorded is None or _has_landed_since(path, recorded) else None
+
+    units = _files_by_organization(landing, EVENTS, "date=*/[!.]*.parquet", is_settled, of)
     snapshots: dict[str, list[Place]] = {}
     if of is None:
-        snapshots = _files_by_organization(landing, COMMIT_STREAM, f"snapshot_at=*/{COMMIT_STREAM}.parquet", known)
+        snapshots = _files_by_organization(
+            landing,
+            COMMIT_STREAM,
+            f"snapshot_at=*/{COMMIT_STREAM}.parquet",
+            lambda path: name_within(path, landing) in known,
+        )
     with ThreadPoolExecutor(READING_THREADS) as threads:
 
         def read(organization_id: str) -> Iterator[dict[str, Any]]:
@@ -72,7 +92,7 @@ def record_unknown(landing: Place, run: RunManifest, *, of: Collection[str] | No
             organization = organizations.get(organization_id) or _organization(organization_id, committed)
             for landed in threads.map(lambda path: _whole_snapshot(landing, organization, path), committed):
                 yield from (_row(one, DIRECTORY_DAG, one.snapshot_at, one.snapshot_at) for one in landed)
-            for one in threads.map(lambda path: _unit(landing, organization, path), units.get(organization_id, [])):
+            for one in threads.map(lambda path: unrecorded(organization, path), units.get(organization_id, [])):
                 if one is not None:
                     yield _row(one, USAGE_DAG, one.interval_start, one.extracted_at or one.interval_end)
 
@@ -87,17 +107,22 @@ def record_unknown(landing: Place, run: RunManifest, *, of: Collection[str] | No
     return count
 
 
-def read_manifests(landing: Place) -> tuple[set[str], dict[str, Organization]]:
-    """The paths that manifests know, and the organizations as the latest of them name them."""
-    known: set[str] = set()
+def read_manifests(landing: Place) -> tuple[dict[str, datetime], dict[str, Organization]]:
+    """The paths that manifests know, with the latest extraction of each, and the organizations as last named.
+
+    Of manifests that do not say when something was extracted the time at which they were written stands for it.
+    """
+    known: dict[str, datetime] = {}
     latest: dict[str, tuple[datetime, Organization]] = {}
-    columns = ["path", "organization_id", "connection_id", "organization_name", "recorded_at", "outcome"]
+    columns = ["path", "organization_id", "connection_id", "organization_name", "recorded_at", "outcome",
+               "extracted_at"]  # fmt: skip
     with ThreadPoolExecutor(READING_THREADS) as threads:
         manifests = [landing / path for path in list_manifests(landing)]
         for table in threads.map(lambda manifest: _read_manifest(manifest, columns), manifests):
             for row in table.to_pylist():
-                if row["outcome"] != DAMAGED:
-                    known.add(row["path"])
+                if row["path"] is not None and row["outcome"] != DAMAGED:
+                    extracted_at = row.get("extracted_at") or row["recorded_at"]
+                    known[row["path"]] = max(extracted_at, known.get(row["path"], extracted_at))
                 organization_id, recorded_at = row["organization_id"], row["recorded_at"]
                 if organization_id and (organization_id not in latest or recorded_at > latest[organization_id][0]):
                     name = row["organization_name"]
@@ -117,13 +142,13 @@ def _read_manifest(manifest: Place, columns: list[str]) -> pa.Table:
 
 
 def _files_by_organization(
-    landing: Place, stream: str, pattern: str, known: Collection[str], of: Collection[str] | None = None
+    landing: Place, stream: str, pattern: str, is_known: Callable[[Place], bool], of: Collection[str] | None = None
 ) -> dict[str, list[Place]]:
-    """The files of a stream that are not `known`, in order; of these organizations (None: of all)."""
+    """The files of a stream that are not known, in order; of these organizations (None: of all)."""
     found: dict[str, list[Place]] = {}
     for one in ["*"] if of is None else of:
         for path in (landing / stream).find_files(f"organization_id={one}/{pattern}"):
-            if name_within(path, landing) not in known:
+            if not is_known(path):
                 found.setdefault(path.parent.parent.name.removeprefix("organization_id="), []).append(path)
     return found
 
@@ -172,6 +197,15 @@ def _unit(landing: Place, organization: Organization, path: Place) -> Outcome | 
         strays=unit.strays,
         extracted_at=unit.extracted_at,
     )
+
+
+def _has_landed_since(path: Place, recorded: datetime) -> bool:
+    """Whether a unit was extracted later than this, as far as its file can be read."""
+    try:
+        unit = read_unit_metadata(path)
+    except (LandingError, FileNotFoundError):
+        return False
+    return unit.extracted_at is not None and unit.extracted_at > recorded
 
 
 def _whole_snapshot(landing: Place, organization: Organization, committed: Place) -> list[Outcome]:

@@ -147,7 +147,8 @@ class RunManifest:
     ) -> list[Outcome]:
         """Gather the parts into the manifest and return its outcomes.
 
-        An organization whose task was killed failed, over the whole `interval` of a run of events. When a run is run
+        An organization whose task was killed failed, and one that was skipped or left out was so, over the whole
+        `interval` of a run of events. When a run is run
         again, the manifest keeps what it had of organizations that were not, and of everything landed that was not
         landed anew.
         """
@@ -166,6 +167,9 @@ class RunManifest:
                 new = new or [failure(organization, stream, KILLED, interval)]
                 landed = {outcome.path for outcome in new if outcome.outcome in LANDED}
                 earlier += [row for row in known if row["outcome"] in LANDED and row["path"] not in landed]
+            for one in new:
+                if interval and one.outcome in (SKIPPED, EXCLUDED):
+                    one.interval_start, one.interval_end = interval
             outcomes += new
         earlier += [row for rows in before.values() for row in rows if row["outcome"] in LANDED]
         recorded = {

@@ -90,15 +90,16 @@ def _write(
         is_in = is_between(times.filter(keep), *interval)
         inside += pc.count_distinct(ids.filter(keep).filter(is_in)).as_py()
         strays += pc.count_distinct(ids.filter(keep).filter(pc.invert(is_in))).as_py()
+    missing = pc.count_distinct(old_ids.filter(pc.invert(is_again))).as_py()
+    outcome, services = _judge(before, after, is_all_there=not missing)
     metadata = msgspec.structs.replace(
         after,
         rows=sum(pc.sum(keep).as_py() or 0 for _, _, keep in kept),
         inside=inside,
         strays=strays,
         extracted_at=max(one.extracted_at for one in (before, after) if one.extracted_at),
-        services=list(dict.fromkeys([*(after.services or ()), *(before.services or ())])) or None,
-        # A unit once read whole stays whole: a later reading only adds.
-        outcome=OK if OK in (before.outcome, after.outcome) else INCOMPLETE,
+        services=services,
+        outcome=outcome,
         began_before_retention=bool(after.began_before_retention) and before.began_before_retention is not False,
     )
     with open_writer(target) as writer:
@@ -108,10 +109,25 @@ def _write(
         add_metadata(writer, metadata)
     return Union(
         metadata=metadata,
-        kept=pc.count_distinct(old_ids.filter(pc.invert(is_again))).as_py(),
+        kept=missing,
         added=pc.count_distinct(new_ids.filter(pc.invert(pc.is_in(new_ids, value_set=old_ids)))).as_py(),
         changed=changed,
     )
+
+
+def _judge(before: UnitMetadata, after: UnitMetadata, *, is_all_there: bool) -> tuple[str, list[str] | None]:
+    """The outcome of a unit and its services; `is_all_there`: the later reading returned all that had landed.
+
+    What JumpCloud no longer has it counts no longer: its count proves nothing where some of what had landed is gone,
+    nor does an agreement on nothing where there had been something. A unit that was read whole was read so with the
+    services of the readings that were, and stays so.
+    """
+    was_whole = before.outcome == OK
+    is_whole = after.outcome == OK and is_all_there and (after.received > 0 or before.outcome != INCOMPLETE)
+    together = list(dict.fromkeys([*(after.services or ()), *(before.services or ())])) or None
+    if was_whole == is_whole:
+        return OK if is_whole else INCOMPLETE, together
+    return OK, before.services if was_whole else after.services
 
 
 def _filtered(file: pq.ParquetFile, keep: pa.BooleanArray) -> Iterator[pa.RecordBatch]:

@@ -47,8 +47,10 @@ class UnitMetadata(msgspec.Struct, kw_only=True):
 
     `received` and `api_total` are the distinct ids and the API's own count of the latest reading, before anything was
     cut; `inside` and `strays` the distinct ids of the file that are dated in and outside of the interval; `outcome` is
-    `ok` once a reading has agreed with its count, else `incomplete`. `began_before_retention`: in every reading
-    JumpCloud may have let go of some of it before. `extracted_at`, the latest, tells one content from the next.
+    `ok` once a reading has agreed with its count and has returned all that had landed, `unverified` where JumpCloud
+    has not answered for a range that old, else `incomplete`; `services` are those of the readings that made it `ok`,
+    if any did. `began_before_retention`: in every reading JumpCloud may have let go of some of it before.
+    `extracted_at`, the latest, tells one content from the next.
     """
 
     rows: int = 0

@@ -14,6 +14,7 @@ from typing import Any
 from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.connections.check import count_events_until
 from jumpcloud_elt.connections.client import open_client
+from jumpcloud_elt.core.account import USAGE_RETENTION_DAYS
 from jumpcloud_elt.core.airflow_compat import AirflowRescheduleException, AirflowSkipException
 from jumpcloud_elt.core.intervals import Interval, last_complete_interval, read_usage_cron, split_into_units
 from jumpcloud_elt.core.organization import Organization
@@ -193,8 +194,8 @@ def record_usage_run(
     """Write the run's manifest and return the organizations that failed; `intervals` are those of `plan_units`, `event`
     is the asset event that says what has landed.
 
-    Units of these organizations that have landed and that no manifest names, because a task or a run was killed, are
-    recorded, too.
+    Units of these organizations that have landed and that no manifest names, or that have landed anew since, because a
+    task or a run was killed, are recorded, too.
     """
     settings = settings_or_fail()
     interval = _whole(intervals or [])
@@ -202,7 +203,9 @@ def record_usage_run(
         return common.record_run(None, run_of, EVENTS, is_restricted=False)
     failures = common.record_run(listed, run_of, EVENTS, is_restricted=is_restricted, interval=interval, event=event)
     of = {str(one["organization_id"]) for one in listed if one["organization_id"]}
-    inventory.record_unknown(settings.landing, common.run_in_landing(settings, run_of), of=of)
+    # What JumpCloud no longer keeps nobody lands anew.
+    since = utc_now() - timedelta(days=USAGE_RETENTION_DAYS)
+    inventory.record_unknown(settings.landing, common.run_in_landing(settings, run_of), of=of, since=since)
     return failures
 
 

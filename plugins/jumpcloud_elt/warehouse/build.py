@@ -43,6 +43,8 @@ INTERMEDIATE = (
     "int_rolled_up_days",
     "int_coverage",
     "int_stretches",
+    "int_usage_attempts",
+    "int_unread",
     "int_usage_state",
     "int_damage",
     "int_usage_runs",

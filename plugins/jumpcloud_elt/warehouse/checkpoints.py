@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 
 # Of the tables below, as they are landed; raised when they change, together with the way from the last version on:
 # snapshots that were pruned cannot be folded again. Checkpoints without one are of version 1: that has no group_members
-# and application_groups, and fewer columns of users; those are there from the next snapshot on.
-STATE_VERSION = 2
+# and application_groups, and fewer columns of users; version 2 has no display names of administrators. Those are there
+# from the next snapshot on.
+STATE_VERSION = 3
 
 # Written in this order: a checkpoint without its last table is none.
 STATE_TABLES = (
@@ -58,9 +59,9 @@ def latest_checkpoint(landing: Place) -> Place | None:
     if not whole:
         return None
     version = read_metadata(whole[-1]).get("state_version", 1)
-    if version not in (1, STATE_VERSION):
+    if version not in (1, 2, STATE_VERSION):
         raise WarehouseError(
-            f"Checkpoint {whole[-1].parent}: state version {version!r} found; allowed: 1, {STATE_VERSION}. "
+            f"Checkpoint {whole[-1].parent}: state version {version!r} found; allowed: 1, 2, {STATE_VERSION}. "
             "Another version of this package landed it; install that version or a later one."
         )
     return whole[-1].parent

@@ -32,7 +32,7 @@ from jumpcloud_elt.warehouse.sql_files import make, quote, read_sql, set_files
 log = logging.getLogger(__name__)
 
 # Raised whenever a roll-up of the same landing would be another.
-VERSION = 3
+VERSION = 4
 UNITS = "units"
 # Written in this order: what `units` does not name is not rolled up.
 ROLLUPS = ("usage_daily", "usage_applications", UNITS)

@@ -27,7 +27,7 @@ from jumpcloud_elt.warehouse.publish import publisher
 log = logging.getLogger(__name__)
 
 # Of the state's tables and of the marts.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 def begin(settings: Settings, target: Path, *, from_nothing: bool) -> Path:
