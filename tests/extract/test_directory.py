@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.core.airflow_compat import AirflowFailException
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.landing.files import read_metadata
@@ -68,7 +69,7 @@ def test_readings_of_a_list_that_moves_are_given_time_to_settle(
     serve(sandbox, organization(250))
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__RETRY_WAIT_SECONDS", "1")
     waits: list[float] = []
-    monkeypatch.setattr("jumpcloud_elt.api.listings.time.sleep", waits.append)
+    monkeypatch.setattr(JumpCloudClient, "pause", lambda _, seconds: waits.append(seconds))
     sandbox.set_faults({"match": {"path_regex": "/api/systemusers"}, "do": {"wrong_total": 7}})
     assert len(run_directory("directory")) == 1
     assert waits == [5.0, 25.0]
@@ -232,6 +233,37 @@ def test_rows_that_cannot_be_read_again_are_not_handed_on_to_the_next_snapshot(
     assert run_directory("second") == []
     assert len(landed_users(settings)) == count
     assert [path.name for path in damaged.parent.iterdir()] == ["systemusers.parquet.damaged"]
+
+
+def _without_pages(content: bytes) -> bytes:
+    """The end of the file, which says what it holds, is whole; the rows cannot be read."""
+    end = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    return content[:4] + bytes(end - 4) + content[end:]
+
+
+@pytest.mark.parametrize("stream", ["systemusers", "organizations"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda _: b"", lambda content: content[:-9], _without_pages],
+    ids=["no bytes", "no end", "no pages"],
+)
+def test_a_damaged_snapshot_stops_no_run_and_takes_no_other_with_it(
+    damage: Callable[[bytes], bytes], stream: str, sandbox: Sandbox, settings: Settings, set_clock: Clock
+) -> None:
+    taken = []
+    for number in range(4):
+        serve(sandbox, organization(5 + min(number, 2)))
+        set_clock(FIRST + number * DAY)
+        assert run_directory(f"directory-{number}") == []
+        assert len(landed_users(settings)) == 5 + min(number, 2)
+        if number != 1:
+            taken += snapshots_of(sandbox, settings)
+            continue
+        last = max(settings.landing.glob(f"{stream}/*/*/*.parquet"))
+        last.write_bytes(damage(last.read_bytes()))
+    assert_warehouse_is(run_warehouse("build"), taken, [], [], ("users", "user_history"))
+    assert last.with_name(f"{last.name}.damaged").exists()
+    assert not last.exists()
 
 
 def test_pruning_old_snapshots_changes_no_history_even_when_everything_is_built_from_landing(

@@ -9,7 +9,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -635,6 +637,24 @@ def test_a_damaged_unit_is_set_aside_and_read_again(
     assert sorted(files(settings)) == [path, aside]
     assert aside.read_bytes() == damaged
     assert f"is damaged; set aside as {aside.name}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [pa.ArrowMemoryError("malloc of size 64 failed"), pa.ArrowCapacityError("too long"), pa.ArrowInvalid("odd")],
+)
+def test_what_fails_while_a_whole_unit_is_read_again_sets_nothing_aside(
+    error: Exception, sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.add_events(ORG, [event("e1")])
+    land(settings)
+    [path] = files(settings)
+    content = path.read_bytes()
+    monkeypatch.setattr("jumpcloud_elt.landing.union._write", Mock(side_effect=error))
+    with pytest.raises(type(error), match=str(error)):
+        land(settings)
+    assert path.read_bytes() == content
+    assert files(settings) == [path]
 
 
 def test_a_range_that_the_plan_does_not_reach_lands_empty_and_proves_nothing(

@@ -227,6 +227,47 @@ def test_what_landed_stays_recorded_when_its_run_is_run_again(landed: str, run: 
     assert [(row["outcome"], row["path"]) for row in manifest(run)] == [(landed, "x"), ("failed", None)]
 
 
+def test_organizations_that_are_not_run_again_stay_recorded_as_of_when_they_were(run: RunManifest) -> None:
+    run.add(A, [outcome(A)])
+    run.add(B, [failure(B, "directory", "401")])
+    write(run, [A, B])
+    before = {row["organization_name"]: row["recorded_at"] for row in manifest(run)}
+    run.add(A, [outcome(A)])
+    assert [one.outcome for one in write(run, [A, B])] == ["ok", "failed"]
+    after = {row["organization_name"]: row["recorded_at"] for row in manifest(run)}
+    assert after["b"] == before["b"] < after["a"]
+    assert [(one.organization_name, one.outcome) for one in run.read_manifest()] == [("a", "ok"), ("b", "failed")]
+
+
+@pytest.mark.parametrize("landed", ["ok", "incomplete", "unverified"])
+def test_what_an_earlier_try_has_landed_stays_unless_it_lands_anew(landed: str, run: RunManifest) -> None:
+    run.add(A, [outcome(A, path="x", outcome=landed), outcome(A, path="y"), failure(A, "directory", "503")])
+    run.begin(A, "directory")
+    run.add(A, [outcome(A, path="y", rows=9)])
+    write(run, [A])
+    found = [(row["outcome"], row["path"], row["rows"]) for row in manifest(run)]
+    assert found == [(landed, "x", 5), ("ok", "y", 9)]
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1"])
+def test_a_damaged_manifest_is_set_aside_and_the_run_recorded_all_the_same(content: bytes, run: RunManifest) -> None:
+    run.add(A, [outcome(A)])
+    write(run, [A])
+    assert not run.was_damaged
+    path = Path(str(run.manifest))
+    path.write_bytes(content)
+    assert run.read_manifest() == []
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == content
+    path.write_bytes(content)
+    run.append(pa.Table.from_pylist([], schema=MANIFEST_SCHEMA))
+    assert manifest(run) == []
+    path.write_bytes(content)
+    run.add(A, [outcome(A)])
+    write(run, [A])
+    assert run.was_damaged
+    assert told(run) == [("a", "systemusers", "ok", None)]
+
+
 def test_a_run_without_organizations_has_an_empty_manifest(run: RunManifest) -> None:
     assert write(run, []) == []
     assert manifest(run) == []

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import tenacity
 
 from jumpcloud_elt.api import rate_limit
+from jumpcloud_elt.api.client import JumpCloudClient
 from jumpcloud_elt.core.settings import read_settings
 from jumpcloud_elt.hook import JumpCloudHook
 from support.connections import API_KEY, connection_json
@@ -108,7 +108,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Loopback]]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits between attempts. None happens; the rate limiter's clock moves on by them."""
     waited: list[float] = []
-    monkeypatch.setattr(tenacity.nap, "time", SimpleNamespace(sleep=waited.append))
+    monkeypatch.setattr(JumpCloudClient, "pause", lambda _, seconds: waited.append(seconds))
     monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + sum(waited)))
     return waited
 

@@ -90,7 +90,7 @@ for number, moment in enumerate(MOMENTS):
     together = context.Barrier(2)
     # The other one is killed at the next moment.
     common = [
-        context.Process(target=run, args=(name, one, together))
+        context.Process(target=run, args=(f"{name} {number}", one, together))
         for name, one in (("one", moment), ("other", MOMENTS[number - 1]))
     ]
     for task in common:
@@ -268,7 +268,8 @@ def test_runs_of_the_same_days_that_are_killed_at_any_moment_change_nothing_once
     subprocess.run(arguments, env=os.environ | {"PYTHONPATH": path}, check=True)
     landed = sorted(settings.landing.glob("directory_insights_events/*/*/*.parquet"))
     assert len(landed) == 3
-    for run_id in ("one", "other"):
+    # A run reads no unit twice that one of its tries has read whole, so each moment has runs of its own.
+    for run_id in (f"{name} {number}" for name in ("one", "other") for number in range(6)):
         assert run_usage(run_id, start, TODAY) == []
     assert not list(settings.landing.rglob(".*"))
     killed = marts()
@@ -332,6 +333,50 @@ def test_lost_manifests_are_found_again_with_all_that_landed_and_what_was_decide
     run_warehouse("from nothing", rebuild_runs=True)
     assert everything(settings) == after
     assert list(settings.landing.glob("_runs/*/*.parquet")) == [manifest]
+
+
+def test_a_damaged_manifest_stops_no_run_and_what_it_said_is_found_again(sandbox: Sandbox, settings: Settings) -> None:
+    serve(sandbox, with_logins(5), with_logins(3, OTHER))
+    assert run_directory("directory") == []
+    assert run_usage("usage", TODAY - DAY, TODAY) == []
+    for manifest in settings.landing.glob("_runs/*/*.parquet"):
+        manifest.write_bytes(b"")
+    # One of the same run, and one of another.
+    assert run_directory("directory") == []
+    assert run_usage("later", TODAY - 2 * DAY, TODAY - DAY) == []
+    rows = query(
+        run_warehouse("build"),
+        "select stream, count(distinct path) as files from sync_log "
+        "where stream in ('systemusers', 'directory_insights_events') and outcome = 'ok' group by all order by all",
+    )
+    assert rows == [
+        {"stream": "directory_insights_events", "files": 4},
+        {"stream": "systemusers", "files": 4},
+    ]
+
+
+def test_clearing_one_organization_of_an_older_run_says_nothing_of_the_others(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    """A key that died after the older run has failed since; an organization that came since is no stale one."""
+    third = "e" * 24
+    serve(sandbox, organization(5), organization(4, OTHER))
+    refused = {"status": 401, "body": {"message": "Unauthorized: api key user not found"}}
+    users = {"path_regex": "^/api/systemusers"}
+    sandbox.set_faults({"match": {**users, "organization_id": ORGANIZATION}, "do": refused})
+    assert len(run_directory("older")) == 1
+    serve(sandbox, organization(5), organization(4, OTHER), organization(3, third))
+    sandbox.set_faults({"match": {**users, "organization_id": OTHER}, "do": refused})
+    assert len(run_directory("newer")) == 1
+    states = "select organization_id, sync_status from organizations order by 1"
+    before = query(run_warehouse("before"), states)
+    assert [row["sync_status"] for row in before] == ["ok", "failed", "ok"]
+    run_of = {"dag_id": "jumpcloud_directory", "run_id": "older"}
+    listed = [one for one in common.list_organizations([]) if one["organization_id"] != third]
+    [cleared] = [one for one in listed if one["organization_id"] == ORGANIZATION]
+    directory.extract_directory(cleared, run_of)
+    common.record_run(listed, run_of, common.DIRECTORY, is_restricted=False)
+    assert query(run_warehouse("after"), states) == before
 
 
 def test_what_no_run_has_recorded_is_found_once_and_says_nothing_of_later_ones(

@@ -49,12 +49,13 @@ latest as (
     qualify row_number() over (partition by organization_id order by tried_at desc, run_id desc) = 1
 ),
 
+-- Since when: organizations of an older run that are run again do not make it later than the runs after it.
 unrestricted as (
-    select run_id, max(recorded_at) as ran_at
+    select run_id, min(recorded_at) as ran_at
     from stg_runs
     where stream <> 'directory_insights_events' and not is_restricted
     group by run_id
-    qualify row_number() over (order by max(recorded_at) desc, run_id desc) = 1
+    qualify row_number() over (order by min(recorded_at) desc, run_id desc) = 1
 )
 
 select

@@ -42,7 +42,7 @@ class Recheck:
             groups = read_until_whole(
                 lambda: list(client.iter_groups(organization_id=organization_id)),
                 f"groups of {organization_id}",
-                settings,
+                client,
             )
             self._group_ids = {row_id(group) for group in groups if group.get("name") in filters.group}
         # Who is not known to be an administrator would pass for none; one whose role is not known, for `Unknown`.
@@ -127,7 +127,7 @@ def _administrators(client: JumpCloudClient, organization_id: str, *, must_be_wh
     Those of a provider who may not be read are left out unless the list `must_be_whole`.
     """
     what = f"administrators of {organization_id}"
-    yield from read_until_whole(lambda: list(iter_rows(client, ADMINISTRATORS, organization_id)), what, client.settings)
+    yield from read_until_whole(lambda: list(iter_rows(client, ADMINISTRATORS, organization_id)), what, client)
     try:
         provider_id = find_provider_id(client)
         if provider_id is not None:

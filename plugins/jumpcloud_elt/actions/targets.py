@@ -61,7 +61,7 @@ class People:
         if self._everybody is None:
             what = f"users of organization {self.organization_id}"
             users = read_until_whole(
-                lambda: list(self._hook.iter_users(organization_id=self.organization_id)), what, self._hook.settings
+                lambda: list(self._hook.iter_users(organization_id=self.organization_id)), what, self._hook
             )
             self._everybody = [user for user in users if self._is_here(user)]
         return self._everybody

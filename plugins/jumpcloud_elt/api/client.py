@@ -62,16 +62,37 @@ class JumpCloudClient(UserMethods):
         self.request_count = 0
         self.timeout = (settings.connect_timeout_seconds, settings.read_timeout_seconds)
         self.rate_limiter = RateLimiter()
-        self.retry_policy = RetryPolicy(settings)
+        self.retry_policy = RetryPolicy(settings, self.pause)
         self.pool = open_pool(settings.request_deadline_seconds)
         self.authenticator = Authenticator(account, self.pool, self.timeout, mask_secret)
         self._session = open_session(self.pool, self.authenticator)
         self._mask_secret = mask_secret
         self._lock = threading.Lock()
+        self._is_over = threading.Event()
 
     def close(self) -> None:
         """Close the pooled connections. The client opens new ones when it is used again."""
         self._session.close()
+
+    def pause(self, seconds: float) -> None:
+        """Wait so many seconds. Raises InterruptedError once the task is being ended."""
+        self._is_over.wait(seconds)
+        self._refuse_if_over()
+
+    @contextmanager
+    def ending_with_task(self) -> Iterator[None]:
+        """Where Airflow ends the task within the block, let no thread wait for this client or ask it for anything more.
+
+        Airflow raises that in the main thread, as no `Exception`; the others would go on through all their attempts.
+        """
+        try:
+            yield
+        except Exception:
+            raise
+        except BaseException:
+            self._is_over.set()
+            self.rate_limiter.stop()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -192,12 +213,17 @@ class JumpCloudClient(UserMethods):
         """The API's own number of events that a query such as `events_body`, with or without `search_term`, finds."""
         return read_count(self.insights("events/count", body, organization_id=organization_id))
 
+    def _refuse_if_over(self) -> None:
+        if self._is_over.is_set():
+            raise InterruptedError("the task is being ended")
+
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Count one request and wait for its turn; where it raises a 429, slow down all others of this client."""
         with self._lock:
             self.request_count += 1
         with self.rate_limiter.turn() as began:
+            self._refuse_if_over()
             try:
                 yield
             except TransientError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -33,7 +32,7 @@ def iter_rows(
         yield from page.rows
 
 
-def read_until_whole(read: Callable[[], _T], what: str, settings: Settings) -> _T:
+def read_until_whole(read: Callable[[], _T], what: str, client: JumpCloudClient) -> _T:
     """Call `read` until it no longer raises IncompleteListingError, up to LISTING_ATTEMPTS times, with growing pauses.
 
     Errors about the answers get `what` was read in front.
@@ -45,7 +44,7 @@ def read_until_whole(read: Callable[[], _T], what: str, settings: Settings) -> _
             if attempt == LISTING_ATTEMPTS:
                 raise IncompleteListingError(f"{what}: {error}; tried {attempt} times") from error
             log.warning("%s: %s; reading it again", what, error)
-            time.sleep(settle_seconds(settings, attempt))
+            client.pause(settle_seconds(client.settings, attempt))
         except ResponseError as error:
             raise type(error)(f"{what}: {error}") from error
     raise AssertionError("unreachable")

@@ -109,7 +109,7 @@ def _iter_by_offset(
     fetch: Fetch,
     params: Mapping[str, Any],
     offset_name: str,
-    read: Callable[[ApiResponse], tuple[list[Any], int | None]],
+    read: Callable[[ApiResponse, int | None], tuple[list[Any], int | None]],
 ) -> Iterator[Page]:
     """Walk by offset, each page beginning with the last row of the one before.
 
@@ -121,9 +121,8 @@ def _iter_by_offset(
     total: int | None = None
     while True:
         overlap = 1 if received else 0
-        rows, stated = read(fetch({**params, "limit": CONSOLE_PAGE_SIZE, offset_name: received - overlap}))
         # A total that stands on the first page only holds for all.
-        total = total if stated is None else stated
+        rows, total = read(fetch({**params, "limit": CONSOLE_PAGE_SIZE, offset_name: received - overlap}), total)
         if overlap and (not rows or _row_key(rows[0]) != last_key):
             raise IncompleteListingError(f"rows moved while the list was read, after {received} of {total} rows")
         new = rows[overlap:]
@@ -150,26 +149,31 @@ def _row_key(row: Any) -> str | None:
     return str(key) if key is not None else None
 
 
-def _read_envelope(answer: ApiResponse) -> tuple[list[Any], int | None]:
+def _read_envelope(answer: ApiResponse, known: int | None) -> tuple[list[Any], int | None]:
+    """The rows of a page and the total, which is the `known` one where this page states none."""
     body = answer.decode()
     if body == {"totalCount": 0, "results": None}:
         return [], 0
     if not isinstance(body, dict) or not isinstance(body.get("results"), list):
         raise PageShapeError(f"expected an object with `results`, got {_describe(body)}")
     total = body.get("totalCount")
+    if total is None:
+        total = known
     if not isinstance(total, int) or isinstance(total, bool) or total < 0:
         # Guessing "last page" without a total would silently drop rows.
         raise PageShapeError(f"expected `totalCount` to be a number of rows, got {total!r}")
     return body["results"], total
 
 
-def _read_array(answer: ApiResponse) -> tuple[list[Any], int | None]:
+def _read_array(answer: ApiResponse, known: int | None) -> tuple[list[Any], int | None]:
+    """As `_read_envelope`, of a bare array; no total where no page has stated any."""
     body = answer.decode()
     if body is None and not _header_number(answer, "x-total-count"):
         return [], 0
     if not isinstance(body, list):
         raise PageShapeError(f"expected an array, got {_describe(body)}")
-    return body, _header_number(answer, "x-total-count")
+    total = _header_number(answer, "x-total-count")
+    return body, known if total is None else total
 
 
 def _check_row(row: Any) -> Row:

@@ -30,7 +30,7 @@ def read_provider_administrators(client: JumpCloudClient, provider_id: str, orga
         return lambda params: client.get(path, params)
 
     def read(pages: Callable[[], list[Page]], what: str) -> list[Row]:
-        return [row for page in read_until_whole(pages, what, client.settings) for row in page.rows]
+        return [row for page in read_until_whole(pages, what, client) for row in page.rows]
 
     links_path = f"/api/v2/organizations/{organization_id}/administratorlinks"
     administrators_path = f"/api/v2/providers/{provider_id}/administrators"

@@ -59,6 +59,12 @@ class RateLimiter:
                 self._limit = max(1, min(self._limit, self._under_way) // 2)
                 self._slowed_at, self._succeeded = now, 0
 
+    def stop(self) -> None:
+        """Hold nobody up any more: those who wait have no more to send."""
+        with self._changed:
+            self._quiet_until, self._limit = 0.0, math.inf
+            self._changed.notify_all()
+
     def succeeded(self) -> None:
         """Note that a request was answered, which raises the limit again bit by bit."""
         if math.isinf(self._limit):

@@ -20,10 +20,11 @@ _T = TypeVar("_T")
 class RetryPolicy:
     """Exponential waits with jitter, `Retry-After` where JumpCloud sends it, and a bounded number of attempts.
 
-    Only TransientError is retried. A `Retry-After` beyond `retry_wait_max_seconds` fails at once.
+    Only TransientError is retried. A `Retry-After` beyond `retry_wait_max_seconds` fails at once. `pause` waits.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pause: Callable[[float], None]) -> None:
+        self._pause = pause
         self._attempts = settings.request_attempts
         self._wait_seconds = settings.retry_wait_seconds
         self._wait_max_seconds = settings.retry_wait_max_seconds
@@ -49,6 +50,7 @@ class RetryPolicy:
             retry=tenacity.retry_if_exception(is_retried),
             stop=tenacity.stop_after_attempt(attempts or self._attempts),
             wait=self._wait,
+            sleep=self._pause,
             before_sleep=_log_attempt,
             retry_error_callback=_give_up,
         )(once)

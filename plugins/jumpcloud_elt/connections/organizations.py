@@ -166,7 +166,7 @@ def read_organizations(client: JumpCloudClient) -> dict[str, Row]:
             raise IncompleteListingError(f"{len(rows)} distinct ids received, {total} stated by the API")
         return rows
 
-    return read_until_whole(read, f"organizations of connection {client.account.connection_id}", client.settings)
+    return read_until_whole(read, f"organizations of connection {client.account.connection_id}", client)
 
 
 def _failure(connection_id: str, organization_id: str | None, name: str, error: str) -> Organization:

@@ -172,7 +172,7 @@ def _late(
         and unit.outcome == OK
         and not unit.began_before_retention
     ]
-    with ThreadPoolExecutor(settings.usage_slice_threads) as threads:
+    with ThreadPoolExecutor(settings.usage_slice_threads) as threads, client.ending_with_task():
         return [interval for interval, is_late in zip(recent, threads.map(has_more, recent), strict=True) if is_late]
 
 

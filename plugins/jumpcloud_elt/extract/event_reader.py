@@ -6,11 +6,10 @@ Writes a temporary Parquet file and says what it holds. Does not decide what bec
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +42,10 @@ PAGES_IN_MEMORY, DECODERS = 4, 2
 
 @dataclass(frozen=True)
 class Threads:
-    """What the units of one organization that are read at the same time share: threads, and room for their pages.
-
-    Once `is_over`, because the task is being ended, no other page is asked for.
-    """
+    """What the units of one organization that are read at the same time share: threads, and room for their pages."""
 
     executor: ThreadPoolExecutor
     buffers: BufferPool
-    is_over: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
@@ -86,8 +81,6 @@ def read_unit(
 
     def read(part: Slice, buffer: Buffer) -> Iterator[pa.RecordBatch]:
         for received in _iter_pages(insights, part, buffer, api_total):
-            if threads.is_over.is_set():
-                raise InterruptedError("the task is being ended")
             page = buffer.pool.decode(decode_page, received.body, lineage, names, received.rows)
             yield page
             # The bounds are inclusive: what lies at the end is the next slice's, and may be more than a page.

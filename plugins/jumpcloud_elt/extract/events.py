@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -54,6 +54,8 @@ def land_units(
     """
     wrong: list[ResponseError] = []
 
+    futures: list[Future[Outcome | None]] = []
+
     def land(interval: Interval) -> Outcome | None:
         if until is not None and utc_now() >= until:
             return None
@@ -64,20 +66,21 @@ def land_units(
             wrong.append(error)
             return None
 
-    with reading_threads(settings) as threads, ThreadPoolExecutor(UNITS_AT_A_TIME) as units:
-        futures = [units.submit(land, one) for one in intervals]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-        except BaseException:
-            # Airflow ends the task: what is under way must not go on for the rest of the range.
-            threads.is_over.set()
-            raise
-        finally:
-            for future in futures:
-                future.cancel()
-    ended = [future for future in futures if not future.cancelled()]
-    results = [future.result() for future in ended if future.exception() is None]
-    landed += [outcome for outcome in results if outcome is not None]
+    try:
+        with (
+            reading_threads(settings) as threads,
+            ThreadPoolExecutor(UNITS_AT_A_TIME) as units,
+            client.ending_with_task(),
+        ):
+            futures += [units.submit(land, one) for one in intervals]
+            try:
+                wait(futures, return_when=FIRST_EXCEPTION)
+            finally:
+                for future in futures:
+                    future.cancel()
+    finally:
+        ended = [future for future in futures if future.done() and not future.cancelled()]
+        landed += filter(None, [future.result() for future in ended if future.exception() is None])
     for future in ended:
         future.result()
     if wrong:
@@ -93,7 +96,7 @@ def land_unit(client: JumpCloudClient, organization: Organization, interval: Int
 
     Raises NotEnabledError or PermissionDeniedError where there is no Directory Insights.
     """
-    with reading_threads(settings) as threads:
+    with reading_threads(settings) as threads, client.ending_with_task():
         return _land(client, threads, organization, interval, settings)
 
 
@@ -135,8 +138,8 @@ def _read_until_agreed(path: Place, insights: Insights, interval: Interval, thre
     who = f"Events of organization {insights.organization_id} from {interval[0]} to {interval[1]}"
     path.parent.remove_temporaries()
     for attempt in range(UNIT_READ_ATTEMPTS):
-        if attempt and threads.is_over.wait(settle_seconds(settings, attempt)):
-            raise InterruptedError("the task is being ended")
+        if attempt:
+            client.pause(settle_seconds(settings, attempt))
         with path.temporary() as temporary:
             try:
                 # Slices rest on how the API takes bounds. Where they do not add up, one walk does without.
@@ -159,6 +162,7 @@ def _read_until_agreed(path: Place, insights: Insights, interval: Interval, thre
 
 def _add(temporary: Path, path: Place, interval: Interval) -> Union | UnitMetadata:
     """Make a reading part of the unit at `path`; as it is, where none has landed."""
+    metadata = read_unit_metadata(FolderPath(temporary))
     with path.one_writer() as put:
         if path.exists():
             try:
@@ -168,7 +172,6 @@ def _add(temporary: Path, path: Place, interval: Interval) -> Union | UnitMetada
                     return union
             except LandingError:
                 set_aside(path)
-        metadata = read_unit_metadata(FolderPath(temporary))
         put(temporary)
         return metadata
 

@@ -53,9 +53,7 @@ def read_listing(
         of = f" of {stream.parent} {parent}" if parent else ""
         what = f"{stream.name}{of} of organization {organization_id}"
         try:
-            return read_until_whole(
-                lambda: _read_once(client, stream, organization_id, parent, variant), what, client.settings
-            )
+            return read_until_whole(lambda: _read_once(client, stream, organization_id, parent, variant), what, client)
         except NotFoundError as error:
             if parent is None:
                 raise
@@ -63,7 +61,7 @@ def read_listing(
             return {}, 0, 0
 
     not_found: dict[str, NotFoundError] = {}
-    with ThreadPoolExecutor(max(1, min(threads, len(lists)))) as pool:
+    with ThreadPoolExecutor(max(1, min(threads, len(lists)))) as pool, client.ending_with_task():
         results = list(pool.map(read, lists))
     if not_found:
         _confirm_removed(client, stream, organization_id, not_found)
@@ -83,7 +81,7 @@ def _confirm_removed(
     [parent_stream] = [one for one in DIRECTORY_STREAMS if one.name == stream.parent]
     what = f"{parent_stream.name} of organization {organization_id}"
     payloads, _, _ = read_until_whole(
-        lambda: _read_once(client, parent_stream, organization_id, None, {}), what, client.settings
+        lambda: _read_once(client, parent_stream, organization_id, None, {}), what, client
     )
     for (parent,) in sorted(payloads):
         if parent in not_found:

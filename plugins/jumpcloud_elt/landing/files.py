@@ -11,7 +11,8 @@ Knows file formats and metadata. Does not know JumpCloud, or whether landing lie
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 
 import msgspec
@@ -48,16 +49,10 @@ def encode_metadata(metadata: Mapping[str, object]) -> dict[bytes, bytes]:
 
 def read_metadata(path: Place) -> dict[str, object]:
     """What `write_table` was given beside the rows; empty for a file that carries nothing."""
-    try:
-        with path.open_parquet() as file:
-            # The file's own: a schema that is read back knows only what it was written with.
-            metadata = file.metadata.metadata or {}
-        decoded = msgspec.json.decode(metadata.get(METADATA_KEY, b"{}"), type=dict[str, object])
-    except (pa.ArrowException, msgspec.MsgspecError, OSError) as error:
-        if not is_damage(error):
-            raise
-        raise LandingError(f"{path.name} in {path.parent} is not a Parquet file of landing") from error
-    return decoded
+    with damage_told(path), path.open_parquet() as file:
+        # The file's own: a schema that is read back knows only what it was written with.
+        metadata = file.metadata.metadata or {}
+        return msgspec.json.decode(metadata.get(METADATA_KEY, b"{}"), type=dict[str, object])
 
 
 def is_readable(path: Place) -> bool:
@@ -69,12 +64,31 @@ def is_readable(path: Place) -> bool:
     return True
 
 
+@contextmanager
+def damage_told(path: Place) -> Iterator[None]:
+    """Raise LandingError where what is read of a file within the block cannot be what landing wrote."""
+    try:
+        yield
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        raise LandingError(f"{path.name} in {path.parent} is not a Parquet file of landing: {error}") from error
+
+
 def is_damage(error: Exception) -> bool:
-    """Whether an error in reading a file is about what it holds.
+    """Whether an error in reading a file is about what it holds, not about memory, the system, or a store.
 
     Errors of the system or of a store are subclasses of OSError or have a number; Arrow's about pages have neither.
     """
-    return not isinstance(error, OSError) or (type(error) is OSError and error.errno is None)
+    is_about_content = isinstance(error, pa.ArrowInvalid | UnicodeDecodeError | msgspec.MsgspecError)
+    return is_about_content or (type(error) is OSError and error.errno is None)
+
+
+def check_rows(path: Place) -> None:
+    """Read all rows of a file, some at a time. Raises LandingError where it is damaged."""
+    with damage_told(path), path.open_parquet() as file:
+        for _ in file.iter_batches():
+            pass
 
 
 def set_aside(path: Place) -> Place:

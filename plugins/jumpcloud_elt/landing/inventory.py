@@ -19,7 +19,7 @@ from jumpcloud_elt.core.organization import Organization, name_of
 from jumpcloud_elt.core.storage import Place, name_within
 from jumpcloud_elt.core.times import format_time, parse_time
 from jumpcloud_elt.errors import LandingError
-from jumpcloud_elt.landing.files import is_damage, read_metadata
+from jumpcloud_elt.landing.files import damage_told, read_metadata
 from jumpcloud_elt.landing.layout import EVENTS, snapshot_time, unit_interval
 from jumpcloud_elt.landing.manifests import (
     DAMAGED,
@@ -133,10 +133,9 @@ def read_manifests(landing: Place) -> tuple[dict[str, datetime], dict[str, Organ
 def _read_manifest(manifest: Place, columns: list[str]) -> pa.Table:
     """These columns of a manifest; no rows where it is damaged, which the next build says."""
     try:
-        return manifest.open_parquet().read(columns)
-    except (pa.ArrowException, OSError) as error:
-        if not is_damage(error):
-            raise
+        with damage_told(manifest), manifest.open_parquet() as file:
+            return file.read(columns)
+    except LandingError:
         log.warning("%s in %s is damaged: left out", manifest.name, manifest.parent)
         return MANIFEST_SCHEMA.empty_table().select(columns)
 
@@ -158,12 +157,11 @@ def _organization(organization_id: str, committed: list[Place]) -> Organization:
     if not committed:
         return named(organization_id, "", organization_id)
     try:
-        [row] = committed[-1].open_parquet().read().to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        if not is_damage(error):
-            raise
+        with damage_told(committed[-1]), committed[-1].open_parquet() as file:
+            [row] = file.read().to_pylist()
+            payload = msgspec.json.decode(row["payload"], type=dict[str, Any])
+    except LandingError:
         return _organization(organization_id, committed[:-1])
-    payload = msgspec.json.decode(row["payload"], type=dict[str, Any])
     return named(organization_id, row["_connection_id"], name_of(payload, organization_id))
 
 
@@ -241,7 +239,8 @@ def _snapshot(landing: Place, organization: Organization, committed: Place) -> l
 
 
 def _tell(path: Place) -> _Told:
-    return msgspec.convert(read_metadata(path), _Told)
+    with damage_told(path):
+        return msgspec.convert(read_metadata(path), _Told)
 
 
 def _outcome(landing: Place, organization: Organization, stream: str, path: Place, told: _Told) -> Outcome:

@@ -17,9 +17,10 @@ import pyarrow as pa
 
 from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.organization import Organization
-from jumpcloud_elt.core.storage import Place
+from jumpcloud_elt.core.storage import Place, read_if_there
 from jumpcloud_elt.core.times import utc_now
-from jumpcloud_elt.landing.files import write_table
+from jumpcloud_elt.errors import LandingError
+from jumpcloud_elt.landing.files import damage_told, set_aside, write_table
 from jumpcloud_elt.landing.layout import RUNS, is_run_file, run_file_name
 
 OK = "ok"
@@ -114,8 +115,10 @@ class RunManifest:
     """One Dag run's place in landing; of a Dag with several tasks that sync by themselves, one such task's."""
 
     def __init__(self, landing: Place, dag_id: str, run_id: str, task_id: str = "") -> None:
+        self.landing = landing
         self.dag_id = dag_id
         self.run_id = run_id
+        self.was_damaged = False
         folder = landing / RUNS / dag_id
         name = run_file_name(f"{run_id} {task_id}".rstrip())
         self.manifest = folder / f"{name}.parquet"
@@ -128,13 +131,16 @@ class RunManifest:
         self.add(organization, [failure(organization, stream, KILLED, interval)], step=step)
 
     def add(self, organization: Organization, outcomes: Sequence[Outcome], *, step: str = "") -> None:
-        """Leave one organization's outcomes for `write_manifest`, replacing those of an earlier try.
+        """Leave one organization's outcomes for `write_manifest`, in place of those of an earlier try.
 
-        `step` tells the tasks apart of a run that has several for an organization.
+        What earlier tries have landed, and this one has not landed anew, stays. `step` tells the tasks apart of a run
+        that has several for an organization.
         """
         part = self._part(organization, step)
+        anew = {outcome.path for outcome in outcomes if outcome.outcome in LANDED}
+        landed = [one for one in _read_part(part) if one.outcome in LANDED and one.path not in anew]
         with part.temporary() as temporary:
-            temporary.write_bytes(msgspec.json.encode(outcomes))
+            temporary.write_bytes(msgspec.json.encode([*landed, *outcomes]))
             part.put(temporary)
 
     def write_manifest(
@@ -148,51 +154,42 @@ class RunManifest:
         """Gather the parts into the manifest and return its outcomes.
 
         An organization whose task was killed failed, and one that was skipped or left out was so, over the whole
-        `interval` of a run of events. When a run is run
-        again, the manifest keeps what it had of organizations that were not, and of everything landed that was not
-        landed anew.
+        `interval` of a run of events. When a run is run again, the manifest keeps what it had of organizations that
+        were not, as of when they were, and of everything landed that was not landed anew.
         """
-        recorded_at = utc_now()
-        before = self._rows_of_manifest()
-        outcomes: list[Outcome] = []
-        earlier: list[dict[str, Any]] = []
-        for organization in organizations:
-            known = before.pop((organization["connection_id"], organization["organization_id"]), [])
-            new = self.outcomes_of(organization)
-            if known and not new:
-                latest = max(row["recorded_at"] for row in known)
-                new = [_as_outcome(row) for row in known if row["recorded_at"] == latest]
-                earlier += [row for row in known if row["recorded_at"] != latest]
-            else:
-                new = new or [failure(organization, stream, KILLED, interval)]
-                landed = {outcome.path for outcome in new if outcome.outcome in LANDED}
-                earlier += [row for row in known if row["outcome"] in LANDED and row["path"] not in landed]
-            for one in new:
-                if interval and one.outcome in (SKIPPED, EXCLUDED):
-                    one.interval_start, one.interval_end = interval
-            outcomes += new
-        earlier += [row for rows in before.values() for row in rows if row["outcome"] in LANDED]
         recorded = {
             "dag_id": self.dag_id,
             "run_id": self.run_id,
             "is_restricted": is_restricted,
-            "recorded_at": recorded_at,
+            "recorded_at": utc_now(),
         }
-        rows = [{**msgspec.structs.asdict(outcome), **recorded} for outcome in outcomes]
+        before = self._rows_of_manifest()
+        earlier: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
+        for organization in organizations:
+            known = before.pop((organization["connection_id"], organization["organization_id"]), [])
+            new = self.outcomes_of(organization)
+            last = self._last(known)
+            if last and not new:
+                rows += last
+                earlier += [row for row in known if row not in last]
+                continue
+            new = new or [failure(organization, stream, KILLED, interval)]
+            for one in new:
+                if interval and one.outcome in (SKIPPED, EXCLUDED):
+                    one.interval_start, one.interval_end = interval
+            landed = {outcome.path for outcome in new if outcome.outcome in LANDED}
+            earlier += [row for row in known if row["outcome"] in LANDED and row["path"] not in landed]
+            rows += [{**msgspec.structs.asdict(outcome), **recorded} for outcome in new]
+        earlier += [row for known in before.values() for row in known if row["outcome"] in LANDED]
         write_table(self.manifest, pa.Table.from_pylist(earlier + rows, schema=MANIFEST_SCHEMA))
         self._parts.remove_folder()
         self.manifest.parent.remove_temporaries()
-        return outcomes
+        return [_as_outcome(row) for row in rows]
 
     def outcomes_of(self, organization: Organization) -> list[Outcome]:
         """What the tasks of one organization have left so far."""
-        parts = [self._part(organization, step) for step in ("", CATCH_UP)]
-        return [
-            outcome
-            for part in parts
-            if part.exists()
-            for outcome in msgspec.json.decode(part.read_bytes(), type=list[Outcome])
-        ]
+        return [outcome for step in ("", CATCH_UP) for outcome in _read_part(self._part(organization, step))]
 
     def is_complete(self) -> bool:
         """Whether the manifest has all that the run's tasks have left."""
@@ -207,8 +204,7 @@ class RunManifest:
 
     def append(self, rows: pa.Table) -> None:
         """Add rows of other runs to the manifest."""
-        before = [self.manifest.open_parquet().read()] if self.manifest.exists() else []
-        write_table(self.manifest, pa.concat_tables([*before, rows]))
+        write_table(self.manifest, pa.concat_tables([self._read(), rows]))
 
     def problems(self) -> list[Outcome]:
         """What the run has recorded of damaged files and of organizations that failed, each once."""
@@ -217,10 +213,8 @@ class RunManifest:
         return [_as_outcome(row) for row in found.values()]
 
     def read_manifest(self) -> list[Outcome]:
-        """How this run ended, as it was last recorded; nothing where it was not."""
-        rows = [row for known in self._rows_of_manifest().values() for row in known]
-        latest = max((row["recorded_at"] for row in rows), default=None)
-        return [_as_outcome(row) for row in rows if row["recorded_at"] == latest]
+        """How this run ended for each organization, as it was last recorded; nothing where it was not."""
+        return [_as_outcome(row) for known in self._rows_of_manifest().values() for row in self._last(known)]
 
     def _part(self, organization: Organization, step: str = "") -> Place:
         key = f"{organization['connection_id']}/{organization['organization_id']}"
@@ -229,10 +223,32 @@ class RunManifest:
     def _rows_of_manifest(self) -> dict[tuple[str, str | None], list[dict[str, Any]]]:
         """What the run has recorded before, by connection and organization."""
         before: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
-        if self.manifest.exists():
-            for row in self.manifest.open_parquet().read().to_pylist():
-                before.setdefault((row["connection_id"], row["organization_id"]), []).append(row)
+        for row in self._read().to_pylist():
+            before.setdefault((row["connection_id"], row["organization_id"]), []).append(row)
         return before
+
+    def _read(self) -> pa.Table:
+        """The manifest; no rows where there is none, or a damaged one, which is set aside."""
+        try:
+            with damage_told(self.manifest), self.manifest.open_parquet() as file:
+                return file.read()
+        except FileNotFoundError:
+            pass
+        except LandingError:
+            set_aside(self.manifest)
+            self.was_damaged = True
+        return MANIFEST_SCHEMA.empty_table()
+
+    def _last(self, known: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Of an organization's rows those of this run that were recorded last."""
+        own = [row for row in known if row["run_id"] == self.run_id]
+        latest = max((row["recorded_at"] for row in own), default=None)
+        return [row for row in own if row["recorded_at"] == latest]
+
+
+def _read_part(part: Place) -> list[Outcome]:
+    content = read_if_there(part)
+    return [] if content is None else msgspec.json.decode(content, type=list[Outcome])
 
 
 def _as_outcome(row: dict[str, Any]) -> Outcome:

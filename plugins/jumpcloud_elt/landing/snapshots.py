@@ -28,7 +28,7 @@ from jumpcloud_elt.core.streams import (
     Stream,
 )
 from jumpcloud_elt.errors import LandingError
-from jumpcloud_elt.landing.files import is_damage, is_readable, read_metadata, set_aside, write_table
+from jumpcloud_elt.landing.files import damage_told, is_readable, read_metadata, set_aside, write_table
 from jumpcloud_elt.landing.layout import snapshot_path, snapshot_time
 from jumpcloud_elt.landing.manifests import HELD
 
@@ -119,9 +119,7 @@ def decide(
             continue
         try:
             known, missing = _compare(before[stream.name][1], listed[stream.name], stream)
-        except (pa.ArrowException, OSError) as error:
-            if not is_damage(error):
-                raise
+        except LandingError:
             set_aside(before[stream.name][1])
             return decide(settings, organization_id, listed, accepted)
         if not _is_too_much(settings, stream, len(known), len(missing)):
@@ -170,7 +168,7 @@ def last_accepted(landing: Place, organization_id: str, streams: Sequence[Stream
 
 def _compare(before: Place, table: pa.Table, stream: Stream) -> tuple[set[RowKey], set[RowKey]]:
     """The keys that a stream had before, and those of them that it no longer has."""
-    with before.open_parquet() as file:
+    with damage_told(before), before.open_parquet() as file:
         known = _keys(file.read(list(stream.keys)), stream)
     # Rows that have not changed are stored once.
     is_same = read_metadata(before).get("fingerprint") == fingerprint_of(table)
@@ -208,11 +206,9 @@ def write_stream(path: Place, table: pa.Table, metadata: dict[str, object], prev
 def _holds(path: Place, fingerprint: str) -> bool:
     """Whether a file's rows are those that it says; one whose rows cannot be read is set aside."""
     try:
-        with path.open_parquet() as file:
+        with damage_told(path), path.open_parquet() as file:
             return fingerprint_of(file.read()) == fingerprint
-    except (pa.ArrowException, OSError) as error:
-        if not is_damage(error):
-            raise
+    except LandingError:
         set_aside(path)
         return False
 

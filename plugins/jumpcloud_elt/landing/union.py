@@ -20,8 +20,7 @@ import pyarrow.parquet as pq
 
 from jumpcloud_elt.core.folder import FolderPath
 from jumpcloud_elt.core.storage import Place
-from jumpcloud_elt.errors import LandingError
-from jumpcloud_elt.landing.files import is_damage
+from jumpcloud_elt.landing.files import check_rows, is_damage
 from jumpcloud_elt.landing.manifests import INCOMPLETE, OK
 from jumpcloud_elt.landing.units import (
     TIME,
@@ -55,10 +54,11 @@ def write_union(target: Path, landed: Place, received: Path, interval: tuple[dat
     try:
         with landed.open_parquet() as old, pq.ParquetFile(received) as new:
             return _write(target, (old, before), (new, after), interval)
-    except (pa.ArrowException, OSError) as error:
-        if not is_damage(error):
-            raise
-        raise LandingError(f"{landed.name} in {landed.parent} is damaged: {error}") from error
+    except Exception as error:
+        if is_damage(error):
+            # Raises unless it is another file that cannot be read or written.
+            check_rows(landed)
+        raise
 
 
 def _write(

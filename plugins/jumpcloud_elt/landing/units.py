@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from jumpcloud_elt.core.storage import Place
 from jumpcloud_elt.core.streams import LINEAGE_FIELDS
 from jumpcloud_elt.errors import LandingError
-from jumpcloud_elt.landing.files import COMPRESSION_LEVEL, encode_metadata, read_metadata, set_aside
+from jumpcloud_elt.landing.files import COMPRESSION_LEVEL, damage_told, encode_metadata, read_metadata, set_aside
 from jumpcloud_elt.landing.manifests import OK
 
 TIME = pa.timestamp("us")
@@ -84,7 +84,8 @@ def add_metadata(writer: pq.ParquetWriter, metadata: UnitMetadata) -> None:
 
 def read_unit_metadata(path: Place) -> UnitMetadata:
     """What a unit says of itself. Raises LandingError where the file is damaged, FileNotFoundError where it is not."""
-    return msgspec.convert(read_metadata(path), UnitMetadata)
+    with damage_told(path):
+        return msgspec.convert(read_metadata(path), UnitMetadata)
 
 
 def read_landed_unit(path: Place) -> UnitMetadata | None:

@@ -29,6 +29,7 @@ from jumpcloud_elt.core.intervals import Interval
 from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.errors import CAN_HEAL, ConfigurationError, JumpCloudError, TransientError
+from jumpcloud_elt.landing import inventory
 from jumpcloud_elt.landing.manifests import FAILED, HELD, LANDED, Outcome, RunManifest, failure
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,9 @@ def record_run(
         raise AirflowSkipException("Nothing was tried; there is nothing to record.")
     run = run_in_landing(settings_or_fail(), run_of)
     outcomes = run.write_manifest(listed, stream, is_restricted=is_restricted, interval=interval)
+    if run.was_damaged:
+        # What it said of units and snapshots, these say themselves.
+        inventory.record_unknown(run.landing, run)
     if event is not None:
         event.extra = what_landed(outcomes)
     return [

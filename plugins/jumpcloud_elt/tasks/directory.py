@@ -32,16 +32,19 @@ def extract_directory(
         accepted = Accepted(run_of["run_id"], is_everything=True) if is_accepted else own
         return directory.land_directory(client, organization, settings, accepted, unread)
 
-    is_synced, is_put_off = False, False
+    def land_capabilities(*, is_synced: bool) -> None:
+        # One that was asked for and that nobody sees has no connection.
+        if organization["organization_id"] and organization["connection_id"]:
+            capabilities.land_capabilities(settings, organization, run_of["run_id"], is_synced=is_synced, unread=unread)
+
     try:
         outcomes = leaving_outcomes(organization, run_of, DIRECTORY, settings, extract)
-        is_synced = True
     except AirflowRescheduleException:
         # JumpCloud asked for a pause.
-        is_put_off = True
         raise
-    finally:
-        # One that was asked for and that nobody sees has no connection.
-        if not is_put_off and organization["organization_id"] and organization["connection_id"]:
-            capabilities.land_capabilities(settings, organization, run_of["run_id"], is_synced=is_synced, unread=unread)
+    except Exception:
+        # Not where Airflow ends the task, which is no `Exception`: there is no time left to ask.
+        land_capabilities(is_synced=False)
+        raise
+    land_capabilities(is_synced=True)
     return sum(outcome.rows or 0 for outcome in outcomes)

@@ -24,7 +24,7 @@ from jumpcloud_elt.errors import CAN_HEAL, ConfigurationError, JumpCloudError, N
 from jumpcloud_elt.extract import catch_up, events
 from jumpcloud_elt.landing import inventory
 from jumpcloud_elt.landing.layout import EVENTS, landed_units
-from jumpcloud_elt.landing.manifests import CATCH_UP, EXCLUDED, FAILED, NOT_ASKED, SKIPPED, Outcome, failure
+from jumpcloud_elt.landing.manifests import CATCH_UP, EXCLUDED, FAILED, NOT_ASKED, OK, SKIPPED, Outcome, failure
 from jumpcloud_elt.landing.units import read_landed_unit
 from jumpcloud_elt.tasks import common
 from jumpcloud_elt.tasks.common import settings_or_fail
@@ -69,7 +69,10 @@ def extract_events(
     run_of: dict[str, str],
     intervals: Sequence[tuple[str, str]],
 ) -> int:
-    """Land an organization's events unit by unit; return the number of rows. Skipped where it has none to give."""
+    """Land an organization's events unit by unit; return the number of rows. Skipped where it has none to give.
+
+    What an earlier try of the task has read whole is not read again.
+    """
     settings = settings_or_fail()
     if organization.get("error_can_heal"):
         organization = _probe(organization | {"error": None}, settings)
@@ -78,11 +81,14 @@ def extract_events(
         # Airflow itself shows why a task was skipped in a fold of its log only.
         log.info("%s: %s", organization["organization_name"], organization["unavailable"])
         raise AirflowSkipException(f"{organization['organization_name']}: {organization['unavailable']}")
+    run = common.run_in_landing(settings, run_of)
     landed: list[Outcome] = []
 
     def extract(client: JumpCloudClient) -> list[Outcome]:
         oldest = utc_now() - timedelta(days=client.account.usage_retention_days)
-        units = _from_xcom(intervals)
+        # An earlier try of the task may have read some whole; a run that has been recorded remembers none.
+        whole = {(one.interval_start, one.interval_end) for one in run.outcomes_of(organization) if one.outcome == OK}
+        units = [one for one in _from_xcom(intervals) if one not in whole]
         retention_days = client.account.usage_retention_days
         landed.extend(_not_asked(organization, one, retention_days) for one in units if one[1] <= oldest)
         events.land_units(client, organization, [one for one in units if one[1] > oldest], settings, landed)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 import duckdb
-import pyarrow as pa
 
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.storage import Place, name_within
@@ -20,7 +19,7 @@ from jumpcloud_elt.core.times import DAY, midnight_before, utc_now
 from jumpcloud_elt.errors import LandingError
 from jumpcloud_elt.landing import inventory
 from jumpcloud_elt.landing.action_log import USER_ACTIONS
-from jumpcloud_elt.landing.files import is_damage, is_readable, read_metadata, set_aside
+from jumpcloud_elt.landing.files import check_rows, damage_told, is_readable, read_metadata, set_aside
 from jumpcloud_elt.landing.layout import EVENTS, RUNS, organization_of, snapshot_time, unit_interval
 from jumpcloud_elt.landing.manifests import DAMAGED, Outcome, RunManifest
 from jumpcloud_elt.landing.units import UNIT_SCHEMA
@@ -95,18 +94,13 @@ def _why_unreadable(path: Place) -> str | None:
     """`missing` or `damaged`; None where all of a file can be read."""
     try:
         read_metadata(path)
-        with path.open_parquet() as file:
+        with damage_told(path), path.open_parquet() as file:
             if not _columns(path) <= set(file.schema_arrow.names):
                 return DAMAGED
-            for _ in file.iter_batches():
-                pass
+        check_rows(path)
     except FileNotFoundError:
         return "missing"
     except LandingError:
-        return DAMAGED
-    except (pa.ArrowException, OSError) as error:
-        if not is_damage(error):
-            raise
         return DAMAGED
     return None
 
