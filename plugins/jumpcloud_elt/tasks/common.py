@@ -190,9 +190,7 @@ def leaving_outcomes(
     run = run_in_landing(settings, run_of)
     run.begin(organization, stream, interval, step=step)
     try:
-        if organization["error"] is not None:
-            can_heal = organization.get("error_can_heal", False)
-            raise (TransientError if can_heal else ConfigurationError)(organization["error"])
+        raise_known_error(organization)
         with open_client(organization["connection_id"], settings) as client:
             outcomes = extract(client)
     except (Exception, AirflowTaskTimeout) as error:
@@ -205,6 +203,13 @@ def leaving_outcomes(
         raise
     run.add(organization, outcomes, step=step)
     return outcomes
+
+
+def raise_known_error(organization: Organization) -> None:
+    """Raise what is known already to be wrong with an organization, if anything is."""
+    if organization["error"] is not None:
+        can_heal = organization.get("error_can_heal", False)
+        raise (TransientError if can_heal else ConfigurationError)(organization["error"])
 
 
 def run_in_landing(settings: Settings, run_of: dict[str, str]) -> RunManifest:

@@ -6,7 +6,7 @@ Work is in the modules called here, wiring in `dags/`; what both syncing Dags do
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -78,13 +78,10 @@ def extract_events(
         organization = _probe(organization | {"error": None}, settings)
     if organization["unavailable"]:
         common.run_in_landing(settings, run_of).add(organization, [_skipped(organization)])
-        # Airflow itself shows why a task was skipped in a fold of its log only.
-        log.info("%s: %s", organization["organization_name"], organization["unavailable"])
-        raise AirflowSkipException(f"{organization['organization_name']}: {organization['unavailable']}")
+        raise _skip(organization)
     run = common.run_in_landing(settings, run_of)
-    landed: list[Outcome] = []
 
-    def extract(client: JumpCloudClient) -> list[Outcome]:
+    def read(client: JumpCloudClient, landed: list[Outcome]) -> None:
         oldest = utc_now() - timedelta(days=client.account.usage_retention_days)
         # An earlier try of the task may have read some whole; a run that has been recorded remembers none.
         whole = {(one.interval_start, one.interval_end) for one in run.outcomes_of(organization) if one.outcome == OK}
@@ -92,13 +89,8 @@ def extract_events(
         retention_days = client.account.usage_retention_days
         landed.extend(_not_asked(organization, one, retention_days) for one in units if one[1] <= oldest)
         events.land_units(client, organization, [one for one in units if one[1] > oldest], settings, landed)
-        return landed
 
-    interval = _whole(intervals)
-    outcomes = common.leaving_outcomes(
-        organization, run_of, EVENTS, settings, extract, so_far=landed, interval=interval
-    )
-    return sum(outcome.rows or 0 for outcome in outcomes)
+    return _land(organization, run_of, settings, read, interval=_whole(intervals))
 
 
 def choose_organizations_to_catch_up(
@@ -116,7 +108,7 @@ def choose_organizations_to_catch_up(
 
     def is_well(organization: ProbedOrganization) -> bool:
         return not organization["unavailable"] and all(
-            outcome.outcome != FAILED for outcome in run.outcomes_of(organization)
+            outcome.outcome not in (FAILED, SKIPPED, EXCLUDED) for outcome in run.outcomes_of(organization)
         )
 
     return catch_up.order_by_need([one for one in probed if is_well(one)], settings)
@@ -134,25 +126,14 @@ def catch_up_events(
         # Its own interval has landed meanwhile.
         organization = organization | {"error": None}
     until = _naive(dag_run.start_date) + timedelta(minutes=settings.usage_catch_up_minutes)
-    landed: list[Outcome] = []
     before = _from_xcom(intervals)[0][0]
 
-    def extract(client: JumpCloudClient) -> list[Outcome]:
+    def read(client: JumpCloudClient, landed: list[Outcome]) -> None:
         catch_up.catch_up(client, organization, before, settings, until, landed)
-        return landed
 
     # Where it fails, any unit that JumpCloud may have kept may have landed anew.
-    outcomes = common.leaving_outcomes(
-        organization,
-        run_of,
-        EVENTS,
-        settings,
-        extract,
-        so_far=landed,
-        interval=(before - LONGEST_RETENTION, before),
-        step=CATCH_UP,
-    )
-    return sum(outcome.rows or 0 for outcome in outcomes)
+    interval = (before - LONGEST_RETENTION, before)
+    return _land(organization, run_of, settings, read, interval=interval, step=CATCH_UP)
 
 
 def plan_units(dag_run: Any, params: dict[str, Any]) -> list[tuple[str, str]]:
@@ -215,12 +196,49 @@ def record_usage_run(
     return failures
 
 
+def _land(
+    organization: ProbedOrganization,
+    run_of: dict[str, str],
+    settings: Settings,
+    read: Callable[[JumpCloudClient, list[Outcome]], None],
+    *,
+    interval: Interval | None,
+    step: str = "",
+) -> int:
+    """Leave what `read` lands for the manifest; return the number of rows.
+
+    Raises AirflowSkipException where Directory Insights are refused by now, as they are when they are probed.
+    """
+    landed: list[Outcome] = []
+    probed = organization
+
+    def extract(client: JumpCloudClient) -> list[Outcome]:
+        nonlocal probed
+        try:
+            read(client, landed)
+        except (NotEnabledError, PermissionDeniedError):
+            probed = _probe(organization, settings)
+            common.raise_known_error(probed)
+            if not probed["unavailable"]:
+                raise
+            landed.append(_skipped(probed))
+        return landed
+
+    common.leaving_outcomes(
+        organization, run_of, EVENTS, settings, extract, so_far=landed, interval=interval, step=step
+    )
+    if probed["unavailable"]:
+        raise _skip(probed)
+    return sum(outcome.rows or 0 for outcome in landed)
+
+
 def _probe(organization: Organization, settings: Settings) -> ProbedOrganization:
     probed = ProbedOrganization(**{**organization, "unavailable": None})
-    if organization["error"] is not None:
-        return probed
     if _is_excluded(organization, settings):
-        probed["unavailable"] = NOT_READ
+        # Whatever is wrong with it: nobody wants to know.
+        probed["error"], probed["unavailable"] = None, NOT_READ
+        return probed
+    if organization["error"] is not None:
         return probed
     organization_id = str(organization["organization_id"])
     try:
@@ -255,6 +273,13 @@ def _skipped(organization: ProbedOrganization) -> Outcome:
     outcome = failure(organization, EVENTS, str(organization["unavailable"]))
     outcome.outcome = EXCLUDED if organization["unavailable"] == NOT_READ else SKIPPED
     return outcome
+
+
+def _skip(organization: ProbedOrganization) -> AirflowSkipException:
+    told = f"{organization['organization_name']}: {organization['unavailable']}"
+    # Airflow itself shows why a task was skipped in a fold of its log only.
+    log.info("%s", told)
+    return AirflowSkipException(told)
 
 
 def _not_asked(organization: Organization, interval: Interval, retention_days: int) -> Outcome:
