@@ -17,10 +17,10 @@ from jumpcloud_elt.connections.client import open_client
 from jumpcloud_elt.core.account import USAGE_RETENTION_DAYS
 from jumpcloud_elt.core.airflow_compat import AirflowRescheduleException, AirflowSkipException
 from jumpcloud_elt.core.intervals import Interval, last_complete_interval, read_usage_cron, split_into_units
-from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.core.organization import Organization, note_error
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.times import parse_moment, utc_now
-from jumpcloud_elt.errors import CAN_HEAL, ConfigurationError, JumpCloudError, NotEnabledError, PermissionDeniedError
+from jumpcloud_elt.errors import ConfigurationError, JumpCloudError, NotEnabledError, PermissionDeniedError
 from jumpcloud_elt.extract import catch_up, events
 from jumpcloud_elt.landing import inventory
 from jumpcloud_elt.landing.layout import EVENTS, landed_units
@@ -218,7 +218,8 @@ def _land(
             read(client, landed)
         except (NotEnabledError, PermissionDeniedError):
             probed = _probe(organization, settings)
-            common.raise_known_error(probed)
+            if known := common.known_error([probed]):
+                raise known from None
             if not probed["unavailable"]:
                 raise
             landed.append(_skipped(probed))
@@ -256,7 +257,7 @@ def _probe(organization: Organization, settings: Settings) -> ProbedOrganization
         else:
             probed["unavailable"] = told
     except JumpCloudError as error:
-        probed["error"], probed["error_can_heal"] = str(error), isinstance(error, CAN_HEAL)
+        note_error(probed, error)
     return probed
 
 
