@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +13,7 @@ from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.landing.layout import landed_units
 from jumpcloud_elt.tasks import common, usage
 from jumpcloud_sandbox.client import Sandbox
-from support.connections import connection_json
+from support.connections import API_KEY, connection_json
 from support.pipeline import query, run_usage, run_warehouse
 from support.worlds import DAY, ORGANIZATION, TODAY, organization, serve
 
@@ -122,3 +122,52 @@ def test_events_alone_that_are_refused_fail_the_organization(served: Sandbox, se
     with pytest.raises(AirflowFailException, match="403 Forbidden"):
         usage.extract_events(probed, RUN_OF, YESTERDAY)
     assert landed_units(settings.landing, ORGANIZATION) == {}
+
+
+# ---- the time for catching up, and what nobody catches up -----------------------------------------------------
+
+
+def test_catching_up_has_its_minutes_although_the_run_waited_for_its_events(
+    served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_INITIAL_DAYS", "4")
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_ARRIVAL_LAG_MINUTES", "90")
+    end = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=90)
+    units = [((end - DAY).isoformat(), end.isoformat())]
+    probed = probe()
+    usage.extract_events(probed, RUN_OF, units)
+    before = len(landed_units(settings.landing, ORGANIZATION))
+    run = SimpleNamespace(run_type="scheduled", start_date=end.replace(tzinfo=UTC))
+    usage.catch_up_events(probed, RUN_OF, units, run)
+    assert len(landed_units(settings.landing, ORGANIZATION)) > before
+
+
+@pytest.mark.parametrize("why", ["failed", "switched off"])
+def test_what_is_about_to_leave_retention_is_told_of_an_organization_that_catches_up_nothing(
+    why: str, served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = connection_json(served.url, API_KEY, extra={"usage_retention_days": 6})
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection)
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_INITIAL_DAYS", "")
+    if why == "failed":
+        served.set_faults({"match": INSIGHTS, "do": {"status": 400, "body": {"message": "odd"}}})
+    else:
+        monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_CATCH_UP_MINUTES", "0")
+    assert len(run_usage("usage", TODAY - DAY, TODAY, "scheduled")) == (why == "failed")
+    manifest = common.run_in_landing(settings, RUN_OF).read_manifest()
+    leaving = {one.interval_start: one.interval_end for one in manifest if one.outcome == "leaving"}
+    assert leaving == {TODAY - number * DAY: TODAY - (number - 1) * DAY for number in (5, 4, 3)}
+
+
+@pytest.mark.parametrize("why", ["excluded", "not enabled", "backfill"])
+def test_nothing_is_told_to_leave_of_an_organization_without_usage_nor_by_a_backfill(
+    why: str, served: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_INITIAL_DAYS", "")
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_CATCH_UP_MINUTES", "0")
+    if why == "excluded":
+        monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_EXCLUDE", ORGANIZATION)
+    if why == "not enabled":
+        served.set_faults({"match": INSIGHTS, "do": NOT_ENABLED})
+    assert run_usage("usage", TODAY - DAY, TODAY, "backfill" if why == "backfill" else "scheduled") == []
+    assert "leaving" not in outcomes(settings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -98,20 +99,26 @@ def choose_organizations_to_catch_up(
 ) -> list[ProbedOrganization]:
     """The organizations of which a run reads what lacks, those of which the least is known first.
 
-    None in backfills and in runs that were asked for a range or a date; none that failed or has no usage to read.
+    None in backfills and in runs that were asked for a range or a date; none that failed or has no usage to read. What
+    JumpCloud soon no longer keeps of one that is not chosen is left as an outcome.
     """
     settings = settings_or_fail()
     is_by_hand = dag_run.run_type == MANUAL and dag_run.logical_date is None and not _asked_for(params)
-    if not settings.usage_catch_up_minutes or not (dag_run.run_type == SCHEDULED or is_by_hand):
+    if not (dag_run.run_type == SCHEDULED or is_by_hand):
         return []
     run = common.run_in_landing(settings, run_of)
-
-    def is_well(organization: ProbedOrganization) -> bool:
-        return not organization["unavailable"] and all(
-            outcome.outcome not in (FAILED, SKIPPED, EXCLUDED) for outcome in run.outcomes_of(organization)
-        )
-
-    return catch_up.order_by_need([one for one in probed if is_well(one)], settings)
+    chosen = []
+    for organization in probed:
+        ended = {one.outcome for one in run.outcomes_of(organization)}
+        if organization["unavailable"] or not ended.isdisjoint((SKIPPED, EXCLUDED)):
+            continue
+        if settings.usage_catch_up_minutes and FAILED not in ended:
+            chosen.append(organization)
+        elif ended and organization["organization_id"]:
+            # Nobody reads it: what is about to be lost is told all the same.
+            with suppress(ConfigurationError), open_client(organization["connection_id"], settings) as client:
+                run.add(organization, catch_up.find_leaving(client, organization, settings), step=CATCH_UP)
+    return catch_up.order_by_need(chosen, settings)
 
 
 def catch_up_events(
@@ -119,14 +126,16 @@ def catch_up_events(
 ) -> int:
     """Land what lacks of an organization before the run's interval; return the number of rows.
 
-    No unit begins once `usage_catch_up_minutes` have passed since the run began.
+    No unit begins once `usage_catch_up_minutes` have passed since the run began, or since the events of its interval
+    had had time to arrive.
     """
     settings = settings_or_fail()
     if organization.get("error_can_heal"):
         # Its own interval has landed meanwhile.
         organization = organization | {"error": None}
-    until = _naive(dag_run.start_date) + timedelta(minutes=settings.usage_catch_up_minutes)
-    before = _from_xcom(intervals)[0][0]
+    units = _from_xcom(intervals)
+    before, arrived = units[0][0], units[-1][1] + timedelta(minutes=settings.usage_arrival_lag_minutes)
+    until = max(_naive(dag_run.start_date), arrived) + timedelta(minutes=settings.usage_catch_up_minutes)
 
     def read(client: JumpCloudClient, landed: list[Outcome]) -> None:
         catch_up.catch_up(client, organization, before, settings, until, landed)
