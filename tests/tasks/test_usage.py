@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from jumpcloud_elt.core.airflow_compat import AirflowFailException, AirflowSkipException
 
+from jumpcloud_elt.core.airflow_compat import AirflowFailException, AirflowSkipException
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.landing.layout import landed_units
 from jumpcloud_elt.tasks import common, usage

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from jumpcloud_elt.core.airflow_compat import AirflowRescheduleException
 
+from jumpcloud_elt.core.airflow_compat import AirflowRescheduleException
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.tasks import common, usage
 from jumpcloud_sandbox.client import Sandbox
