@@ -105,9 +105,10 @@ CONFIG = {
                 "30",
             ),
             "usage_catch_up_minutes": _option(
-                "How long after its begin a run of jumpcloud_usage goes on with units that are missing, incomplete or "
-                "damaged; the rest is the next run's. 0: runs do not catch up. Must be less than task_timeout_minutes "
-                "and run_timeout_hours.",
+                "How long after its begin, or after usage_arrival_lag_minutes, a run of jumpcloud_usage goes on with "
+                "units that are missing, incomplete or damaged; the rest is the next run's. 0: runs do not catch up. "
+                "Must be less than task_timeout_minutes, and with usage_arrival_lag_minutes less than "
+                "run_timeout_hours.",
                 "60",
             ),
             "usage_count_tolerance": _option(

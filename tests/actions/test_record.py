@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jumpcloud_elt.actions import execute, operations
-from jumpcloud_elt.core.airflow_compat import AirflowFailException, AirflowSkipException
+from jumpcloud_elt.core.airflow_compat import AirflowException, AirflowFailException, AirflowSkipException
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.landing import action_log
 from jumpcloud_elt.landing.layout import run_file_name
@@ -288,6 +288,30 @@ def test_a_large_deletion_is_synced_as_far_as_it_was_this_runs(
     assert run_action("another", params("delete", user_id(30)), APPROVED).errors == {}
     (organization,) = query(run_warehouse("two"), mine, [ORGANIZATION])
     assert organization["sync_status"] == "held" and "13 of 26 users" in organization["sync_message"]
+
+
+def test_organizations_that_cannot_be_listed_after_acting_are_listed_again(sandbox: Sandbox) -> None:
+    planned = user_action.plan_action(params("suspend", "bob"), RUN_OF, "Anna Admin")
+    assert user_action.act(planned, None, 1) == {"done": 1}
+    unavailable = {"match": {"path_regex": "^/api/organizations"}, "do": {"status": 503}}
+    sandbox.set_faults(unavailable)
+    with pytest.raises(AirflowException, match=r"The users were changed, but not synced: .* 503") as raised:
+        user_action.sync_directory(planned, RUN_OF)
+    assert type(raised.value) is AirflowException
+    unavailable["do"] = {"status": 401, "body": {"message": "Unauthorized: api key user not found"}}
+    sandbox.set_faults(unavailable)
+    with pytest.raises(AirflowFailException, match=r"The users were changed, but not synced: .* 401"):
+        user_action.sync_directory(planned, RUN_OF)
+    sandbox.set_faults()
+    assert user_action.sync_directory(planned, RUN_OF) > 0
+
+
+def test_a_plan_for_which_jumpcloud_could_not_be_asked_is_not_recorded_as_refused(sandbox: Sandbox) -> None:
+    sandbox.set_faults({"match": {"path_regex": "^/api/systemusers"}, "do": {"status": 503}})
+    with pytest.raises(AirflowException, match="503") as raised:
+        user_action.plan_action(params("suspend", "bob"), RUN_OF, "Anna Admin")
+    assert type(raised.value) is AirflowException
+    assert action_log.read_run(read_settings().landing, ORGANIZATION, "run") == []
 
 
 def test_a_sync_that_fails_says_that_the_users_were_changed(sandbox: Sandbox) -> None:

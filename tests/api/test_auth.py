@@ -185,6 +185,7 @@ def test_the_sandbox_refuses_a_wrong_client_secret(
     "broken",
     [
         reply({"message": "Service Unavailable"}, 503),
+        reply({"message": "Your IP has been blocked due to suspected abuse"}, 403),
         reply(b"<html>"),
         reply({}),
         reply({"access_token": None}),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jumpcloud_elt.connections.check import inspect_connection
+from jumpcloud_elt.connections.check import inspect_connection, patient_for_seconds
 from jumpcloud_elt.connections.report import SYNC_CAPABILITIES, ConnectionReport, as_text, summarise
 from jumpcloud_elt.core.airflow_compat import AirflowFailException
 from jumpcloud_elt.core.settings import Settings
@@ -250,6 +254,25 @@ def test_a_server_that_does_not_answer_is_said_once_and_not_waited_for_six_times
     assert findings(report) == dict.fromkeys(SYNC_CAPABILITIES, "no")
     assert reason(report, "users").startswith("JumpCloud could not be asked for users: GET /api/systemusers")
     assert not [one for one in sandbox.requests() if one["path"] == "/api/applications"]
+
+
+def test_a_server_whose_answers_never_end_is_said_in_half_a_minute_a_try(
+    serve: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(b" ")
+                time.sleep(0.05)
+
+    patient = patient_for_seconds(settings)
+    assert patient.request_deadline_seconds <= 30
+    hurried = dataclasses.replace(patient, request_deadline_seconds=0.3)
+    monkeypatch.setenv("AIRFLOW_CONN_JUMPCLOUD_DEFAULT", connection_json(serve(drip, drip).url, KEY))
+    report = inspect_connection("jumpcloud_default", hurried, NOW)
+    assert "no answer in time" in str(report.failure)
 
 
 @pytest.mark.parametrize("capability", ["administrators", "roles", "directory_insights"])

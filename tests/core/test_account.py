@@ -236,9 +236,9 @@ def test_a_base_url_that_is_none_is_refused(host: str) -> None:
 @pytest.mark.parametrize(
     "host",
     [
-        "https://console.jumpcloud.com/api",
-        "https://console.jumpcloud.com/api/v2/",
-        "console.jumpcloud.com/api",
+        "https://jumpcloud.example/api",
+        "https://jumpcloud.example/api/v2/",
+        "jumpcloud.example/api",
         "https://proxy.example/jumpcloud/API",
     ],
 )
@@ -247,6 +247,16 @@ def test_a_base_url_with_a_path_of_the_api_is_refused_with_what_to_enter(host: s
         f"- Base URL: {len(host)} characters given, with /api in its path; allowed: the same without /api and what "
         "follows it"
     ) in refusal(host=host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["console.jumpcloud.com", "https://api.eu.jumpcloud.com", "https://Console.JumpCloud.com./", "jumpcloud.com"],
+)
+def test_a_host_of_jumpclouds_own_is_no_base_url(host: str) -> None:
+    """Its APIs have hosts of their own each, and a Base URL stands for all of them."""
+    told = f"Base URL: {len(host)} characters given, a host of JumpCloud's own; leave Base URL empty, choose Region"
+    assert told in refusal(host=host)
 
 
 def test_a_base_url_whose_path_only_begins_like_the_api_is_taken() -> None:
@@ -437,6 +447,16 @@ def test_a_wrong_value_about_reading_usage_names_itself(
 def test_catching_up_ends_before_a_run_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__RUN_TIMEOUT_HOURS", "1")
     with pytest.raises(ConfigurationError, match=r"usage_catch_up_minutes: 60 given; .* of run_timeout_hours \(60"):
+        read_settings()
+
+
+def test_a_run_that_waits_for_its_events_has_time_left_to_catch_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__RUN_TIMEOUT_HOURS", "2")
+    read_settings()
+    monkeypatch.setenv("AIRFLOW__JUMPCLOUD_ELT__USAGE_ARRIVAL_LAG_MINUTES", "60")
+    with pytest.raises(
+        ConfigurationError, match=r"usage_catch_up_minutes: 60 given, after usage_arrival_lag_minutes \(60\); .* \(120"
+    ):
         read_settings()
 
 

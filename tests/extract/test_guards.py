@@ -423,18 +423,19 @@ def test_administrators_of_a_provider_who_could_not_be_asked_for_stay(
         assert row["sync_status"] == "ok" and "The administrators were not read" in str(row["sync_message"])
 
 
+@pytest.mark.parametrize("answer", [REFUSED, {"status": 400, "body": {"message": "Bad Request"}}])
 @pytest.mark.parametrize("path", [LINKS, LIST, "getSelf"])
 def test_a_key_that_may_not_ask_for_the_provider_lists_the_organizations_own_administrators(
-    path: str, sandbox: Sandbox, settings: Settings, set_clock: Clock
+    path: str, answer: Json, sandbox: Sandbox, settings: Settings, set_clock: Clock
 ) -> None:
     serve_of_provider(sandbox, *of_provider())
-    sandbox.set_faults({"match": {"path_regex": path}, "do": REFUSED})
+    sandbox.set_faults({"match": {"path_regex": path}, "do": answer})
     set_clock(FIRST)
     assert run_directory("first") == []
     assert present_administrators("first") == ["other@x.io", "own@x.io"]
     first, second = of_provider()
     serve_of_provider(sandbox, without(first, "administrators", 1), second)
-    sandbox.set_faults({"match": {"path_regex": path}, "do": REFUSED})
+    sandbox.set_faults({"match": {"path_regex": path}, "do": answer})
     set_clock(FIRST + DAY)
     assert run_directory("second") == []
     assert present_administrators("second") == ["other@x.io"]

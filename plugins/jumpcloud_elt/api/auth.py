@@ -13,7 +13,7 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from jumpcloud_elt.api.responses import error_of, error_words, read_detail
+from jumpcloud_elt.api.responses import error_of, error_words
 from jumpcloud_elt.api.transport import transport_errors
 from jumpcloud_elt.core.account import Account
 from jumpcloud_elt.errors import CredentialError, RequestError, TransientError
@@ -99,18 +99,19 @@ class Authenticator(AuthBase):
                 timeout=self._timeout,
                 allow_redirects=False,
             )
-        if response.status_code in (400, 401, 403) and error_words(response) is not None:
+        if response.status_code != HTTPStatus.OK:
+            error = error_of(response, what, account)
+            is_refused = response.status_code in (400, 401, 403) and error_words(response) is not None
+            if not is_refused or isinstance(error, TransientError):
+                raise error
             # Always about the credentials, never about what the role may read.
-            detail = read_detail(response, account)
             raise CredentialError(
-                f"{what}: {response.status_code} {detail}. Connection {account.connection_id!r}: check the "
+                f"{what}: {response.status_code} {error.detail}. Connection {account.connection_id!r}: check the "
                 "client id and the client secret, that the secret has not expired, and that the service account "
                 "has a role.",
                 status=response.status_code,
-                detail=detail,
+                detail=error.detail,
             )
-        if response.status_code != HTTPStatus.OK:
-            raise error_of(response, what, account)
         try:
             token = msgspec.json.decode(response.content, type=AccessToken, strict=False)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

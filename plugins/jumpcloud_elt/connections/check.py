@@ -62,7 +62,12 @@ LISTINGS = {
     APPS: APPLICATIONS,
 }
 # Somebody waits for the answer.
-PATIENCE = {"request_attempts": 2, "retry_wait_max_seconds": 5.0, "read_timeout_seconds": 20.0}
+PATIENCE = {
+    "request_attempts": 2,
+    "retry_wait_max_seconds": 5.0,
+    "read_timeout_seconds": 20.0,
+    "request_deadline_seconds": 30.0,
+}
 CHECK_THREADS = 8
 
 

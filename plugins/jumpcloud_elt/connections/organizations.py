@@ -16,13 +16,12 @@ from jumpcloud_elt.api.pagination import PAGE_STYLES
 from jumpcloud_elt.api.providers import find_provider_id
 from jumpcloud_elt.connections.client import open_client
 from jumpcloud_elt.connections.credential import read_credential
-from jumpcloud_elt.core.organization import Credential, Organization, name_of
+from jumpcloud_elt.core.organization import Credential, Organization, name_of, note_error
 from jumpcloud_elt.core.redaction import encode_payload
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.streams import ORGANIZATIONS, Row
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import (
-    CAN_HEAL,
     ConfigurationError,
     IncompleteListingError,
     JumpCloudError,
@@ -65,7 +64,7 @@ def discover_organizations(
             log.error("Connection %s: %s", connection_id, error)
             was_asked |= not isinstance(error, ConfigurationError)
             failed.append(_failure(connection_id, None, f"connection {connection_id}", str(error)))
-            failed[-1]["error_can_heal"] = isinstance(error, CAN_HEAL)
+            note_error(failed[-1], error)
             continue
         for organization in seen:
             organization_id = str(organization["organization_id"])

@@ -136,6 +136,10 @@ def _base_url(connection: ConnectionFields, problems: list[str]) -> str | None:
     if is_word or not _is_url(url) or urlsplit(url).query or urlsplit(url).fragment:
         problems.append(f"Base URL: {_given(host)}; allowed: a full host name, or an http or https URL without a query")
         return None
+    if f".{urlsplit(url).hostname}".rstrip(".").endswith(".jumpcloud.com"):
+        # Each of its APIs has a host of its own, and a base URL stands for all of them.
+        problems.append(f"Base URL: {_given(host)}, a host of JumpCloud's own; leave Base URL empty, choose Region")
+        return None
     if "api" in urlsplit(url).path.lower().split("/"):
         problems.append(
             f"Base URL: {_given(host)}, with /api in its path; allowed: the same without /api and what follows it"

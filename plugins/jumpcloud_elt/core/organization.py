@@ -8,6 +8,7 @@ from typing import NotRequired, TypedDict
 import msgspec
 
 from jumpcloud_elt.core.streams import Row
+from jumpcloud_elt.errors import CAN_HEAL, JumpCloudError, TransientError
 
 
 class Organization(TypedDict):
@@ -16,7 +17,7 @@ class Organization(TypedDict):
     `payload` is JSON text without secrets: an XCom in Postgres takes no NUL, and a text within may hold one.
     `error` says why it cannot be synced, where that is known before anything is asked of it: an id that the
     connection names and the key does not see, or (then without `organization_id`) a connection that fails.
-    `error_can_heal`: it may be gone when it is tried again.
+    `error_can_heal`: it may be gone when it is tried again, `error_retry_after` seconds later where JumpCloud said so.
     `provider_id` is there where the key belongs to a provider, and None where it is not known whether it does;
     `credential` is what is known of the key. `also_seen_by`: further connections that reach it, and what is known of
     theirs; they do not sync it.
@@ -28,9 +29,16 @@ class Organization(TypedDict):
     payload: str
     error: str | None
     error_can_heal: NotRequired[bool]
+    error_retry_after: NotRequired[float | None]
     provider_id: NotRequired[str | None]
     credential: NotRequired[Credential]
     also_seen_by: NotRequired[dict[str, Credential]]
+
+
+def note_error(organization: Organization, error: JumpCloudError) -> None:
+    """Note why an organization cannot be synced, and whether and when that may be over."""
+    organization["error"], organization["error_can_heal"] = str(error), isinstance(error, CAN_HEAL)
+    organization["error_retry_after"] = error.retry_after if isinstance(error, TransientError) else None
 
 
 def name_of(row: Row, organization_id: str) -> str:

@@ -173,15 +173,17 @@ def _read() -> tuple[Settings, list[str]]:
         warehouse_mode=_mode("warehouse_mode", problems),
         notifiers=_notifiers(problems),
     )
-    limits = {
-        "task_timeout_minutes": settings.task_timeout_minutes,
-        "run_timeout_hours": 60 * settings.run_timeout_hours,
-    }
-    for option, minutes in limits.items():
-        if settings.usage_catch_up_minutes >= minutes:
+    lag = settings.usage_arrival_lag_minutes
+    limits = (
+        ("task_timeout_minutes", settings.task_timeout_minutes, 0.0),
+        ("run_timeout_hours", 60 * settings.run_timeout_hours, lag),
+    )
+    for option, minutes, waited in limits:
+        if waited + settings.usage_catch_up_minutes >= minutes:
+            after, both = (f", after usage_arrival_lag_minutes ({lag:g})", "both together ") if waited else ("", "")
             problems.append(
-                f"usage_catch_up_minutes: {settings.usage_catch_up_minutes:g} given; allowed: less than the time limit "
-                f"of {option} ({minutes:g} minutes)"
+                f"usage_catch_up_minutes: {settings.usage_catch_up_minutes:g} given{after}; allowed: {both}less than "
+                f"the time limit of {option} ({minutes:g} minutes)"
             )
     return settings, problems
 

@@ -8,9 +8,9 @@ as ever.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -67,9 +67,15 @@ def catch_up(
         events.land_units(client, organization, todo, settings, landed, until)
     finally:
         read = {(one.interval_start, one.interval_end) for one in landed if one.outcome != INCOMPLETE}
-        soon = utc_now() - timedelta(days=client.account.usage_retention_days) + LEAVES_SOON
-        landed += [_leaving(organization, one, "not read") for one in _soon(lacking.missing, soon, read)]
-        landed += [_leaving(organization, one, INCOMPLETE) for one in _soon(lacking.incomplete, soon, read)]
+        landed += _leaving_soon(client, organization, lacking, read)
+
+
+def find_leaving(client: JumpCloudClient, organization: Organization, settings: Settings) -> list[Outcome]:
+    """What is soon older than JumpCloud keeps events and is not landed as it should be; asks JumpCloud nothing."""
+    now = utc_now()
+    # Yesterday is what the run itself was to read.
+    before = min(_midnight_after(_soon(client)), midnight_before(now) - DAY)
+    return _leaving_soon(client, organization, _find_lacking(client, organization, before, settings)[1])
 
 
 def find_lacking(client: JumpCloudClient, organization: Organization, before: datetime, settings: Settings) -> Lacking:
@@ -77,6 +83,15 @@ def find_lacking(client: JumpCloudClient, organization: Organization, before: da
 
     Damaged files are set aside: they have not landed.
     """
+    units, lacking = _find_lacking(client, organization, before, settings)
+    late = _late(client, str(organization["organization_id"]), units, before, settings)
+    return replace(lacking, again=[*_verifiable(units), *late])
+
+
+def _find_lacking(
+    client: JumpCloudClient, organization: Organization, before: datetime, settings: Settings
+) -> tuple[Units, Lacking]:
+    """What has landed, and what is missing or incomplete."""
     organization_id = str(organization["organization_id"])
     now = utc_now()
     retained = _midnight_after(now - timedelta(days=client.account.usage_retention_days))
@@ -96,8 +111,7 @@ def find_lacking(client: JumpCloudClient, organization: Organization, before: da
         for interval, unit in units.items()
         if unit.outcome == INCOMPLETE and interval[0] >= retained and uncovered(whole, *interval)
     ]
-    again = [*_verifiable(units), *_late(client, organization_id, units, before, settings)]
-    return Lacking(missing, incomplete, again)
+    return units, Lacking(missing, incomplete, [])
 
 
 def order_by_need(organizations: Iterable[_Organization], settings: Settings) -> list[_Organization]:
@@ -176,10 +190,25 @@ def _late(
         return [interval for interval, is_late in zip(recent, threads.map(has_more, recent), strict=True) if is_late]
 
 
-def _soon(
-    intervals: Sequence[Interval], soon: datetime, read: set[tuple[datetime | None, datetime | None]]
-) -> list[Interval]:
-    return [interval for interval in intervals if interval[0] < soon and interval not in read]
+def _soon(client: JumpCloudClient) -> datetime:
+    """What begins before is soon older than JumpCloud keeps events."""
+    return utc_now() - timedelta(days=client.account.usage_retention_days) + LEAVES_SOON
+
+
+def _leaving_soon(
+    client: JumpCloudClient,
+    organization: Organization,
+    lacking: Lacking,
+    read: Collection[tuple[datetime | None, datetime | None]] = (),
+) -> list[Outcome]:
+    """What of `lacking`, but for what was `read`, leaves soon."""
+    soon = _soon(client)
+    return [
+        _leaving(organization, interval, why)
+        for intervals, why in ((lacking.missing, "not read"), (lacking.incomplete, INCOMPLETE))
+        for interval in intervals
+        if interval[0] < soon and interval not in read
+    ]
 
 
 def _leaving(organization: Organization, interval: Interval, why: str) -> Outcome:

@@ -28,11 +28,8 @@ from jumpcloud_elt.core.streams import (
 )
 from jumpcloud_elt.core.times import utc_now
 from jumpcloud_elt.errors import (
+    CAN_HEAL,
     JumpCloudError,
-    NotEnabledError,
-    NotFoundError,
-    OrganizationHeaderError,
-    PermissionDeniedError,
     RequestError,
     ResponseError,
 )
@@ -50,12 +47,6 @@ from jumpcloud_elt.landing.snapshots import (
     last_with,
     write_stream,
 )
-
-log = logging.getLogger(__name__)
-
-
-# A refusal in JumpCloud's own words: that a key may not read a provider's administrators is no reason to read nobody.
-REFUSALS = (PermissionDeniedError, NotFoundError, NotEnabledError, OrganizationHeaderError)
 
 log = logging.getLogger(__name__)
 
@@ -137,9 +128,10 @@ def _read(
         provider_id = organization["provider_id"] or find_provider_id(client)
         if provider_id is not None:
             linked = read_provider_administrators(client, provider_id, organization_id)
-    except REFUSALS as error:
-        # Of those who have been seen it is not known whether they have gone.
-        if previous is not None and read_metadata(previous).get(FROM_PROVIDER):
+    except RequestError as error:
+        # No reason to read nobody. But of a provider's administrators who have been seen it is not known then whether
+        # they have gone.
+        if isinstance(error, CAN_HEAL) or (previous is not None and read_metadata(previous).get(FROM_PROVIDER)):
             raise
         log.info("Administrators of a provider are left out of %s: %s", organization["organization_name"], error)
     return add_rows(listing, stream, linked, client, extracted_at), {FROM_PROVIDER: len(linked)}

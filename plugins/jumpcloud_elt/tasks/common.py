@@ -51,9 +51,9 @@ def settings_or_fail() -> Settings:
 
 
 def is_last_try(context: Context) -> bool:
-    """Whether Airflow does not try the task again."""
+    """Whether Airflow does not try the task again, or has put it off already for as long as JumpCloud asked."""
     this: Any = context["ti"]
-    return bool(this.try_number > this.max_tries)
+    return bool(this.try_number > this.max_tries or context.get("task_reschedule_count"))
 
 
 def list_organizations(
@@ -62,7 +62,7 @@ def list_organizations(
     """The organizations to sync in this run; raises AirflowFailException with what to do where there is none.
 
     `with_credentials`: with what is known of each connection's key. A connection that fails and may heal fails this
-    try; the last try goes on with the other connections.
+    try, or puts it off for as long as JumpCloud asked; the last try goes on with the other connections.
     """
     settings = settings_or_fail()
     asked_for = [one.lower() for one in only]
@@ -71,9 +71,16 @@ def list_organizations(
         # A store that cannot be used is told before JumpCloud is asked for anything.
         open_data_root(settings.data_root)
         listed = organizations.discover_organizations(settings, asked_for, with_credentials=with_credentials)
-        can_heal = [str(one["error"]) for one in listed if one.pop("error_can_heal", False)]
-        if can_heal and not is_last_try:
-            raise TransientError("\n".join(can_heal))
+        # What JumpCloud wants to be left alone for longer than a run lasts is the next run's.
+        waits = [
+            one for one in listed if one.get("error_can_heal") and _fits_run(one.get("error_retry_after"), settings)
+        ]
+        known = known_error(waits)
+        if known is not None and not is_last_try:
+            raise known
+        for one in listed:
+            one.pop("error_can_heal", None)
+            one.pop("error_retry_after", None)
         return listed
 
     return or_fail(list_them)
@@ -190,9 +197,8 @@ def leaving_outcomes(
     run = run_in_landing(settings, run_of)
     run.begin(organization, stream, interval, step=step)
     try:
-        if organization["error"] is not None:
-            can_heal = organization.get("error_can_heal", False)
-            raise (TransientError if can_heal else ConfigurationError)(organization["error"])
+        if known := known_error([organization]):
+            raise known
         with open_client(organization["connection_id"], settings) as client:
             outcomes = extract(client)
     except (Exception, AirflowTaskTimeout) as error:
@@ -205,6 +211,15 @@ def leaving_outcomes(
         raise
     run.add(organization, outcomes, step=step)
     return outcomes
+
+
+def known_error(organizations: Iterable[Organization]) -> JumpCloudError | None:
+    """What is known already to be wrong with organizations, as one error; it can heal where one of theirs can."""
+    wrong = [one for one in organizations if one["error"] is not None]
+    told = "\n".join(str(one["error"]) for one in wrong)
+    if any(one.get("error_can_heal") for one in wrong):
+        return TransientError(told, retry_after=max(one.get("error_retry_after") or 0.0 for one in wrong))
+    return ConfigurationError(told) if wrong else None
 
 
 def run_in_landing(settings: Settings, run_of: dict[str, str]) -> RunManifest:
@@ -226,9 +241,14 @@ def airflow_error(error: JumpCloudError, settings: Settings, whose: str = "") ->
     A `Retry-After` beyond the run's own time limit is not waited for.
     """
     wait = getattr(error, "retry_after", None) or 0.0
-    if settings.retry_wait_max_seconds < wait < 3600 * settings.run_timeout_hours:
+    if settings.retry_wait_max_seconds < wait and _fits_run(wait, settings):
         log.warning("%s%s", whose, error)
         moment = datetime.now(UTC) + timedelta(seconds=wait)
         return AirflowRescheduleException(moment)  # type: ignore[no-untyped-call]
     can_heal = isinstance(error, CAN_HEAL) and wait <= settings.retry_wait_max_seconds
     return (AirflowException if can_heal else AirflowFailException)(f"{whose}{error}")
+
+
+def _fits_run(wait: float | None, settings: Settings) -> bool:
+    """Whether a run lasts longer than a wait of so many seconds."""
+    return (wait or 0.0) < 3600 * settings.run_timeout_hours

@@ -6,8 +6,9 @@ Work is in the modules called here, wiring in `dags/`; what both syncing Dags do
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,10 +18,10 @@ from jumpcloud_elt.connections.client import open_client
 from jumpcloud_elt.core.account import USAGE_RETENTION_DAYS
 from jumpcloud_elt.core.airflow_compat import AirflowRescheduleException, AirflowSkipException
 from jumpcloud_elt.core.intervals import Interval, last_complete_interval, read_usage_cron, split_into_units
-from jumpcloud_elt.core.organization import Organization
+from jumpcloud_elt.core.organization import Organization, note_error
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.times import parse_moment, utc_now
-from jumpcloud_elt.errors import CAN_HEAL, ConfigurationError, JumpCloudError, NotEnabledError, PermissionDeniedError
+from jumpcloud_elt.errors import ConfigurationError, JumpCloudError, NotEnabledError, PermissionDeniedError
 from jumpcloud_elt.extract import catch_up, events
 from jumpcloud_elt.landing import inventory
 from jumpcloud_elt.landing.layout import EVENTS, landed_units
@@ -78,13 +79,10 @@ def extract_events(
         organization = _probe(organization | {"error": None}, settings)
     if organization["unavailable"]:
         common.run_in_landing(settings, run_of).add(organization, [_skipped(organization)])
-        # Airflow itself shows why a task was skipped in a fold of its log only.
-        log.info("%s: %s", organization["organization_name"], organization["unavailable"])
-        raise AirflowSkipException(f"{organization['organization_name']}: {organization['unavailable']}")
+        raise _skip(organization)
     run = common.run_in_landing(settings, run_of)
-    landed: list[Outcome] = []
 
-    def extract(client: JumpCloudClient) -> list[Outcome]:
+    def read(client: JumpCloudClient, landed: list[Outcome]) -> None:
         oldest = utc_now() - timedelta(days=client.account.usage_retention_days)
         # An earlier try of the task may have read some whole; a run that has been recorded remembers none.
         whole = {(one.interval_start, one.interval_end) for one in run.outcomes_of(organization) if one.outcome == OK}
@@ -92,13 +90,8 @@ def extract_events(
         retention_days = client.account.usage_retention_days
         landed.extend(_not_asked(organization, one, retention_days) for one in units if one[1] <= oldest)
         events.land_units(client, organization, [one for one in units if one[1] > oldest], settings, landed)
-        return landed
 
-    interval = _whole(intervals)
-    outcomes = common.leaving_outcomes(
-        organization, run_of, EVENTS, settings, extract, so_far=landed, interval=interval
-    )
-    return sum(outcome.rows or 0 for outcome in outcomes)
+    return _land(organization, run_of, settings, read, interval=_whole(intervals))
 
 
 def choose_organizations_to_catch_up(
@@ -106,20 +99,26 @@ def choose_organizations_to_catch_up(
 ) -> list[ProbedOrganization]:
     """The organizations of which a run reads what lacks, those of which the least is known first.
 
-    None in backfills and in runs that were asked for a range or a date; none that failed or has no usage to read.
+    None in backfills and in runs that were asked for a range or a date; none that failed or has no usage to read. What
+    JumpCloud soon no longer keeps of one that is not chosen is left as an outcome.
     """
     settings = settings_or_fail()
     is_by_hand = dag_run.run_type == MANUAL and dag_run.logical_date is None and not _asked_for(params)
-    if not settings.usage_catch_up_minutes or not (dag_run.run_type == SCHEDULED or is_by_hand):
+    if not (dag_run.run_type == SCHEDULED or is_by_hand):
         return []
     run = common.run_in_landing(settings, run_of)
-
-    def is_well(organization: ProbedOrganization) -> bool:
-        return not organization["unavailable"] and all(
-            outcome.outcome != FAILED for outcome in run.outcomes_of(organization)
-        )
-
-    return catch_up.order_by_need([one for one in probed if is_well(one)], settings)
+    chosen = []
+    for organization in probed:
+        ended = {one.outcome for one in run.outcomes_of(organization)}
+        if organization["unavailable"] or not ended.isdisjoint((SKIPPED, EXCLUDED)):
+            continue
+        if settings.usage_catch_up_minutes and FAILED not in ended:
+            chosen.append(organization)
+        elif ended and organization["organization_id"]:
+            # Nobody reads it: what is about to be lost is told all the same.
+            with suppress(ConfigurationError), open_client(organization["connection_id"], settings) as client:
+                run.add(organization, catch_up.find_leaving(client, organization, settings), step=CATCH_UP)
+    return catch_up.order_by_need(chosen, settings)
 
 
 def catch_up_events(
@@ -127,32 +126,23 @@ def catch_up_events(
 ) -> int:
     """Land what lacks of an organization before the run's interval; return the number of rows.
 
-    No unit begins once `usage_catch_up_minutes` have passed since the run began.
+    No unit begins once `usage_catch_up_minutes` have passed since the run began, or since the events of its interval
+    had had time to arrive.
     """
     settings = settings_or_fail()
     if organization.get("error_can_heal"):
         # Its own interval has landed meanwhile.
         organization = organization | {"error": None}
-    until = _naive(dag_run.start_date) + timedelta(minutes=settings.usage_catch_up_minutes)
-    landed: list[Outcome] = []
-    before = _from_xcom(intervals)[0][0]
+    units = _from_xcom(intervals)
+    before, arrived = units[0][0], units[-1][1] + timedelta(minutes=settings.usage_arrival_lag_minutes)
+    until = max(_naive(dag_run.start_date), arrived) + timedelta(minutes=settings.usage_catch_up_minutes)
 
-    def extract(client: JumpCloudClient) -> list[Outcome]:
+    def read(client: JumpCloudClient, landed: list[Outcome]) -> None:
         catch_up.catch_up(client, organization, before, settings, until, landed)
-        return landed
 
     # Where it fails, any unit that JumpCloud may have kept may have landed anew.
-    outcomes = common.leaving_outcomes(
-        organization,
-        run_of,
-        EVENTS,
-        settings,
-        extract,
-        so_far=landed,
-        interval=(before - LONGEST_RETENTION, before),
-        step=CATCH_UP,
-    )
-    return sum(outcome.rows or 0 for outcome in outcomes)
+    interval = (before - LONGEST_RETENTION, before)
+    return _land(organization, run_of, settings, read, interval=interval, step=CATCH_UP)
 
 
 def plan_units(dag_run: Any, params: dict[str, Any]) -> list[tuple[str, str]]:
@@ -215,12 +205,50 @@ def record_usage_run(
     return failures
 
 
+def _land(
+    organization: ProbedOrganization,
+    run_of: dict[str, str],
+    settings: Settings,
+    read: Callable[[JumpCloudClient, list[Outcome]], None],
+    *,
+    interval: Interval | None,
+    step: str = "",
+) -> int:
+    """Leave what `read` lands for the manifest; return the number of rows.
+
+    Raises AirflowSkipException where Directory Insights are refused by now, as they are when they are probed.
+    """
+    landed: list[Outcome] = []
+    probed = organization
+
+    def extract(client: JumpCloudClient) -> list[Outcome]:
+        nonlocal probed
+        try:
+            read(client, landed)
+        except (NotEnabledError, PermissionDeniedError):
+            probed = _probe(organization, settings)
+            if known := common.known_error([probed]):
+                raise known from None
+            if not probed["unavailable"]:
+                raise
+            landed.append(_skipped(probed))
+        return landed
+
+    common.leaving_outcomes(
+        organization, run_of, EVENTS, settings, extract, so_far=landed, interval=interval, step=step
+    )
+    if probed["unavailable"]:
+        raise _skip(probed)
+    return sum(outcome.rows or 0 for outcome in landed)
+
+
 def _probe(organization: Organization, settings: Settings) -> ProbedOrganization:
     probed = ProbedOrganization(**{**organization, "unavailable": None})
-    if organization["error"] is not None:
-        return probed
     if _is_excluded(organization, settings):
-        probed["unavailable"] = NOT_READ
+        # Whatever is wrong with it: nobody wants to know.
+        probed["error"], probed["unavailable"] = None, NOT_READ
+        return probed
+    if organization["error"] is not None:
         return probed
     organization_id = str(organization["organization_id"])
     try:
@@ -238,7 +266,7 @@ def _probe(organization: Organization, settings: Settings) -> ProbedOrganization
         else:
             probed["unavailable"] = told
     except JumpCloudError as error:
-        probed["error"], probed["error_can_heal"] = str(error), isinstance(error, CAN_HEAL)
+        note_error(probed, error)
     return probed
 
 
@@ -255,6 +283,13 @@ def _skipped(organization: ProbedOrganization) -> Outcome:
     outcome = failure(organization, EVENTS, str(organization["unavailable"]))
     outcome.outcome = EXCLUDED if organization["unavailable"] == NOT_READ else SKIPPED
     return outcome
+
+
+def _skip(organization: ProbedOrganization) -> AirflowSkipException:
+    told = f"{organization['organization_name']}: {organization['unavailable']}"
+    # Airflow itself shows why a task was skipped in a fold of its log only.
+    log.info("%s", told)
+    return AirflowSkipException(told)
 
 
 def _not_asked(organization: Organization, interval: Interval, retention_days: int) -> Outcome:

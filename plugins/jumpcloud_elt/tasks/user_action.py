@@ -22,10 +22,11 @@ from jumpcloud_elt.actions.request import read_request
 from jumpcloud_elt.connections import organizations
 from jumpcloud_elt.core.account import ORGANIZATION_ID
 from jumpcloud_elt.core.airflow_compat import AirflowFailException, AirflowSkipException
+from jumpcloud_elt.core.organization import Organization
 from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.core.streams import USERGROUP_MEMBERS
 from jumpcloud_elt.core.times import utc_now
-from jumpcloud_elt.errors import JumpCloudError
+from jumpcloud_elt.errors import CAN_HEAL, JumpCloudError
 from jumpcloud_elt.landing.action_log import (
     ActionOutcome,
     Attempt,
@@ -69,6 +70,9 @@ def plan_action(params: Mapping[str, Any], run_of: Mapping[str, str], requested_
         request = read_request(params, settings)
         attempt = msgspec.structs.replace(attempt, connection_id=request.connection_id)
         plan, entries = make_plan(settings, request, attempt)
+    except CAN_HEAL as error:
+        # Nothing has been refused: JumpCloud could not be asked.
+        raise common.airflow_error(error, settings) from error
     except JumpCloudError as error:
         if ORGANIZATION_ID.fullmatch(attempt.organization_id):
             record(settings, attempt, refusals(params, str(error)))
@@ -132,12 +136,16 @@ def sync_directory(planned: Json | None, run_of: dict[str, str]) -> int:
     changed = [row for row in latest(rows, of_each_attempt=True).values() if row["outcome"] in may_have_changed]
     if attempt is None or not changed:
         raise AirflowSkipException("Nothing has been changed; there is nothing to sync.")
+    mine: list[Organization] = []
     try:
         # With what is known of the keys: `capabilities` is landed anew, as by a directory run.
         listed = organizations.discover_organizations(settings, [attempt.organization_id], with_credentials=True)
+        mine = [one for one in listed if one["organization_id"] == attempt.organization_id and one["connection_id"]]
+        known = common.known_error(one for one in listed if one["organization_id"] is None)
+        if known is not None and not mine:
+            raise known
     except JumpCloudError as error:
-        raise AirflowFailException(f"The users were changed, but not synced: {error}") from error
-    mine = [one for one in listed if one["organization_id"] == attempt.organization_id and one["connection_id"]]
+        raise common.airflow_error(error, settings, "The users were changed, but not synced: ") from error
     if not mine:
         raise AirflowSkipException(
             f"No connection of [jumpcloud_elt] connections syncs organization {attempt.organization_id}."
