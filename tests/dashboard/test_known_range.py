@@ -126,7 +126,7 @@ def test_where_no_day_is_whole_nothing_says_never(small: Sandbox, get: Callable[
     assert "Connected and synced" not in integrations
     assert "Synced, but no usage is known" in integrations
     days = ", ".join(f"{TODAY - day * DAY:%Y-%m-%d}" for day in (5, 4, 3))
-    assert f"JumpCloud's own count disagrees with the events that it returned of {days} and 2 more days" in integrations
+    assert f"No reading of {days} and 2 more days was complete: JumpCloud's own count" in integrations
     assert "usage_count_tolerance" in integrations
 
 
@@ -166,7 +166,7 @@ def test_an_incomplete_day_is_no_day_that_was_not_read(small: Sandbox, get: Call
     page = text_of(get(""))
     assert "Synced, but some usage was never read" not in page
     assert "Clear the failed run" not in page
-    assert f"JumpCloud's own count disagrees with the events that it returned of {TODAY - 3 * DAY:%Y-%m-%d}" in page
+    assert f"No reading of {TODAY - 3 * DAY:%Y-%m-%d} was complete: JumpCloud's own count" in page
     assert "usage_count_tolerance" in page
 
 
@@ -188,6 +188,7 @@ def test_where_usage_became_unavailable_its_idle_days_are_said_to_end(
     ) in page
     assert "Never means" not in page
     assert facts_of(get(user_of(USER)))["Last SSO"] == "unknown"
+    assert f"Usage of One is unknown after {TODAY:%Y-%m-%d %H:%M}: " in text_of(get("usage"))
 
 
 def test_each_export_says_of_which_time_it_speaks(small: Sandbox, get: Callable[[str], str]) -> None:

@@ -125,14 +125,14 @@ def judge(row: Row, now: datetime, directory_cron: str | None, usage_cron: str |
 
 
 def _explain(cause: str, incomplete: Sequence[date], next_step: str) -> tuple[str, str]:
-    """The cause and the next step: others where days were read and their counts disagree, for there no run failed."""
+    """The cause and the next step: others where days were read incompletely, for there no run failed."""
     if not incomplete:
         return cause, next_step
     days = ", ".join(f"{day:%Y-%m-%d}" for day in incomplete[:MOST_DAYS])
     if (more := len(incomplete) - MOST_DAYS) > 0:
         days += f" and {more} more day{'' if more == 1 else 's'}"
     return (
-        f"{cause} JumpCloud's own count disagrees with the events that it returned of {days}.",
+        f"{cause} No reading of {days} was complete: JumpCloud's own count, or an earlier reading, has more or less.",
         "The next scheduled run of jumpcloud_usage reads incomplete days again. If JumpCloud's counts are never exact, "
         "set the option usage_count_tolerance to the share by which they may differ.",
     )
