@@ -54,6 +54,20 @@ def test_every_row_is_written_as_csv_and_parquet(warehouse: Path, tmp_path: Path
         file.unlink()
 
 
+@pytest.mark.parametrize("dataset", EXPORTS)
+def test_each_row_says_of_which_time_it_speaks(warehouse: Path, tmp_path: Path, dataset: str) -> None:
+    file = tmp_path / "out.parquet"
+    assert run(warehouse, dataset, "--format", "parquet", "--output", str(file)) == 0
+    organizations = query(warehouse, "select organization_id, usage_from, usage_until from organizations")
+    known = {row["organization_id"]: (row["usage_from"], row["usage_until"]) for row in organizations}
+    rows = pq.read_table(file).to_pylist()
+    assert {(None, None)} < {(row["usage_from"], row["usage_until"]) for row in rows}
+    for row in rows:
+        assert (row["usage_from"], row["usage_until"]) == known[row["organization_id"]]
+        if dataset == "access":
+            assert row["had_access_before"] is (row["access"] != "none" and row["access_since"] is None)
+
+
 def test_the_import_format_has_its_fields_and_no_other(warehouse: Path, tmp_path: Path) -> None:
     file = tmp_path / "users.json"
     assert run(warehouse, "users", "--format", "saas-import", "--output", str(file)) == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -22,7 +22,12 @@ GOOD: dict[str, Any] = {
     "gaps": 0,
     "gap_start": None,
     "gap_end": None,
+    "is_usage_known": True,
+    "incomplete_in_gap": [],
+    "incomplete_at_end": [],
 }
+GAP = {"gaps": 2, "gap_start": datetime(2026, 11, 20), "gap_end": datetime(2026, 11, 21)}
+NOTHING = {"is_usage_known": False, "usage_until": None}
 
 
 @pytest.mark.parametrize(
@@ -43,10 +48,19 @@ GOOD: dict[str, Any] = {
         ({"directory_synced_at": datetime(2026, 11, 20)}, "amber", "Not synced for longer", "paused"),
         ({"usage_until": datetime(2026, 11, 20)}, "amber", "Usage not read for longer", "backfill"),
         (
-            {"gaps": 2, "gap_start": datetime(2026, 11, 20), "gap_end": datetime(2026, 11, 21)},
+            GAP,
             "amber",
             "some usage was never read",
             "start and end",
+        ),
+        (GAP | {"incomplete_in_gap": [date(2026, 11, 20)]}, "amber", "is incomplete", "usage_count_tolerance"),
+        (NOTHING, "amber", "no usage is known", "start and end"),
+        (NOTHING | {"incomplete_at_end": [date(2026, 11, 20)]}, "amber", "no usage is known", "usage_count_tolerance"),
+        (
+            {"usage_until": datetime(2026, 11, 20), "incomplete_at_end": [date(2026, 11, 20)]},
+            "amber",
+            "the latest usage is incomplete",
+            "usage_count_tolerance",
         ),
         # The more pressing one is said.
         ({"sync_status": "failed", "sync_message": "401", "usage_state": "unknown"}, "red", "last sync failed", "run"),

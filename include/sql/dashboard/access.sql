@@ -33,6 +33,8 @@ named as (
     select
         organization_id,
         organization_name,
+        usage_from,
+        usage_until,
         row_number() over (order by lower(organization_name), organization_id) as place,
     from organizations
 )
@@ -50,12 +52,16 @@ select
     pairs.access,
     pairs.via_group_ids,
     pairs.access_since,
+    -- As the first snapshot shows it: since when is not known.
+    pairs.access <> 'none' and pairs.access_since is null as had_access_before,
     pairs.first_used_at,
     pairs.last_used_at,
     pairs.uses_30d,
     pairs.uses_90d,
     pairs.usage_days_30d,
     pairs.usage_state,
+    named.usage_from,
+    named.usage_until,
     pairs.idle_days,
     -- One number for two names: millions of rows are sorted by it at a fraction of the cost of texts.
     if(listed.name is null or people.display_name is null, null, listed.place << 32 | people.place) as _by_application,

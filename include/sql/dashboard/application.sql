@@ -5,7 +5,6 @@
 select
     applications.*,
     organizations.organization_name,
-    organizations.usage_state as organization_usage_state,
     organizations.usage_state_reason,
     organizations.usage_from,
     organizations.usage_until,

@@ -19,6 +19,8 @@ select
     applications.users_idle_90d,
     applications.last_used_at,
     applications.usage_state,
+    organizations.usage_from,
+    organizations.usage_until,
     applications.created_at,
     applications.first_seen_at,
     applications.last_seen_at,

@@ -1,5 +1,5 @@
 -- grain:  one row per organization
--- inputs: ranges (coverage.sql), organizations, users, applications, sync_log
+-- inputs: ranges (coverage.sql), organizations, users, applications, usage_coverage, sync_log
 -- why:    how each organization stands, what it holds, and which runs say so; and what all of them hold together
 
 with
@@ -42,6 +42,28 @@ gaps as (
         min(gap_end) as gap_end,
     from followed
     where gap_end is not null
+    group by organization_id
+),
+
+-- Days of which something was read, and not all: in the gap that is named, and after what is known.
+incomplete_units as (
+    select
+        units.organization_id,
+        units.interval_start::date as date,
+        units.interval_start < gaps.gap_end and units.interval_end > gaps.gap_start as is_in_gap,
+        organizations.usage_until is null or units.interval_end > organizations.usage_until as is_at_end,
+    from usage_coverage as units
+    inner join organizations using (organization_id)
+    left join gaps using (organization_id)
+    where units.outcome = 'incomplete'
+),
+
+incomplete as (
+    select
+        organization_id,
+        list(distinct date order by date) filter (where is_in_gap) as incomplete_in_gap,
+        list(distinct date order by date) filter (where is_at_end) as incomplete_at_end,
+    from incomplete_units
     group by organization_id
 ),
 
@@ -108,6 +130,7 @@ select
     organizations.usage_from,
     organizations.usage_until,
     organizations.known_days,
+    organizations.usage_state = 'available' and organizations.usage_from is not null as is_usage_known,
     coalesce(people.accounts, 0) as accounts,
     coalesce(listed.applications, 0) as applications,
     listed.never_used,
@@ -117,6 +140,8 @@ select
     coalesce(gaps.gaps, 0) as gaps,
     gaps.gap_start,
     gaps.gap_end,
+    coalesce(incomplete.incomplete_in_gap, []) as incomplete_in_gap,
+    coalesce(incomplete.incomplete_at_end, []) as incomplete_at_end,
     directory.dag_id as directory_dag_id,
     directory.run_id as directory_run_id,
     usage.run_id as usage_run_id,
@@ -128,6 +153,7 @@ from organizations
 left join people using (organization_id)
 left join listed using (organization_id)
 left join gaps using (organization_id)
+left join incomplete using (organization_id)
 left join latest as directory
     on organizations.organization_id = directory.organization_id and directory.kind = 'directory'
 left join latest as usage

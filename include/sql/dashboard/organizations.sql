@@ -20,6 +20,7 @@ select
     usage_from,
     usage_until,
     known_days,
+    usage_state = 'available' and usage_from is not null as is_usage_known,
     covered_from,
 from organizations
 left join covered using (organization_id)

@@ -1,17 +1,8 @@
 -- grain:  one row per organization whose usage is known and range that has been read
--- inputs: ranges (coverage.sql), organizations, usage_coverage
+-- inputs: ranges (coverage.sql), organizations
 -- why:    what has been read of each organization, those with gaps first
 
 with
-
-counted as (
-    select
-        organization_id,
-        sum(events)::bigint as events,
-    from usage_coverage
-    where outcome <> 'unverified'
-    group by organization_id
-),
 
 counted_ranges as (
     select
@@ -27,10 +18,8 @@ shown as (
         organizations.organization_name,
         organizations.usage_from,
         organizations.usage_until,
-        counted.events,
         counted_ranges.ranges,
     from organizations
-    left join counted using (organization_id)
     left join counted_ranges using (organization_id)
     where
         organizations.usage_from is not null

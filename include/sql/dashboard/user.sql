@@ -5,7 +5,7 @@
 select
     users.*,
     organizations.organization_name,
-    organizations.usage_state as organization_usage_state,
+    organizations.usage_state = 'available' and organizations.usage_from is not null as is_usage_known,
     organizations.usage_state_reason,
     organizations.usage_from,
     organizations.usage_until,

@@ -32,6 +32,8 @@ select
     users.last_sso_at,
     users.usage_days_30d,
     users.usage_state,
+    organizations.usage_from,
+    organizations.usage_until,
     users.idle_days,
     users.created_at,
     users.first_seen_at,

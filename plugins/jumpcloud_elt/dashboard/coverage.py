@@ -42,7 +42,7 @@ def since(organizations: Iterable[Row]) -> str:
 def known_since(organizations: Iterable[Row], chosen: str | None) -> str:
     """The same of the organizations that a list is about: all of which it can be said, or the one that is chosen."""
     asked = [row for row in organizations if chosen in (None, row["organization_id"])]
-    return since(row for row in asked if row["usage_state"] == "available")
+    return since(row for row in asked if row["is_usage_known"])
 
 
 def iter_days(first: date, last: date) -> Iterator[date]:

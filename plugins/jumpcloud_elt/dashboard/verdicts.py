@@ -7,8 +7,9 @@ was read is as young as the schedule promises.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from croniter import croniter
 
@@ -16,6 +17,8 @@ from jumpcloud_elt.core.streams import Row
 
 # A run that is at it is not late yet.
 GRACE = timedelta(hours=2)
+# That a cause names one by one.
+MOST_DAYS = 3
 
 
 @dataclass(frozen=True)
@@ -81,24 +84,58 @@ def judge(row: Row, now: datetime, directory_cron: str | None, usage_cron: str |
             row["usage_state_reason"],
             "Unpause jumpcloud_usage; for the past, trigger it with start and end.",
         )
+    if not row["is_usage_known"]:
+        return Verdict(
+            "amber",
+            "Synced, but no usage is known",
+            *_explain(
+                "Nothing that was read covers a day: usage_coverage says why.",
+                row["incomplete_at_end"],
+                "Trigger jumpcloud_usage with start and end, while JumpCloud still keeps it.",
+            ),
+        )
     if is_overdue(row["usage_until"], usage_cron, now):
         return Verdict(
             "amber",
-            "Usage not read for longer than scheduled",
-            f"The schedule of jumpcloud_usage is {usage_cron}; usage is known until "
-            f"{row['usage_until']:%Y-%m-%d %H:%M} UTC.",
-            "See whether jumpcloud_usage is paused; a backfill reads the days that are missing.",
+            "Synced, but the latest usage is incomplete"
+            if row["incomplete_at_end"]
+            else "Usage not read for longer than scheduled",
+            *_explain(
+                f"The schedule of jumpcloud_usage is {usage_cron}; usage is known until "
+                f"{row['usage_until']:%Y-%m-%d %H:%M} UTC.",
+                row["incomplete_at_end"],
+                "See whether jumpcloud_usage is paused; a backfill reads the days that are missing.",
+            ),
         )
     if row["gaps"]:
         more = f", and {row['gaps'] - 1} more" if row["gaps"] > 1 else ""
         return Verdict(
             "amber",
-            "Synced, but some usage was never read",
-            f"{row['gap_start']:%Y-%m-%d %H:%M} to {row['gap_end']:%Y-%m-%d %H:%M} UTC was not fully read{more}.",
-            "Clear the failed run of that time, or trigger jumpcloud_usage with start and end, while JumpCloud still "
-            "keeps it.",
+            "Synced, but some usage is incomplete"
+            if row["incomplete_in_gap"]
+            else "Synced, but some usage was never read",
+            *_explain(
+                f"{row['gap_start']:%Y-%m-%d %H:%M} to {row['gap_end']:%Y-%m-%d %H:%M} UTC was not fully read{more}.",
+                row["incomplete_in_gap"],
+                "Clear the failed run of that time, or trigger jumpcloud_usage with start and end, while JumpCloud "
+                "still keeps it.",
+            ),
         )
     return Verdict("green", "Connected and synced")
+
+
+def _explain(cause: str, incomplete: Sequence[date], next_step: str) -> tuple[str, str]:
+    """The cause and the next step: others where days were read incompletely, for there no run failed."""
+    if not incomplete:
+        return cause, next_step
+    days = ", ".join(f"{day:%Y-%m-%d}" for day in incomplete[:MOST_DAYS])
+    if (more := len(incomplete) - MOST_DAYS) > 0:
+        days += f" and {more} more day{'' if more == 1 else 's'}"
+    return (
+        f"{cause} No reading of {days} was complete: JumpCloud's own count, or an earlier reading, has more or less.",
+        "The next scheduled run of jumpcloud_usage reads incomplete days again. If JumpCloud's counts are never exact, "
+        "set the option usage_count_tolerance to the share by which they may differ.",
+    )
 
 
 def is_overdue(last: datetime | None, cron: str | None, now: datetime) -> bool:

@@ -50,7 +50,7 @@ def access(request: Request) -> HTMLResponse:
             organizations=organizations,
             known_since=known_since(organizations, listing.get("organization")),
             access_choices=ACCESS_CHOICES,
-            unknown=[row for row in organizations if row["usage_state"] != "available"],
+            unknown=[row for row in organizations if not row["is_usage_known"]],
         )
 
 

@@ -94,7 +94,7 @@ def integrations(request: Request) -> HTMLResponse:
         has_capabilities=has_capabilities,
         is_unfolded=len(cards) <= SHOWN_IN_FULL,
         idle=[row for row in idle if row["users_never_used"]],
-        is_usage_known=any(row["usage_state"] == "available" for row in organizations),
+        is_usage_known=any(row["is_usage_known"] for row in organizations),
         sums=organizations[0] if organizations else None,
         known_since=known_since(organizations, None),
         **_capabilities(capabilities),

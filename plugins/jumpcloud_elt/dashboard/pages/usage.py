@@ -36,7 +36,7 @@ def usage(request: Request, organization: str = "", range: str = DEFAULT_RANGE) 
             raise HTTPException(404, "There is no such organization in this warehouse.")
         shown = [row for row in organizations if chosen in (None, row["organization_id"])]
         known = [row for row in shown if row["usage_from"] is not None]
-        unknown = [row for row in shown if row["usage_state"] != "available"]
+        unknown = [row for row in shown if not row["is_usage_known"]]
         context = _shown(warehouse, chosen, known, range) if known else {"chart": None}
         return render(
             request,
@@ -107,7 +107,6 @@ def _strips(rows: list[Row], start: datetime, end: datetime) -> list[dict[str, A
                     for since, until in inside
                 ],
                 "gaps": [(since, until) for since, until in zip(edges[::2], edges[1::2], strict=True) if since < until],
-                "events": own[0]["events"],
             }
         )
     return strips
