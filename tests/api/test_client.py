@@ -282,6 +282,7 @@ def trickle(*, after_headers: bool) -> Callable[[BaseHTTPRequestHandler], None]:
         with contextlib.suppress(OSError):
             for _ in range(400):
                 handler.wfile.write(b" " if after_headers else b"x")
+                handler.wfile.flush()
                 time.sleep(0.05)
 
     return send

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import ssl
+import time
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +156,19 @@ def test_a_proxy_that_is_not_there_is_tried_again(hook: JumpCloudHook, monkeypat
     connect(monkeypatch, ELSEWHERE)
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:secret@127.0.0.1:{closed_port()}")
     assert failure(hook, attempts=4) == "the proxy cannot be reached: the connection was refused; tried 4 times"
+
+
+@pytest.mark.parametrize("is_token", [False, True])
+def test_an_answer_that_stops_in_its_body_is_no_answer_in_time(
+    is_token: bool, serve: Any, hook: JumpCloudHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stall(handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n ")
+        handler.wfile.flush()
+        time.sleep(0.6)
+
+    hook.settings = dataclasses.replace(hook.settings, read_timeout_seconds=0.2, request_attempts=1)
+    connect(monkeypatch, serve(stall).url, **({"login": "client"} if is_token else {}))
+    with pytest.raises(TransientError, match="no answer in time"):
+        hook.get(USERS)

@@ -265,6 +265,7 @@ def test_a_server_whose_answers_never_end_is_said_in_half_a_minute_a_try(
         with contextlib.suppress(OSError):
             while True:
                 handler.wfile.write(b" ")
+                handler.wfile.flush()
                 time.sleep(0.05)
 
     patient = patient_for_seconds(settings)

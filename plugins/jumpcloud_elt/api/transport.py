@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import requests
+from urllib3.exceptions import ReadTimeoutError
 
 from jumpcloud_elt.errors import JumpCloudError, RequestError, TransientError
 
@@ -71,7 +72,8 @@ def _passing(error: requests.RequestException) -> str:
 def _of_connection(error: requests.RequestException) -> str:  # noqa: PLR0911 - one return for each failure
     if isinstance(error, requests.ConnectTimeout):
         return "no connection in time"
-    if isinstance(error, requests.Timeout):
+    # While it reads a body, requests raises it as an error of the connection.
+    if isinstance(error, requests.Timeout) or any(isinstance(one, ReadTimeoutError) for one in _causes(error)):
         return "no answer in time"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection broke before the body was complete"
