@@ -160,7 +160,12 @@ def test_a_user_younger_than_the_days_asked_for_is_not_unused_for_so_long(acting
     [
         ("not_enabled", (FROM, TODAY), 10, "usage of Acme is unavailable: Directory Insights is not enabled"),
         ("forbidden", (FROM, TODAY), 10, "usage of Acme is unavailable: The key may not read"),
-        ("empty", (FROM, TODAY), 10, "usage of Acme is unknown: Directory Insights was read and JumpCloud counted no event"),
+        (
+            "empty",
+            (FROM, TODAY),
+            10,
+            "usage of Acme is unknown: Directory Insights was read and JumpCloud counted no event",
+        ),
         ("enabled", None, 10, "usage of Acme is unknown: Directory Insights has not been read yet."),
         ("enabled", (FROM, TODAY), 13, "usage of Acme is known without a gap since"),
         ("enabled", (FROM, TODAY - 3 * DAY), 5, "usage of Acme has been read up to"),

@@ -522,11 +522,17 @@ def test_cards_say_how_each_organization_stands(viewer: TestClient, data: Path) 
 def test_what_failed_is_red_with_its_cause_and_its_run(viewer: TestClient, data: Path) -> None:
     change(data, *FILL_THE_GAP)
     add_run(data, NORTHWIND, "jumpcloud_usage", "usage/failed & worse", "failed", "429 <b>busy</b>")
+    of_northwind = f"where organization_id = '{NORTHWIND}'"
+    change(
+        data,
+        f"update organizations set sync_status = 'failed', sync_message = 'Usage: 429 <b>busy</b>' {of_northwind}",
+    )
     colour, card = cards_of(viewer.get("").text)["Northwind Traders"]
     assert colour == "red"
     assert "429 &lt;b&gt;busy&lt;/b&gt;" in card
     assert 'href="/dags/jumpcloud_usage/runs/usage%2Ffailed%20%26%20worse"' in card
     add_run(data, NORTHWIND, "jumpcloud_usage", "usage/failed & worse", "ok", None)
+    change(data, f"update organizations set sync_status = 'ok', sync_message = null {of_northwind}")
     assert cards_of(viewer.get("").text)["Northwind Traders"][0] == "green", "the same run was run again"
 
 
