@@ -341,7 +341,7 @@ def test_losing_what_is_computed_loses_nothing(lost: str, settings: Settings, mo
     assert generation(settings).name == f"v{rollups.VERSION}"
 
 
-def test_a_unit_that_lost_rows_is_not_published_until_it_is_whole_again(settings: Settings) -> None:
+def test_a_unit_that_lost_rows_holds_its_organization_until_it_is_whole_again(settings: Settings) -> None:
     units = [unit(1, "e1", "e2"), unit(2, "e3")]
     record(settings.landing, "run", [land(settings.landing, one) for one in units])
     path = unit_path(settings.landing, ORGANIZATION, MARCH, MARCH + DAY)
@@ -353,8 +353,10 @@ def test_a_unit_that_lost_rows_is_not_published_until_it_is_whole_again(settings
     path.with_suffix(".tmp").replace(path)
     for number in range(2):
         # What has been rolled up of it does not make the second build forget.
+        (organization,) = query(run_warehouse(f"short {number}"), "select sync_status, sync_message from organizations")
+        assert organization["sync_status"] == "failed" and "check_counts" in organization["sync_message"]
         with pytest.raises(AirflowFailException, match="check_counts"):
-            run_warehouse(f"short {number}")
+            tasks_warehouse.report_unpublished(f"short {number}")
     path.write_bytes(whole)
     is_as_expected(run_warehouse("whole"), units)
 

@@ -8,6 +8,7 @@ from typing import Any
 from jumpcloud_elt.connections.client import open_account
 from jumpcloud_elt.core.account import USAGE_RETENTION_DAYS
 from jumpcloud_elt.core.airflow_compat import AirflowFailException, AirflowSkipException
+from jumpcloud_elt.core.settings import Settings
 from jumpcloud_elt.errors import ConfigurationError, WarehouseError
 from jumpcloud_elt.landing import inventory
 from jumpcloud_elt.landing.inventory import WAREHOUSE_DAG
@@ -47,6 +48,7 @@ def check_warehouse(built: str) -> str:
     settings = settings_or_fail()
 
     def check() -> str:
+        _refuse_if_outdated(settings, built)
         file = publisher(settings).local_file(built)
         broken = holding.check(settings, file)
         if not broken:
@@ -68,11 +70,7 @@ def publish_warehouse(checked: str, event: Any = None) -> str:
         if publisher(settings).is_published(checked):
             log.info("An earlier try of this task has published it.")
             return str(settings.warehouse)
-        if warehouse.is_outdated(settings, publisher(settings).local_file(checked)):
-            publisher(settings).discard(checked)
-            raise WarehouseError(
-                "Built, but not published: landed files were rewritten meanwhile (jumpcloud_forget). Run it again."
-            )
+        _refuse_if_outdated(settings, checked)
         return publisher(settings).publish(checked)
 
     published = or_fail(publish)
@@ -96,6 +94,15 @@ def report_unpublished(run_id: str) -> None:
     if problems:
         told = sorted(f"{one.organization_name or 'landing'}: {one.reason}" for one in problems)
         raise AirflowFailException("Published, but for\n- " + "\n- ".join(told))
+
+
+def _refuse_if_outdated(settings: Settings, built: str) -> None:
+    """Discard a build of landed files that have been rewritten since it began, and raise WarehouseError."""
+    if warehouse.is_outdated(settings, publisher(settings).local_file(built)):
+        publisher(settings).discard(built)
+        raise WarehouseError(
+            "Built, but not published: landed files were rewritten meanwhile (jumpcloud_forget). Run it again."
+        )
 
 
 def _retention_days(connection_id: str) -> int:
