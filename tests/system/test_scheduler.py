@@ -47,7 +47,9 @@ AROUND_USAGE = dict.fromkeys(
     ),
     "success",
 )
-WAREHOUSE_STATES = dict.fromkeys(("build", "check", "publish"), "success") | {"prune_snapshots": "skipped"}
+WAREHOUSE_STATES = dict.fromkeys(("build", "check", "publish", "report_failures"), "success") | {
+    "prune_snapshots": "skipped"
+}
 
 Json = dict[str, Any]
 

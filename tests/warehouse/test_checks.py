@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from jumpcloud_elt.core.host import spill_folder
 from jumpcloud_elt.core.settings import Settings, read_settings
 from jumpcloud_elt.warehouse import checks
 from jumpcloud_elt.warehouse.checks import RECORDS, RULES, Violation, find_broken, queries
@@ -356,4 +357,4 @@ def test_checks_keep_within_the_memory_and_threads_that_are_configured(built: Pa
             name: connection.execute("select current_setting(?)", [name]).fetchall()[0][0]
             for name in ("memory_limit", "threads", "temp_directory")
         }
-    assert found == {"memory_limit": "256.0 MiB", "threads": 3, "temp_directory": f"{built}.spill"}
+    assert found == {"memory_limit": "256.0 MiB", "threads": 3, "temp_directory": str(spill_folder())}

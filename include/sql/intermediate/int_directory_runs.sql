@@ -15,12 +15,19 @@ connections as (
 attempts as (
     select organization_id, stream, run_id, recorded_at, outcome, reason
     from stg_runs
-    where stream not in ('directory_insights_events', 'forget') and organization_id is not null
+    where
+        stream not in ('directory_insights_events', 'forget', 'warehouse')
+        -- What a build has found is no attempt to sync.
+        and outcome <> 'damaged'
+        and organization_id is not null
     union all
     select connections.organization_id, runs.stream, runs.run_id, runs.recorded_at, runs.outcome, runs.reason
     from stg_runs as runs
     inner join connections using (connection_id)
-    where runs.stream <> 'directory_insights_events' and runs.organization_id is null
+    where
+        runs.stream <> 'directory_insights_events'
+        and runs.outcome <> 'damaged'
+        and runs.organization_id is null
 ),
 
 -- Of a run that was run again, the last time counts.
