@@ -98,8 +98,10 @@ def marts() -> tuple[Mart, ...]:
 
 
 def comment(connection: duckdb.DuckDBPyConnection) -> None:
-    """Give every mart and column its description as DuckDB's comment."""
+    """Give every mart and column its description as DuckDB's comment, in one transaction: there are hundreds."""
+    connection.execute("begin")
     for mart in marts():
         connection.execute(f"comment on {mart.meta.kind} {mart.name} is {quote(mart.description)}")
         for column in mart.columns:
             connection.execute(f"comment on column {mart.name}.{column.name} is {quote(column.text)}")
+    connection.execute("commit")
