@@ -26,8 +26,9 @@ up: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the demo with the Airflow UI
 airflow: $(VENV)/.installed $(AIRFLOW_HOME)/.migrated ## the Airflow CLI: make airflow ARGS="dags list"
 	@PATH="$(BIN):$$PATH" $(BIN)/airflow $(ARGS)
 
+# For two cores: one of the three processes runs all that start servers, and waits for them most of the time.
 test: $(VENV)/.installed ## the whole test suite, or a part in one process: make test ARGS="tests/api -k retry"
-	@$(BIN)/python -m pytest $(or $(ARGS),-n 2)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 3)
 
 test-fast: $(VENV)/.installed ## what needs neither a running Airflow nor a browser, and is not slow
 	@$(BIN)/python -m pytest -n 2 -m "not system and not browser and not slow" $(ARGS)

@@ -38,7 +38,7 @@ os.environ |= {
     "AIRFLOW__CORE__MAX_TASK_RETRY_DELAY": "1",
     # Tests that run shortly after midnight do not wait for yesterday's events.
     "AIRFLOW__JUMPCLOUD_ELT__USAGE_ARRIVAL_LAG_MINUTES": "0",
-    # Two processes share two cores: more threads cost a third more.
+    # Processes share two cores: more threads cost a third more.
     "AIRFLOW__JUMPCLOUD_ELT__DUCKDB_THREADS": "1",
     # Scheduled runs load no history but where a test says so.
     "AIRFLOW__JUMPCLOUD_ELT__USAGE_INITIAL_DAYS": "0",

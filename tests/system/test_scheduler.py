@@ -372,7 +372,7 @@ def test_the_warehouse_is_built_from_the_good_data_of_a_failed_run(mixed: Scenar
     assert sorted(mixed.query("select organization_id, usage_state, sync_status from organizations")) == [
         (ALPHA, "available", "ok"),
         (BRAVO, "unavailable", "ok"),
-        (CHARLIE, "unknown", "ok"),
+        (CHARLIE, "unknown", "failed"),
         (DELTA, "unknown", "failed"),
     ]
     refused = "select organization_id, count(*) from capabilities where kind = 'sync' and state = 'no' group by all"
