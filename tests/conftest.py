@@ -80,7 +80,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupSchedul
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark by folder and by fixture; begin with what takes longest, so that no process is left with it at the end."""
     for item in items:
-        if "airflow_database" in getattr(item, "fixturenames", ()):
+        if item.nodeid.startswith("tests/warehouse/") or "airflow_database" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
         for folder in SERVERS:
             if item.nodeid.startswith(folder):

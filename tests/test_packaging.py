@@ -31,6 +31,8 @@ print(json.dumps({
 }))
 """
 
+pytestmark = pytest.mark.slow
+
 
 def build(source: Path, target: Path, kind: str) -> Path:
     subprocess.run(

@@ -46,6 +46,7 @@ def load(plugins: Path, *arguments: str) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["both", "installed", "folder"])
 def test_the_plugin_is_registered_once(tmp_path: Path, way: str) -> None:
     plugins = tmp_path / "plugins"

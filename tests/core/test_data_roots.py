@@ -58,6 +58,7 @@ def run(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, data_root: Path) -> l
     return [*seen, marts()]
 
 
+@pytest.mark.slow
 def test_every_mart_is_the_same_whatever_the_folders_are_called(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

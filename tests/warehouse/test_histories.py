@@ -22,8 +22,6 @@ from support.pipeline import (
 )
 from support.worlds import insights_of, units_of
 
-pytestmark = pytest.mark.slow
-
 DAY = timedelta(days=1)
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
 COMPARED = (

@@ -24,8 +24,6 @@ from support.worlds import DAY, TODAY, insights_of, organization, serve
 
 FIRST = TODAY - 100 * DAY
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_row_is_as_defined_whatever_of_the_time_has_been_read(

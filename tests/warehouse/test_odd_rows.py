@@ -105,7 +105,6 @@ def viewer(airflow_database: None) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.mark.slow
 def test_whatever_a_field_holds_the_organization_is_synced_built_and_shown(
     sandbox: Sandbox, settings: Settings, viewer: TestClient, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:

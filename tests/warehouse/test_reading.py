@@ -106,7 +106,6 @@ class Readers:
             self.problems.append(f"{loop}: {error}")
 
 
-@pytest.mark.slow
 def test_no_read_fails_lags_behind_or_sees_half_a_build_while_warehouses_are_published_and_builds_killed(
     sandbox: Sandbox, settings: Settings
 ) -> None:

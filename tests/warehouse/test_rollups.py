@@ -33,8 +33,6 @@ from support.landed_units import ORGANIZATIONS, ChangingUnits, extracted, failur
 from support.paths import ROOT
 from support.pipeline import assert_warehouse_is, discard_builds, query, run_warehouse
 
-pytestmark = pytest.mark.slow
-
 ORGANIZATION, OTHER, _ = ORGANIZATIONS
 DAY = timedelta(days=1)
 MARCH = datetime(2026, 3, 1)
