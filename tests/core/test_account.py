@@ -403,7 +403,7 @@ def test_airflow_knows_every_option_with_its_default() -> None:
     options = CONFIG["jumpcloud_elt"]["options"]
     shown = {name: conf.get("jumpcloud_elt", name) for name in options}
     # The tests set these.
-    for name in ("retry_wait_seconds", "usage_arrival_lag_minutes", "usage_initial_days"):
+    for name in ("duckdb_threads", "retry_wait_seconds", "usage_arrival_lag_minutes", "usage_initial_days"):
         shown[name] = options[name]["default"]
     assert shown == {name: option["default"] for name, option in options.items()}
 
