@@ -116,9 +116,10 @@ def record(
     outcomes: Sequence[Outcome],
     killed: str | None = None,
     interval: tuple[datetime, datetime] | None = None,
+    dag_id: str = USAGE,
 ) -> Path:
     """Write the manifest of a run with these outcomes, in which the task of organization `killed` was killed."""
-    run = RunManifest(landing, USAGE, run_id)
+    run = RunManifest(landing, dag_id, run_id)
     tried = {str(one.organization_id) for one in outcomes}
     for organization_id in tried:
         run.add(organization(organization_id), [one for one in outcomes if one.organization_id == organization_id])

@@ -173,3 +173,16 @@ def test_a_run_that_fails_after_an_exclusion_was_lifted_leaves_nothing_said_of_t
     sandbox.set_faults({"match": {"path_regex": "/events"}, "do": {"status": 400, "body": {"message": "odd"}}})
     assert len(run_usage("failed", FIRST_DAY, FIRST_DAY + DAY)) == 1
     assert usage_of(settings) == before
+
+
+@pytest.mark.parametrize("dag_id", ["jumpcloud_usage", "jumpcloud_eu_usage"])
+def test_a_usage_run_that_failed_is_told_whatever_its_dag_is_called(
+    dag_id: str, sandbox: Sandbox, settings: Settings
+) -> None:
+    serve(sandbox, organization(2))
+    run_directory("directory")
+    record(settings.landing, "usage", [], killed=ORGANIZATION, interval=(FIRST_DAY, FIRST_DAY + DAY), dag_id=dag_id)
+    warehouse = run_warehouse("build")
+    (row,) = query(warehouse, "from organizations where organization_id = ?", [ORGANIZATION])
+    assert row["sync_status"] == "failed" and row["sync_message"].startswith("Usage: ")
+    assert [row["outcome"] for row in query(warehouse, "from usage_coverage")] == ["failed"]

@@ -1,34 +1,8 @@
 -- grain:  one row per organization that a directory run ever tried
--- inputs: stg_runs
+-- inputs: int_attempts, stg_runs
 -- why:    how the latest run that tried an organization ended, and whether the latest unrestricted run tried it
 
 with
-
-connections as (
-    select organization_id, arg_max(connection_id, recorded_at) as connection_id
-    from stg_runs
-    where organization_id is not null
-    group by organization_id
-),
-
--- A connection that fails as a whole fails the organizations that it synced last.
-attempts as (
-    select organization_id, stream, run_id, recorded_at, outcome, reason
-    from stg_runs
-    where
-        stream not in ('directory_insights_events', 'forget', 'warehouse')
-        -- What a build has found is no attempt to sync.
-        and outcome <> 'damaged'
-        and organization_id is not null
-    union all
-    select connections.organization_id, runs.stream, runs.run_id, runs.recorded_at, runs.outcome, runs.reason
-    from stg_runs as runs
-    inner join connections using (connection_id)
-    where
-        runs.stream <> 'directory_insights_events'
-        and runs.outcome <> 'damaged'
-        and runs.organization_id is null
-),
 
 -- Of a run that was run again, the last time counts.
 tried as (
@@ -44,7 +18,8 @@ tried as (
     from
         (
             select *
-            from attempts
+            from int_attempts
+            where not is_usage
             qualify recorded_at = max(recorded_at) over (partition by organization_id, run_id)
         ) as last_attempts
     group by organization_id, run_id

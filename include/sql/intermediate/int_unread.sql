@@ -1,5 +1,5 @@
 -- grain:  one row per organization and interval within a day that was tried last without anything landing of it
--- inputs: int_usage_attempts, int_coverage
+-- inputs: int_attempts, int_coverage
 -- why:    what failed or was skipped, and has not been read since. What failed says all that its run was to land; what
 --         was to be made up for is all that JumpCloud may have kept, before the run's own units, and is left out
 
@@ -7,8 +7,8 @@ with
 
 attempts as (
     select *
-    from int_usage_attempts
-    where interval_start is not null
+    from int_attempts
+    where is_usage and interval_start is not null
     qualify max(interval_start) over (partition by organization_id, run_id) < interval_end
 ),
 

@@ -1,5 +1,5 @@
 -- grain:  one row per organization that a usage run ever tried
--- inputs: int_usage_attempts
+-- inputs: int_attempts
 -- why:    how the latest run that tried to read an organization's usage ended
 
 with
@@ -15,7 +15,8 @@ tried as (
     from
         (
             select *
-            from int_usage_attempts
+            from int_attempts
+            where is_usage
             qualify recorded_at = max(recorded_at) over (partition by organization_id, run_id)
         ) as last_attempts
     group by organization_id, run_id

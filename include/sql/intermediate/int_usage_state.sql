@@ -1,5 +1,5 @@
 -- grain:  one row per organization that any run ever tried
--- inputs: stg_runs, int_usage_attempts, int_coverage, int_stretches
+-- inputs: stg_runs, int_attempts, int_coverage, int_stretches
 -- why:    whether anything is known of an organization's usage, and of which time it is known what was not used
 
 with
@@ -25,7 +25,8 @@ answers as (
         arg_max(outcome, (recorded_at, run_id)) = 'excluded' as is_excluded,
         arg_max(reason, (recorded_at, run_id)) filter (where outcome = 'excluded') as why_excluded,
         coalesce(bool_or(api_total > 0), false) as has_counted,
-    from int_usage_attempts
+    from int_attempts
+    where is_usage
     group by organization_id
 ),
 

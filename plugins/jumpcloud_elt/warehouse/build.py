@@ -43,7 +43,7 @@ INTERMEDIATE = (
     "int_rolled_up_days",
     "int_coverage",
     "int_stretches",
-    "int_usage_attempts",
+    "int_attempts",
     "int_unread",
     "int_usage_state",
     "int_damage",
